@@ -1,0 +1,39 @@
+"""minigrad: define-by-run tensors with automatic differentiation, in Python, with PyTorch's meaning.
+
+    import minigrad as mg
+
+    x = mg.randn(64, 2)
+    model = mg.nn.Sequential(mg.nn.Linear(2, 32), mg.nn.Tanh(), mg.nn.Linear(32, 1))
+    loss = model(x).square().mean()
+    loss.backward()
+
+The package in reading order, lower layers first:
+
+    export, config, errors   a public name is declared where the thing is defined; switches; error texts
+    backend                  dtypes, devices, random generators
+    core                     tensors, nodes, primitives, the backward walk: the pages to read first
+    ops                      differentiable functions, a family a file
+    nn, optim, utils, io     layers, optimizers, data loading, checkpoints
+    testing, debug           gradcheck, comparison, drawing
+
+Public names are gathered from their `@export` declarations by `export.populate`.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+
+# NumPy reports overflow and 0/0 as warnings, PyTorch as inf and nan. Silenced for minigrad's own frames only: a
+# user's NumPy code keeps its warnings, and an op pays nothing (np.errstate costs as much as a small op).
+warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
+
+from ._version import __version__  # noqa: E402
+from .core import engine, function  # noqa: E402
+from .export import export_constant, populate  # noqa: E402
+from .ops import methods  # noqa: E402
+
+pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
+newaxis = None
+
+populate("minigrad")

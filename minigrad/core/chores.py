@@ -1,0 +1,122 @@
+"""What the engine does to every gradient so that no rule has to: undo broadcasting, match the dtype."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from .primitive import primitive
+
+
+@primitive
+def sum_to_size(x: Any, *, size: tuple[int, ...]) -> Any:
+    """Sum x over the dimensions along which `size` was broadcast to x's shape: the derivative of broadcasting.
+
+    x̄ = ȳ, broadcast back to x's shape.
+    """
+    lead = x.ndim - len(size)
+    axes = list(range(lead)) + [i + lead for i, n in enumerate(size) if n == 1 and x.shape[i + lead] != 1]
+    return np.sum(x, axis=tuple(axes), keepdims=True).reshape(size) if axes else x.reshape(size)
+
+
+sum_to_size.vjp(x=lambda g, x_shape: broadcast(g, size=x_shape))
+
+
+@primitive(view=True)
+def broadcast(x: Any, *, size: tuple[int, ...]) -> Any:
+    """x repeated without copying to a larger shape; x̄ = ȳ summed back (by the engine)."""
+    return np.broadcast_to(x, size)
+
+
+broadcast.vjp(x=lambda g: g)
+broadcast.primitive.node_class.__name__ = "ExpandBackward0"
+
+
+@primitive(half="keep")
+def cast(x: Any, *, dtype: np.dtype) -> Any:
+    """x in another dtype; x̄ = ȳ (the engine casts it back)."""
+    with np.errstate(all="ignore"):  # PyTorch casts nan and out-of-range values without a word
+        return x.astype(dtype)
+
+
+cast.vjp(x=lambda g: g)
+cast.primitive.node_class.__name__ = "ToCopyBackward0"
+
+
+@primitive(view=True)
+def alias(x: Any) -> Any:
+    """x itself, as another tensor; x̄ = ȳ."""
+    return x
+
+
+alias.vjp(x=lambda g: g)
+
+
+@primitive(half="keep")
+def stack(*xs: Any, dim: int = 0) -> Any:
+    """Arrays of one shape along a new dimension; each gets back its slice."""
+    return np.stack(xs, axis=dim)
+
+
+stack.joint(lambda g, dim, xs_shape: [take_slice(g, dim=dim, index=i) for i in range(len(xs_shape))])
+
+
+@primitive(view=True)
+def take_slice(x: Any, *, dim: int, index: int) -> Any:
+    """x[..., index, ...] along `dim`, a view; x̄ is zero but for that slice."""
+    return x[(slice(None),) * (dim % x.ndim) + (index,)]
+
+
+take_slice.vjp(x=lambda g, dim, index, x_shape: put_slice(g, dim=dim, index=index, size=x_shape))
+
+
+@primitive
+def put_slice(x: Any, *, dim: int, index: int, size: tuple[int, ...]) -> Any:
+    """Zeros of shape `size` with x at one index of `dim`: the adjoint of take_slice."""
+    y = np.zeros(size, x.dtype)
+    y[(slice(None),) * (dim % len(size)) + (index,)] = x
+    return y
+
+
+put_slice.vjp(x=lambda g, dim, index: take_slice(g, dim=dim, index=index))
+take_slice.primitive.node_class.__name__ = "SelectBackward0"
+
+
+def broadcastable(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether `shape` can be expanded to `target`."""
+    if len(shape) > len(target):
+        return False
+    return all(a == b or a == 1 for a, b in zip(shape[::-1], target[::-1], strict=False))
+
+
+def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype, where: str) -> Any:
+    """A gradient (array or Tensor) in the shape and dtype of what it is the gradient of."""
+    got = grad.shape
+    if got != shape:
+        if broadcastable(shape, got):
+            grad = sum_to_size(grad, size=shape)
+        elif broadcastable(got, shape):
+            grad = broadcast(grad, size=shape)
+        else:
+            raise RuntimeError(
+                f"{where} returned an invalid gradient: got {list(got)} but expected shape compatible with "
+                f"{list(shape)}"
+            )
+    have = getattr(grad, "_data", grad).dtype
+    if have != dtype:
+        if have.kind == "c" and dtype.kind != "c":
+            grad = real(grad)
+            have = getattr(grad, "_data", grad).dtype
+        if have != dtype:
+            grad = cast(grad, dtype=dtype)
+    return grad
+
+
+@primitive(view=True)
+def real(x: Any) -> Any:
+    """The real part (a view); x itself if it is real. x̄ = ȳ."""
+    return x.real
+
+
+real.vjp(x=lambda g: g)

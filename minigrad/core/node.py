@@ -1,0 +1,139 @@
+"""Nodes: what a recorded op leaves behind, and where gradients go from it.
+
+    node.edges   for each input: (node that made it, which of its outputs), or None if it needs no gradient
+    node.seq     a number that grows with time. An op can only use tensors that exist already, so every consumer of a
+                 node has a larger number than the node itself: walking from large to small *is* a reverse
+                 topological order, and no search for one is needed.
+
+A tensor holds its node, a node holds the nodes before it, and never a tensor that comes after: no reference cycle
+arises, and a graph is freed by reference counting the moment its last result goes.
+"""
+
+from __future__ import annotations
+
+import itertools
+import weakref
+from typing import Any
+
+
+from .hooks import Hooks, RemovableHandle
+from .tensor import Tensor
+
+next_seq = itertools.count(1).__next__
+
+
+class NodeHooks:
+    """Hooks of one node: on its output tensors, before it, after it, and tensors that retain their gradient."""
+
+    __slots__ = ("tensor", "pre", "post", "retain")
+
+    def __init__(self) -> None:
+        self.tensor: dict[int, Hooks] = {}
+        self.retain: dict[int, Any] = {}
+        self.pre = Hooks()
+        self.post = Hooks()
+
+
+class Node:
+    """One recorded op. `shape` and `dtype` describe its output (tuples of them if `multi`)."""
+
+    __slots__ = ("seq", "edges", "shape", "dtype", "multi", "hooks", "_metadata", "__weakref__")
+
+    seq: int
+    edges: tuple[tuple[Node, int] | None, ...]
+    shape: Any
+    dtype: Any
+    multi: bool
+    hooks: NodeHooks | None
+    __call__: Any  # given by engine.py: run this node's derivative by hand
+    owns_results = True  # arrays that run() returns are new, or its own argument
+
+    def name(self) -> str:
+        """PyTorch's name of it, e.g. AddBackward0."""
+        return type(self).__name__
+
+    @property
+    def next_functions(self) -> tuple[tuple[Node | None, int], ...]:
+        """The nodes that gradients go to next, one pair for each input."""
+        return tuple((None, 0) if e is None else e for e in self.edges)
+
+    @property
+    def metadata(self) -> dict:
+        """A dict for the user's (and anomaly mode's) notes."""
+        try:
+            return self._metadata
+        except AttributeError:
+            self._metadata: dict = {}
+            return self._metadata
+
+    def add_hooks(self) -> NodeHooks:
+        if self.hooks is None:
+            self.hooks = NodeHooks()
+        return self.hooks
+
+    def register_hook(self, hook: Any) -> RemovableHandle:
+        """hook(grad_inputs, grad_outputs) -> None or new grad_inputs, after the node has run."""
+        return self.add_hooks().post.add(hook)
+
+    def register_prehook(self, hook: Any) -> RemovableHandle:
+        """hook(grad_outputs) -> None or new grad_outputs, before the node runs."""
+        return self.add_hooks().pre.add(hook)
+
+    def run(self, g: Any, needed: Any, create_graph: bool) -> Any:
+        """The gradients of the inputs, in the order of `edges` (None where there is none)."""
+        raise NotImplementedError(f"{self.name()} has no derivative")
+
+    def release(self) -> None:
+        """Forget what was saved for backward."""
+
+    def __repr__(self) -> str:
+        return f"<{self.name()} object at {id(self):#x}>"
+
+
+class AccumulateGrad(Node):
+    """The end of the walk at a leaf: adds the gradient into `variable.grad`."""
+
+    __slots__ = ("variable",)
+
+    def __init__(self, variable: Tensor):
+        self.seq = next_seq()
+        self.edges = ()
+        self.shape = variable._data.shape
+        self.dtype = variable._data.dtype
+        self.multi = False
+        self.hooks = None
+        self.variable = variable
+
+
+def accumulator_of(leaf: Tensor) -> AccumulateGrad:
+    """The leaf's AccumulateGrad node, made on first need and kept alive by the graphs that use it."""
+    ref = leaf._accumulator
+    node = None if ref is None else ref()
+    if node is None:
+        node = AccumulateGrad(leaf)
+        leaf._accumulator = weakref.ref(node)
+    return node
+
+
+def edge_of(t: Tensor) -> tuple[Node, int]:
+    """Where the gradient of `t` goes."""
+    node = t._node
+    return (accumulator_of(t), 0) if node is None else (node, t._index)
+
+
+_FREED_MESSAGE = (
+    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
+    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
+    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
+    "saved tensors after calling backward."
+)
+
+
+class Freed:
+    """Stands for saved values that are gone."""
+
+    def __iter__(self) -> Any:
+        raise RuntimeError(_FREED_MESSAGE)
+
+
+FREED: Any = Freed()

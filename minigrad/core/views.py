@@ -1,0 +1,164 @@
+"""Views: tensors that share a base's memory, and how they stay part of its graph.
+
+A view remembers its base and the primitives that cut it out (`View`, a linked list). An in-place change of the base,
+or of any other view of it, gives the base a new node (inplace.py) and a new version number; a view whose `seen`
+number is older is stale, and gets its node anew, by cutting it out of the changed base again, when it is next used.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from ..backend.devices import array_module
+from ..export import export
+from .modes import MODE, ModeContext
+from .tensor import INFERENCE, Tensor
+
+if TYPE_CHECKING:
+    from .primitive import Primitive
+
+DEFAULT_VIEW, NO_GRAD_VIEW, MULTI_VIEW = range(3)
+
+
+class View:
+    """One cut: `primitive(options)` of the tensor that `parent` describes (of `base` itself if None)."""
+
+    __slots__ = ("base", "parent", "primitive", "options", "output", "seen", "made")
+
+    def __init__(self, base: Tensor, parent: View | None, primitive: Primitive, options: dict, output: int | None):
+        self.base = base
+        self.parent = parent
+        self.primitive = primitive
+        self.options = options
+        self.output = output
+        self.seen = 0
+        self.made = DEFAULT_VIEW
+
+    def of(self, base: Any) -> Any:
+        """The same view of another base (a Tensor or an array)."""
+        cuts = []
+        link: View | None = self
+        while link is not None:
+            cuts.append(link)
+            link = link.parent
+        for cut in reversed(cuts):
+            base = cut.primitive.call(base, **cut.options)
+            if cut.output is not None:
+                base = base[cut.output]
+        return base
+
+
+def link_view(result: Any, source: Tensor, primitive: Primitive, options: dict) -> None:
+    """Note that `result` (a Tensor or a tuple of them) is a view of `source`, if it does share its memory."""
+    if type(result) is tuple:
+        for i, r in enumerate(result):
+            _link(r, source, primitive, options, i)
+    else:
+        _link(result, source, primitive, options, None)
+
+
+def _link(result: Tensor, source: Tensor, primitive: Primitive, options: dict, output: int | None) -> None:
+    x, y = source._data, result._data
+    if y is not x and y.base is not x and (y.base is None or y.base is not x.base):
+        if not array_module(x).may_share_memory(x, y):
+            return  # this one had to be copied
+    version = source._counter
+    if version is INFERENCE:
+        return
+    result._counter = version
+    parent = source._view
+    view = View(source if parent is None else parent.base, parent, primitive, options, output)
+    view.seen = version[0]
+    if output is not None:
+        view.made = MULTI_VIEW
+    elif not MODE.get().grad:
+        view.made = NO_GRAD_VIEW
+    elif parent is not None:
+        view.made = parent.made
+    result._view = view
+
+
+def refresh_view(t: Tensor) -> None:
+    """Give a stale view its node anew, from its base as it is now."""
+    view = t._view
+    base = view.base
+    if base._requires_grad:
+        with ModeContext(grad=True, inference=False):
+            again = view.of(base)
+        t._node, t._index, t._requires_grad = again._node, again._index, again._requires_grad
+    else:
+        t._node, t._index, t._requires_grad = None, 0, False
+    view.seen = t._counter[0]
+
+
+def fresh(t: Tensor) -> Tensor:
+    """`t` with its node up to date."""
+    view = t._view
+    if view is not None and view.seen != t._counter[0]:
+        refresh_view(t)
+    return t
+
+
+def _grad_fn(self: Tensor) -> Any:
+    """The node that made this tensor; None for a leaf."""
+    return fresh(self)._node
+
+
+def _requires_grad(self: Tensor) -> bool:
+    """Whether gradients flow to this tensor. Can be set on leaves of a floating or complex dtype."""
+    return fresh(self)._requires_grad
+
+
+def _set_requires_grad(self: Tensor, value: bool) -> None:
+    value = bool(value)
+    if not value and self.grad_fn is not None:
+        raise RuntimeError(
+            "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
+            "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+        )
+    if value and not (self.is_floating_point() or self.is_complex()):
+        raise RuntimeError("only Tensors of floating point dtype can require gradients")
+    if value and self._counter is INFERENCE and not MODE.get().inference:
+        raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+    self._requires_grad = value
+
+
+def _requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
+    """Set requires_grad and return the tensor itself."""
+    self.requires_grad = requires_grad
+    return self
+
+
+def _detach_(self: Tensor) -> Tensor:
+    """Take this tensor out of the graph, in place: it becomes a leaf that requires no gradient."""
+    if self._view is not None:
+        raise RuntimeError(
+            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
+            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets."
+        )
+    self._node, self._index, self._requires_grad = None, 0, False
+    return self
+
+
+def _base_of(self: Tensor) -> Tensor | None:
+    """The tensor that this one is a view of; None if it is no view."""
+    return None if self._view is None else self._view.base
+
+
+def _is_view(self: Tensor) -> bool:
+    """Whether this is a (differentiable) view of another tensor."""
+    return self._view is not None
+
+
+Tensor.grad_fn = property(_grad_fn)
+Tensor.requires_grad = property(_requires_grad, _set_requires_grad)
+Tensor.requires_grad_ = _requires_grad_
+Tensor.detach_ = _detach_
+Tensor._base = property(_base_of)  # type: ignore[attr-defined]
+Tensor._is_view = _is_view  # type: ignore[attr-defined]
+
+
+@export("is_tensor")
+def is_tensor(obj: object) -> bool:
+    """Whether `obj` is a Tensor."""
+    return isinstance(obj, Tensor)

@@ -1,0 +1,155 @@
+"""Another dtype, another device, another tensor's contents: `to`, `type`, `copy_`.
+
+A change of dtype or device is one recorded op whose gradient goes back the same way; nothing is copied, and the
+tensor itself is returned, where nothing changes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from ..backend.devices import CPU, canonical_device, cuda_module, device, device_of
+from ..backend.dtypes import DType, from_numpy_dtype, numpy_dtype
+from ..core.chores import broadcastable, cast
+from ..core.inplace import check_inplace, commit
+from ..core.primitive import primitive
+from ..core.tensor import Tensor, wrap
+from .layout import MemoryFormat, preserve_format
+from .shape import clone_, memory_order
+
+ndarray = np.ndarray
+
+
+@primitive(half="keep")
+def move_(x: Any, *, target: device, source: device) -> Any:
+    """x on another device; x̄ = ȳ brought back."""
+    if target is CPU:
+        return x.get()
+    xp = cuda_module()
+    with xp.cuda.Device(target.index):
+        return xp.asarray(x)
+
+
+move_.vjp(x=lambda g, target, source: move_(g, target=source, source=target))
+move_.primitive.node_class.__name__ = "ToCopyBackward0"
+
+
+def convert(
+    input: Tensor, dtype: np.dtype | None, place: device | None, copy: bool = False, memory_format: Any = None
+) -> Tensor:
+    """`input` with this dtype on this device (None: as it is); itself if that changes nothing and copy is False."""
+    x = input._data
+    result = input
+    if place is not None and device_of(x) is not place:
+        result = move_(result, target=place, source=device_of(x))
+    if dtype is not None and x.dtype != dtype:
+        result = cast(result, dtype=dtype)
+    if memory_format is not None and memory_format is not preserve_format:
+        order = memory_order(x, memory_format)
+        flat = np.moveaxis(x, 1, -1) if order == "N" else x
+        if copy or not flat.flags.c_contiguous:
+            return clone_(result, order=order)
+    return clone_(result, order="K") if copy and result is input else result
+
+
+def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+    """In another dtype and/or on another device: `x.to(float64)`, `x.to("cuda")`, `x.to("cpu", int8)`, `x.to(other)`.
+
+        x̄ = ȳ in x's dtype and on x's device
+
+    Further keywords: dtype, device, other, non_blocking, copy (also when nothing changes), memory_format. Returns x
+    itself if it is already so. RuntimeError for a device that is not there, TypeError for other arguments.
+    """
+    named = dict(kwargs)
+    dtype, place = named.pop("dtype", None), named.pop("device", None)
+    memory_format = named.pop("memory_format", None)
+    flags = [named.pop("non_blocking", None), named.pop("copy", None)]
+    rest = list(args)
+    if "other" in named:
+        rest.insert(0, named.pop("other"))
+    if named:
+        raise TypeError(f"to() got an unexpected keyword argument '{next(iter(named))}'")
+    if rest and isinstance(rest[0], Tensor):
+        other = rest.pop(0)
+        dtype, place = other._data.dtype, other.device
+    elif rest and (isinstance(rest[0], (device, str)) or (isinstance(rest[0], int) and not isinstance(rest[0], bool))):
+        place = rest.pop(0)
+    elif rest and rest[0] is None:
+        rest.pop(0)
+    if rest and (rest[0] is None or not isinstance(rest[0], bool)):
+        dtype = rest.pop(0)
+    for flag in rest:
+        if not isinstance(flag, bool) or None not in flags:
+            raise TypeError(f"to() received an invalid combination of arguments: got {flag!r}")
+        flags[flags.index(None)] = flag
+    if memory_format is not None and not isinstance(memory_format, MemoryFormat):
+        raise TypeError(f"to(): argument 'memory_format' must be minigrad.memory_format, not {memory_format!r}")
+    return convert(
+        input,
+        None if dtype is None else numpy_dtype(dtype),
+        None if place is None else canonical_device(place),
+        bool(flags[1]),
+        memory_format,
+    )
+
+
+def type_as(input: Tensor, other: Tensor) -> Tensor:
+    """In the dtype (and on the device) of `other`; x itself if it is so already."""
+    return convert(input, other._data.dtype, other.device)
+
+
+def cpu(input: Tensor, memory_format: Any = None) -> Tensor:
+    """In main memory; x itself if it is there. x̄ = ȳ, brought back."""
+    return convert(input, None, CPU, False, memory_format)
+
+
+def cuda(input: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
+    """On a GPU (the current one if none is given); x itself if it is there. RuntimeError if there is none."""
+    return convert(input, None, canonical_device("cuda" if device is None else device), False, memory_format)
+
+
+def pin_memory(input: Tensor, device: Any = None) -> Tensor:
+    """The tensor itself: main memory is pageable here, and transfers wait for it."""
+    return input
+
+
+# ------------------------------------------------------------------------------ legacy type names
+TYPE_NAMES = {
+    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
+    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64",
+    "ComplexDouble": "complex128",
+}  # fmt: skip
+
+
+def type(input: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
+    """Without an argument: the legacy name, e.g. "minigrad.FloatTensor". Else `to` a dtype, given also by that name.
+
+    ValueError for a name that is none.
+    """
+    if dtype is None:
+        legacy = next(k for k, v in TYPE_NAMES.items() if v == input.dtype.name)
+        return f"minigrad.{'cuda.' if input.is_cuda else ''}{legacy}Tensor"
+    if isinstance(dtype, DType):
+        return convert(input, numpy_dtype(dtype), None)
+    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", "")
+    legacy = name.rpartition(".")[2].removesuffix("Tensor")
+    if not name.endswith("Tensor") or (legacy and legacy not in TYPE_NAMES):
+        raise ValueError(f"invalid type: '{name or dtype}'")
+    place = canonical_device("cuda") if ".cuda." in f".{name}" else CPU
+    from ..backend.dtypes import dtype_by_name, get_default_dtype
+
+    wanted = dtype_by_name(TYPE_NAMES[legacy]) if legacy else get_default_dtype()
+    return convert(input, numpy_dtype(wanted), place)
+
+
+# ------------------------------------------------------------------------------ contents
+@primitive(half="keep")
+def copy(self: Any, src: Any) -> Any:
+    """src broadcast to self's shape, in self's dtype: what self.copy_(src) writes. self̄ = 0, src̄ = ȳ."""
+    y = src if isinstance(src, ndarray) or hasattr_free(src) else np.asarray(src)
+    return y
+
+

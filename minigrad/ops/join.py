@@ -1,0 +1,204 @@
+"""Several tensors as one: along a dimension they have, a new one, or by combining their elements."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from ..backend.devices import array_module
+from ..backend.dtypes import result_dtype
+from ..core import chores
+from ..core.primitive import primitive, write_out
+from ..core.tensor import Tensor, normalize_dim, wrap
+from ..export import export
+from .rearrange import atleast_1d, atleast_2d, atleast_3d, pick_
+from .shape import reshape, view_
+from .slices import meshgrid, split_
+
+
+@primitive(promote="type", half="keep")
+def cat_(*xs: Any, dim: int) -> Any:
+    """Arrays joined along `dim`; each gets back its piece of ȳ."""
+    return array_module(xs[0]).concatenate(xs, axis=dim)
+
+
+cat_.joint(lambda g, dim, xs_shape: split_(g, lengths=tuple([s[dim] for s in xs_shape]), dim=dim))
+
+
+def _tensors(given: Any, name: str) -> list[Tensor]:
+    if isinstance(given, Tensor) or not isinstance(given, (tuple, list)):
+        raise TypeError(
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(given).__name__}"
+        )
+    for i, t in enumerate(given):
+        if not isinstance(t, Tensor):
+            raise TypeError(
+                f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}"
+            )
+    return list(given)
+
+
+@export("cat", "concat", "concatenate")
+def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
+    """Tensors joined along a dimension they have; dtypes are promoted. Each gets back its piece of ȳ.
+
+    Empty vectors of shape (0,) are skipped. RuntimeError if the other sizes differ, for 0-d tensors or none.
+    """
+    given = _tensors(tensors, "cat")
+    dim = index(dim if axis is None else axis)
+    if not given:
+        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+    for i, t in enumerate(given):
+        if not t._data.ndim:
+            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
+    used = [t for t in given if t._data.shape != (0,)] or given
+    first = used[0]._data.shape
+    dim = normalize_dim(dim, len(first))
+    for i, t in enumerate(given):
+        _check_sizes(first, t._data.shape, dim, i)
+    if len(used) < len(given):  # a skipped tensor still takes part in type promotion
+        dtype = result_dtype([t._data for t in given]).np
+        used = [t if t._data.dtype == dtype else chores.cast(t, dtype=dtype) for t in used]
+    y = cat_(*used, dim=dim)
+    return y if out is None else write_out(y, out)
+
+
+def _check_sizes(first: tuple[int, ...], shape: tuple[int, ...], dim: int, position: int) -> None:
+    if shape == (0,):
+        return
+    if len(shape) != len(first):
+        raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+    for d, (a, b) in enumerate(zip(first, shape, strict=True)):
+        if a != b and d != dim:
+            raise RuntimeError(
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but got size {b} for "
+                f"tensor number {position} in the list."
+            )
+
+
+@export("stack")
+def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+    """Tensors of one shape along a new dimension; dtypes are promoted. Each gets back its slice of ȳ.
+
+    RuntimeError if the shapes differ or there is no tensor.
+    """
+    given = _tensors(tensors, "stack")
+    if not given:
+        raise RuntimeError("stack expects a non-empty TensorList")
+    first = given[0]._data
+    for i, t in enumerate(given):
+        if t._data.shape != first.shape:
+            raise RuntimeError(
+                f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+                f"{list(t._data.shape)} at entry {i}"
+            )
+    if any(t._data.dtype != first.dtype for t in given):
+        dtype = result_dtype([t._data for t in given]).np
+        given = [t if t._data.dtype == dtype else chores.cast(t, dtype=dtype) for t in given]
+    y = chores.stack(*given, dim=normalize_dim(index(dim), first.ndim + 1))
+    return y if out is None else write_out(y, out)
+
+
+# ------------------------------------------------------------------------------ NumPy's names
+@export("hstack")
+def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Side by side: `cat` along dimension 1, of vectors along dimension 0."""
+    given = [atleast_1d(t) for t in _some(tensors, "hstack")]
+    return cat(given, 0 if given[0]._data.ndim == 1 else 1, out=out)
+
+
+@export("vstack", "row_stack")
+def vstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """On top of each other: `cat` of rows along dimension 0."""
+    return cat([atleast_2d(t) for t in _some(tensors, "vstack")], 0, out=out)
+
+
+@export("dstack")
+def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """Behind each other: `cat` along dimension 2 of tensors made at least 3-d."""
+    return cat([atleast_3d(t) for t in _some(tensors, "dstack")], 2, out=out)
+
+
+@export("column_stack")
+def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
+    """`hstack`, with vectors as columns."""
+    given = _some(tensors, "column_stack")
+    return cat([t if t._data.ndim > 1 else view_(t, size=(t._data.size, 1)) for t in given], 1, out=out)
+
+
+def _some(tensors: Any, name: str) -> list[Tensor]:
+    given = _tensors(tensors, name)
+    if not given:
+        raise RuntimeError(f"{name} expects a non-empty TensorList")
+    return given
+
+
+# ------------------------------------------------------------------------------ blocks and products
+@primitive(promote="type", half="keep")
+def block_diag_(*xs: Any) -> Any:
+    """Matrices along the diagonal of a larger one, zeros elsewhere; each gets back its block of ȳ."""
+    xp = array_module(xs[0])
+    y = xp.zeros((sum(x.shape[0] for x in xs), sum(x.shape[1] for x in xs)), xs[0].dtype)
+    row = column = 0
+    for x in xs:
+        y[row : row + x.shape[0], column : column + x.shape[1]] = x
+        row, column = row + x.shape[0], column + x.shape[1]
+    return y
+
+
+def _blocks(g: Any, shapes: tuple[tuple[int, int], ...]) -> list[Any]:
+    rows = split_(g, lengths=tuple([s[0] for s in shapes]), dim=0)
+    lengths = tuple([s[1] for s in shapes])
+    return [split_(r, lengths=lengths, dim=1)[i] for i, r in enumerate(rows)]
+
+
+block_diag_.joint(lambda g, xs_shape: _blocks(g, xs_shape))
+
+
+@export("block_diag", "functional.block_diag")
+def block_diag(*tensors: Any) -> Tensor:
+    """Matrices (vectors as rows, 0-d as 1x1) along the diagonal, zeros elsewhere. RuntimeError above 2-d."""
+    given = _tensors(tensors, "block_diag")
+    for i, t in enumerate(given):
+        if t._data.ndim > 2:
+            raise RuntimeError(
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._data.ndim} "
+                "dimensions"
+            )
+    if not given:
+        raise RuntimeError("torch.block_diag: expected at least one tensor")
+    return block_diag_(*[atleast_2d(t) for t in given])
+
+
+@export("cartesian_prod", "functional.cartesian_prod")
+def cartesian_prod(*tensors: Any) -> Tensor:
+    """All tuples of one element of each vector, as rows, the last varying fastest."""
+    given = _tensors(tensors, "cartesian_prod")
+    for t in given:
+        if t._data.ndim != 1:
+            raise RuntimeError(f"Expect a 1D vector, but got shape {list(t._data.shape)}")
+    if not given:
+        raise RuntimeError("meshgrid expects a non-empty TensorList")
+    if len(given) == 1:
+        return given[0]
+    return stack([reshape(c, (c._data.size,)) for c in meshgrid(*given, indexing="ij")], dim=1)
+
+
+@export("combinations")
+def combinations(input: Tensor, r: int = 2, with_replacement: bool = False) -> Tensor:
+    """All choices of r elements of a vector, as rows, in the order of itertools.combinations."""
+    if input._data.ndim != 1:
+        raise RuntimeError(f"Expect a 1D vector, but got shape {list(input._data.shape)}")
+    if r < 0:
+        raise RuntimeError(f"Expect a non-negative number, but got {r}")
+    n = input._data.size
+    if r == 0:
+        return wrap(np.empty(0, input._data.dtype))
+    choose = itertools.combinations_with_replacement if with_replacement else itertools.combinations
+    where = np.array(list(choose(range(n), r)), np.int64).reshape(-1, r)
+    columns = [pick_(input, where=where[:, k], dim=0) for k in range(r)]
+    return stack(columns, dim=1)
