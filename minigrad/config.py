@@ -47,7 +47,7 @@ class Switch(NamedTuple):
         return f"MINIGRAD_{self.name.upper()}"
 
     def read(self, environment: Mapping[str, str]) -> Any:
-        """The value in `environment`; unset or empty means the default. ValueError if it is none."""
+        """The value in `environment`; unset or empty is the default. ValueError if it is none."""
         text = environment.get(self.variable, "")
         return self.check(text, self.variable) if text else self.default(environment)
 

@@ -30,7 +30,7 @@ def message(
     actual: Any = _UNSAID,
     help: str = "",
 ) -> str:
-    """The text `op: problem: argument 'x': expected E, but got A`, then help; parts may be missing."""
+    """The text `op: problem: argument 'x': expected E, but got A`, then help; any may be absent."""
     parts = [op, problem, f"argument '{argument}'" if argument else ""]
     wanted = f"expected {expected}" if expected != "" else ""
     got = "" if actual is _UNSAID else f"got {actual}"
@@ -83,7 +83,7 @@ def unsupported_dtype(op: str, dtype: str) -> NotImplementedError:
 
 
 def missing_package(feature: str, package: str, extra: str = "") -> ImportError:
-    """A library that is not installed: what needs it, and how to get it (an extra if it has one)."""
+    """A library that is not installed: what needs it, and how to get it (extra or name)."""
     target = f"'minigrad[{extra}]'" if extra else package
     text = message(feature, f"needs the package {package}, which is not installed")
     return ImportError(f"{text}\n  help: pip install {target}", name=package)

@@ -123,14 +123,14 @@ def _parse_string(text: str) -> tuple[str, int | None]:
     if not text:
         raise RuntimeError("Device string must not be empty")
     match = _STRING.fullmatch(text)
-    name = text.partition(":")[0] if match is None else match[1]
+    if match is None:
+        raise RuntimeError(f"Invalid device string: '{text}'")
+    name, number = match.groups()
     if name not in TYPES:
         raise RuntimeError(
             f"Expected one of {', '.join(TYPES)} device type at start of device string: {name}"
         )
-    if match is None:
-        raise RuntimeError(f"Invalid device string: '{text}'")
-    return name, None if match[2] is None else int(match[2])
+    return name, None if number is None else int(number)
 
 
 def _accelerator(index: int) -> tuple[str, int]:
@@ -160,7 +160,7 @@ def get_default_device() -> device:
 
 @export("set_default_device")
 def set_default_device(device: Any) -> None:
-    """Make `device` the one where tensors are made in this thread if none is given; None: the CPU."""
+    """Make tensors on `device` (None: the CPU) in this thread where no device is given."""
     _default.set(CPU if device is None else _as_device(device))
 
 

@@ -97,8 +97,9 @@ export("dtype")(DType)
 
 F16, F32, F64 = np.dtype(np.float16), np.dtype(np.float32), np.dtype(np.float64)
 I64, B8 = np.dtype(np.int64), np.dtype(np.bool_)
-BF16 = bfloat16.np
-HALF = frozenset(d for d in (F16, BF16) if d is not None)
+# without ml_dtypes a dtype that no tensor has: None would compare equal to float64
+BF16 = np.dtype("V2") if bfloat16.np is None else bfloat16.np
+HALF = frozenset((F16, BF16))
 
 _default = float32
 

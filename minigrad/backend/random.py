@@ -111,7 +111,7 @@ class Generator:
         return np.frombuffer(packed, np.uint8).copy()
 
     def set_state(self, state: Any) -> None:
-        """Go back to a state of `get_state`; TypeError or RuntimeError, and no change, if it is none."""
+        """Go back to a state of `get_state`; TypeError or RuntimeError if it is none."""
         seed, new = _unpack(state)
         bits: Any = self.numpy.bit_generator
         with bits.lock:
@@ -180,7 +180,7 @@ def _after_fork() -> None:
     for generator in list(_alive):
         rng = generator._rng
         if rng is not None:
-            bits = np.random.SFC64(0)
+            bits: Any = np.random.SFC64(0)
             bits.state = rng.bit_generator.state
             generator._rng = np.random.Generator(bits)
 

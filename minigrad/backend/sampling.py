@@ -13,13 +13,14 @@ from typing import Any
 
 import numpy as np
 
-from .dtypes import BF16, F16, F32, F64, HALF, I64, from_numpy_dtype
+from .dtypes import F16, F32, F64, HALF, I64, from_numpy_dtype
 from .random import Generator, rng_of
 
 Shape = Any  # an int or a sequence of ints
 
 # Bits of a number below 1 that each dtype holds exactly; also how far it counts without gaps.
-_DIGITS = {F16: 11, F32: 24, F64: 53} | ({} if BF16 is None else {BF16: 8})
+_BFLOAT = HALF - {F16}  # empty without ml_dtypes (where BF16 is None, and float64 == None!)
+_DIGITS = {F16: 11, F32: 24, F64: 53} | dict.fromkeys(_BFLOAT, 8)
 _TITLES = {
     "uint8": "Byte", "int8": "Char", "int16": "Short", "int32": "Int", "int64": "Long",
     "bool": "Bool", "float16": "Half", "bfloat16": "BFloat16", "float32": "Float",
@@ -56,7 +57,7 @@ def _work(dtype: np.dtype) -> np.dtype:
 
 
 def _size(shape: Shape) -> tuple[int, ...]:
-    return (shape,) if isinstance(shape, (int, np.integer)) else tuple(shape)
+    return (int(shape),) if isinstance(shape, (int, np.integer)) else tuple(shape)
 
 
 # ---------------------------------------------------------------- uniform
@@ -77,13 +78,15 @@ def uniform(
         return _paired(uniform((*_size(shape), 2), low, high, _part(dtype), gen), dtype)
     if dtype not in _DIGITS:
         raise _no_kernel("check_uniform_bounds", dtype)
-    _check_uniform(low, high, dtype)
+    standard = low == 0 and high == 1
+    if not standard:
+        _check_uniform(low, high, dtype)
     unit = rng.random(_size(shape), _work(dtype))
     if dtype in HALF:  # rounding to few digits would give 1.0: cut off instead
         unit *= 2.0 ** _DIGITS[dtype]
         np.floor(unit, out=unit)
         unit *= 0.5 ** _DIGITS[dtype]
-    if low == 0 and high == 1:
+    if standard:
         return unit.astype(dtype, copy=False)
     unit *= high - low
     unit += low
@@ -123,7 +126,7 @@ def _limits(dtype: np.dtype) -> tuple[Any, Any]:
     """The smallest and the largest finite number of a real dtype."""
     if dtype.kind == "b":
         return 0, 1
-    if dtype == BF16:
+    if dtype in _BFLOAT:
         return -3.3895313892515355e38, 3.3895313892515355e38
     info = np.iinfo(dtype) if dtype.kind in "iu" else np.finfo(dtype)
     return info.min, info.max
@@ -182,8 +185,7 @@ def _standard_normal(
 
 
 def _box_muller(out: np.ndarray, bits: Any) -> None:
-    """Fill `out` with normal float32: r = √(−2 ln u), (r cos 2πv, r sin 2πv) of uniform u in (0,
-    1], v in [0, 1).
+    """Fill `out` with normal float32: r cos 2πv and r sin 2πv, r = √(−2 ln u), of uniform u and v.
 
     (Box and Muller, A note on the generation of random normal deviates, 1958.) u has 32 bits, so
     |x| reaches 6.66.
@@ -292,7 +294,7 @@ def randperm(n: int, np_dtype: Any = I64, gen: Generator | None = None) -> np.nd
     if dtype in _DIGITS and n > 2 ** _DIGITS[dtype] + 1:
         limit = 2 ** _DIGITS[dtype] + 1
         raise RuntimeError(f"n cannot be greater than {limit} for {_TITLES[_name(dtype)]} type.")
-    if dtype.kind in "iu" and n > _limits(dtype)[1]:
+    if dtype.kind in "iu" and n - 1 > _limits(dtype)[1]:
         raise RuntimeError(f"value cannot be converted to type {dtype.name}_t without overflow")
     return rng.permutation(n).astype(dtype, copy=False)
 
@@ -320,7 +322,7 @@ def bernoulli(
             raise _no_kernel("bernoulli_tensor_cpu_p_", p.dtype)
         if not ((p >= 0) & (p <= 1)).all():
             raise RuntimeError("bernoulli expects all elements of p to be in [0, 1]")
-        mask = rng.random(_size(shape), F64 if p.dtype == F64 else F32) < p
+        mask = np.asarray(rng.random(_size(shape), F64 if p.dtype == F64 else F32) < p)
     return mask.astype(np_dtype, copy=False)
 
 
@@ -364,7 +366,7 @@ def geometric(
 # ---------------------------------------------------------------- other distributions
 def _tiny(dtype: np.dtype) -> float:
     """The smallest normal number of a floating dtype (bfloat16 shares float32's)."""
-    return float(np.finfo(F32 if dtype == BF16 else dtype).tiny)
+    return float(np.finfo(F32 if dtype in _BFLOAT else dtype).tiny)
 
 
 def exponential(
@@ -445,7 +447,7 @@ def standard_gamma(alpha: np.ndarray, gen: Generator | None = None) -> np.ndarra
         raise _no_kernel("gamma_cpu", alpha.dtype)
     positive = np.where(alpha > 0, alpha, 0).astype(np.float64)
     draw = np.asarray(rng.standard_gamma(positive))
-    return np.maximum(draw, _tiny(alpha.dtype)).astype(alpha.dtype)
+    return np.maximum(draw, _tiny(alpha.dtype), out=draw).astype(alpha.dtype)
 
 
 def dirichlet(alpha: np.ndarray, gen: Generator | None = None) -> np.ndarray:
@@ -510,7 +512,8 @@ def _by_inversion(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.
 def _by_arrival(rows: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
     """The first of independent Poisson processes to arrive: a draw without replacement.
 
-    (Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.) Weights of 0 come last.
+    (Efraimidis and Spirakis, Weighted random sampling with a reservoir, 2006.) Weights of 0 are
+    last.
     """
     speed = rows / np.maximum(rng.standard_exponential(rows.shape), _tiny(F64))
     return np.argsort(-speed, axis=1, kind="stable")[:, :count]

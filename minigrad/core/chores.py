@@ -36,6 +36,8 @@ broadcast.primitive.node_class.__name__ = "ExpandBackward0"
 @primitive(half="keep")
 def cast(x: Any, *, dtype: np.dtype) -> Any:
     """x in another dtype; x̄ = ȳ (the engine casts it back)."""
+    if x.dtype.kind == "c" and dtype.kind not in "cb":  # NumPy would warn that it drops the imaginary part
+        x = x.real
     with np.errstate(all="ignore"):  # PyTorch casts nan and out-of-range values without a word
         return x.astype(dtype)
 
@@ -65,7 +67,7 @@ stack.joint(lambda g, dim, xs_shape: [take_slice(g, dim=dim, index=i) for i in r
 @primitive(view=True)
 def take_slice(x: Any, *, dim: int, index: int) -> Any:
     """x[..., index, ...] along `dim`, a view; x̄ is zero but for that slice."""
-    return x[(slice(None),) * (dim % x.ndim) + (index,)]
+    return x[(slice(None),) * (dim % x.ndim) + (index, ...)]  # "...": a 0-d view, not a NumPy scalar
 
 
 take_slice.vjp(x=lambda g, dim, index, x_shape: put_slice(g, dim=dim, index=index, size=x_shape))

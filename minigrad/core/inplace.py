@@ -104,6 +104,20 @@ def commit(x: Tensor, result: Tensor) -> None:
     _keep_result(x, result)
 
 
+def _keep_argument(x: Tensor, result: Tensor) -> None:
+    """If the node saved x itself, whose memory is about to change, let it hold a copy of the old contents."""
+    node = result._node
+    if not isinstance(node, PrimitiveNode) or node.unpack:
+        return
+    places = [i for i, (kind, _) in enumerate(node.plan.keep) if kind == "arg" and node.saved[i] is x._data]
+    if places:
+        saved, versions = list(node.saved), list(node.versions)
+        for i in places:
+            saved[i] = x._data.copy()
+            del versions[next(k for k, (counter, _) in enumerate(versions) if counter is x._counter)]
+        node.saved, node.versions = tuple(saved), tuple(versions)
+
+
 def _keep_result(x: Tensor, result: Tensor) -> None:
     """If the node saved its result, let it hold x's memory instead: one array less, and later changes are seen."""
     node = result._node
@@ -130,12 +144,17 @@ def write(x: Tensor, y: Any, name: str) -> None:
         raise RuntimeError(
             f"output with shape {list(x._data.shape)} doesn't match the broadcast shape {list(y.shape)}"
         )
+    overwrite(x, y, name)
+
+
+def overwrite(x: Tensor, y: Any, name: str) -> None:
+    """Copy the array y, broadcast and cast as need be, into x's memory; RuntimeError if its elements share cells."""
     if not x._data.flags.c_contiguous and _overlaps(x._data):
         raise RuntimeError(
             f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
             "memory location. Please clone() the tensor before performing the operation."
         )
-    np.copyto(x._data, y, casting="unsafe")
+    array_module(x._data).copyto(x._data, y, casting="unsafe")
 
 
 def _overlaps(x: Any) -> bool:
@@ -157,6 +176,8 @@ def inplace(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         operands = [a for a in (*args, *kwargs.values()) if isinstance(a, Tensor)]
         check_inplace(self, any(a.requires_grad for a in operands))
         result = op(self, *args, **kwargs)
+        if result._requires_grad:
+            _keep_argument(self, result)
         write(self, result._data, name)
         commit(self, result)
         return self

@@ -114,9 +114,7 @@ class PrimitiveNode(Node):
             if self.multi:
                 return tuple(_attach(v, (self, i)) for i, v in enumerate(value))
             return _attach(value, (self, 0))
-        if kind == "residual" and isinstance(value, ndarray):
-            return wrap(value)
-        return value
+        return value  # residuals stay arrays: constants, which operators and primitives take as they are
 
     def _through_composition(self, g: Any, saved: Any) -> Any:
         """Differentiate the differentiable formula instead of the fused kernel (for higher derivatives)."""
@@ -295,8 +293,8 @@ class Primitive:
         wanted = tuple([isinstance(a, Tensor) and a._requires_grad for a in args])
         plan = self.plans.get(wanted) or self.plan(wanted)
         node: PrimitiveNode = self.node_class()
-        node.seq = next_seq()
         node.edges = tuple([edge_of(a) if w else None for a, w in zip(args, wanted, strict=True)])
+        node.seq = next_seq()  # after the edges: a leaf's node may have been made just now, and must be older
         node.plan = plan
         node.hooks = node.unpack = None
         if type(out) is tuple:

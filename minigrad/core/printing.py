@@ -135,18 +135,20 @@ class Column:
 
 def _edges(array: np.ndarray, edgeitems: int) -> np.ndarray:
     """The first and last `edgeitems` of every dimension that has more than twice as many."""
-    for axis, length in enumerate(array.shape):
-        if length > 2 * edgeitems:
-            kept = [*range(edgeitems), *range(length - edgeitems, length)]
-            array = array.take(kept, axis)
-    return array
+    kept = []
+    for length in array.shape:
+        cut = length > 2 * edgeitems
+        ends = [*range(edgeitems), *range(length - edgeitems, length)] if cut else range(length)
+        kept.append(ends)
+    return array[np.ix_(*kept)] if kept else array
 
 
 def _complex_texts(array: np.ndarray, options: PrintOptions) -> tuple[list[str], int]:
-    real, imag = Column(array.real, options), Column(array.imag, options)
-    parts = zip(real.texts(array.real), imag.texts(array.imag), strict=True)
+    """The texts of complex numbers, each part a column of its own, and their width."""
+    values: Any = array
+    real, imag = Column(values.real, options), Column(values.imag, options)
     texts = []
-    for re, im in parts:
+    for re, im in zip(real.texts(values.real), imag.texts(values.imag), strict=True):
         im = im.lstrip() + "j"
         texts.append(re + (im if im[0] in "+-" else "+" + im))
     return texts, real.width + imag.width + 1
@@ -155,16 +157,14 @@ def _complex_texts(array: np.ndarray, options: PrintOptions) -> tuple[list[str],
 def _contents(array: np.ndarray, indent: int, options: PrintOptions) -> str:
     """The elements in brackets; lines after the first are indented by `indent`."""
     summarize = array.size > options.threshold
-    if array.dtype.kind == "c":
-        array = array.astype(np.complex128, copy=False)
-    elif array.dtype.kind not in "iub":  # bfloat16 is of NumPy's kind V
-        array = array.astype(np.float64, copy=False)
     kept = _edges(array, options.edgeitems) if summarize else array
     if kept.size == 0:
         return "[...]"  # summarised without edge items
     if kept.dtype.kind == "c":
-        texts, width = _complex_texts(kept, options)
+        texts, width = _complex_texts(kept.astype(np.complex128), options)
     else:
+        if kept.dtype.kind not in "iub":  # bfloat16 is of NumPy's kind V
+            kept = kept.astype(np.float64)
         column = Column(kept, options)
         texts, width = column.texts(kept), column.width
     if array.ndim == 0:
@@ -205,7 +205,7 @@ def _nest(
 
 
 def _suffixes(array: np.ndarray, dtype_name: str, default_dtype: str, device: str) -> list[str]:
-    """What the digits do not tell: a device that is not the CPU, the shape of nothing, the dtype."""
+    """What the digits do not tell: a device other than the CPU, the shape of nothing, the dtype."""
     found = []
     if device != "cpu":
         found.append(f"device='{device}'")
@@ -252,14 +252,16 @@ def format_tensor(
 def _joined(text: str, suffixes: Sequence[str], indent: int) -> str:
     """`text` and its suffixes, on a new line where one would not fit.
 
-    PyTorch counts two columns too many in the first line; so does this.
+    Lines break where PyTorch's do, so that its outputs become ours by writing "minigrad." for
+    "torch.": the dtype counts as if it had the shorter name, the first line for two columns more.
     """
     used = len(text) - text.rfind("\n") + 1
     for suffix in suffixes:
-        if used + len(suffix) + 2 > _options.linewidth:
+        width = len(suffix.replace("minigrad.", "torch."))
+        if used + width + 2 > _options.linewidth:
             text += ",\n" + " " * indent + suffix
-            used = indent + len(suffix)
+            used = indent + width
         else:
             text += ", " + suffix
-            used += len(suffix) + 2
+            used += width + 2
     return text + ")"

@@ -83,12 +83,29 @@ def refresh_view(t: Tensor) -> None:
     view = t._view
     base = view.base
     if base._requires_grad:
+        if view.made != DEFAULT_VIEW:
+            raise RuntimeError(_stale_message(view))
         with ModeContext(grad=True, inference=False):
             again = view.of(base)
         t._node, t._index, t._requires_grad = again._node, again._index, again._requires_grad
     else:
         t._node, t._index, t._requires_grad = None, 0, False
     view.seen = t._counter[0]
+
+
+def _stale_message(view: View) -> str:
+    if view.made == MULTI_VIEW:
+        return (
+            f"Output {view.output} of {view.primitive.node_class.__name__} is a view and its base or another view of "
+            "its base has been modified inplace. This view is the output of a function that returns multiple views. "
+            "Such functions do not allow the output views to be modified inplace. You should replace the inplace "
+            "operation by an out-of-place one."
+        )
+    return (
+        "A view was created in no_grad mode and its base or another view of its base has been modified inplace with "
+        "grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify "
+        "your code by moving both the view and the inplace either both inside the no_grad block or both outside."
+    )
 
 
 def fresh(t: Tensor) -> Tensor:

@@ -6,17 +6,18 @@ tensor itself is returned, where nothing changes.
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
-from ..backend.devices import CPU, canonical_device, cuda_module, device, device_of
-from ..backend.dtypes import DType, from_numpy_dtype, numpy_dtype
+from ..backend.devices import CPU, array_module, canonical_device, cuda_module, device, device_of
+from ..backend.dtypes import DType, dtype_by_name, get_default_dtype, numpy_dtype
 from ..core.chores import broadcastable, cast
-from ..core.inplace import check_inplace, commit
+from ..core.inplace import check_inplace, commit, overwrite
+from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
+from ..errors import broadcast_error
 from .layout import MemoryFormat, preserve_format
 from .shape import clone_, memory_order
 
@@ -139,17 +140,53 @@ def type(input: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs:
     if not name.endswith("Tensor") or (legacy and legacy not in TYPE_NAMES):
         raise ValueError(f"invalid type: '{name or dtype}'")
     place = canonical_device("cuda") if ".cuda." in f".{name}" else CPU
-    from ..backend.dtypes import dtype_by_name, get_default_dtype
-
     wanted = dtype_by_name(TYPE_NAMES[legacy]) if legacy else get_default_dtype()
     return convert(input, numpy_dtype(wanted), place)
 
 
 # ------------------------------------------------------------------------------ contents
 @primitive(half="keep")
-def copy(self: Any, src: Any) -> Any:
-    """src broadcast to self's shape, in self's dtype: what self.copy_(src) writes. self̄ = 0, src̄ = ȳ."""
-    y = src if isinstance(src, ndarray) or hasattr_free(src) else np.asarray(src)
-    return y
+def copy(x: Any, src: Any) -> Any:
+    """src broadcast to x's shape in x's dtype, which x.copy_(src) writes: x̄ = 0, s̄rc = ȳ (the engine fits it)."""
+    if src.dtype.kind == "c" and x.dtype.kind not in "cb":
+        src = src.real
+    return array_module(x).broadcast_to(src, x.shape).astype(x.dtype)
 
 
+@primitive(half="keep")
+def nothing(g: Any) -> Any:
+    """Zeros like g: the gradient of what was overwritten."""
+    return array_module(g).zeros_like(g)
+
+
+nothing.vjp(g=lambda g: nothing(g))
+copy.vjp(x=lambda g: nothing(g), src=lambda g: g)
+copy.primitive.node_class.__name__ = "CopyBackwards"
+
+
+def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
+    """Overwrite with src, broadcast and cast to this shape and dtype; returns self.
+
+        the old contents get the gradient 0, src̄ = ȳ (summed over what was broadcast)
+
+    RuntimeError if src cannot be broadcast to this shape, TypeError if it is no Tensor or number.
+    """
+    if not isinstance(src, Tensor):
+        if not isinstance(src, (bool, int, float, complex, np.generic)):
+            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {src.__class__.__name__}")
+        src = wrap(np.asarray(src))
+    if not broadcastable(src._data.shape, self._data.shape):
+        if len(src._data.shape) > len(self._data.shape):
+            raise RuntimeError(
+                f"output with shape {list(self._data.shape)} doesn't match the broadcast shape {list(src._data.shape)}"
+            )
+        raise broadcast_error(self._data.shape, src._data.shape)
+    check_inplace(self, src.requires_grad)
+    if device_of(src._data) is not device_of(self._data):
+        src = move_(src, target=device_of(self._data), source=device_of(src._data))
+    recorded = MODE.get().grad and (self.requires_grad or src.requires_grad)
+    result = copy(self, src) if recorded else src
+    y = result._data
+    overwrite(self, y.real if y.dtype.kind == "c" and self._data.dtype.kind not in "cb" else y, "copy_")
+    commit(self, result)
+    return self

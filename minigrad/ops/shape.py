@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from functools import wraps
 from operator import index
 from typing import Any
 
@@ -17,7 +18,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..backend.dtypes import DType, from_numpy_dtype, numpy_dtype
 from ..core import chores
-from ..core.chores import take_slice
+from ..core.inplace import check_inplace
 from ..core.primitive import primitive
 from ..core.size import Size
 from ..core.tensor import Tensor, normalize_dim
@@ -107,6 +108,15 @@ def strided(x: Any, shape: tuple[int, ...], strides: tuple[int, ...], shift: int
         ) from None
 
 
+def as_block(array: Any) -> Any:
+    """The array as the root of its own storage: views of it reach no further than its own first and last element."""
+    if array.base is None or not array.size:
+        return array
+    low, high = np.lib.array_utils.byte_bounds(array)
+    memory = np.asarray(_Block(low, high - low, array))
+    return ndarray(array.shape, array.dtype, memory, 0, array.strides)
+
+
 class _Block:
     """The memory that a strided array of another library spans, as bytes: NumPy takes no such array as a buffer."""
 
@@ -114,20 +124,6 @@ class _Block:
         self.owner = owner
         read_only = not owner.flags.writeable
         self.__array_interface__ = {"data": (start, read_only), "shape": (size,), "typestr": "|u1", "version": 3}
-
-
-def dense(x: Any) -> bool:
-    """Whether the elements fill one block of memory, in any order of the dimensions."""
-    if x.flags.c_contiguous or x.flags.f_contiguous:
-        return True
-    expected = x.itemsize
-    for stride, n in sorted(zip(x.strides, x.shape, strict=True)):
-        if n == 1:
-            continue
-        if stride != expected:
-            return False
-        expected *= n
-    return True
 
 
 # ------------------------------------------------------------------------------ the same elements, reshaped
@@ -292,7 +288,7 @@ def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
 @primitive(view=True)
 def unsqueeze_(x: Any, *, dim: int) -> Any:
     """x with a new dimension of size one at `dim`; x̄ = ȳ in x's shape."""
-    return x[(slice(None),) * dim + (None,)] if dim else x[None]
+    return x.reshape((*x.shape[:dim], 1, *x.shape[dim:]))  # x[:, None] would give it the stride 0
 
 
 unsqueeze_.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
@@ -553,14 +549,15 @@ def clone_(x: Any, *, order: str) -> Any:
         moved = np.moveaxis(x, 1, -1) if type(x) is ndarray else array_module(x).moveaxis(x, 1, -1)
         copy = rows(moved.copy())
         return copy.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
-    return x.copy(order if order == "C" or dense(x) else "C")
+    return x.copy("C" if 0 in x.strides else order)  # a repeated dimension has no place in an order of strides
 
 
 clone_.vjp(x=lambda g: g)
 clone_.primitive.node_class.__name__ = "CloneBackward0"
 
 
-def _order(x: Any, memory_format: Any) -> str:
+def memory_order(x: Any, memory_format: Any) -> str:
+    """NumPy's letter for a memory format: "K", "C", or "N" for channels last; RuntimeError for a wrong rank."""
     name = "preserve_format" if memory_format is None else getattr(memory_format, "name", None)
     ndim = {"channels_last": 4, "channels_last_3d": 5}.get(name or "", x.ndim)
     if name is None:
@@ -573,16 +570,34 @@ def _order(x: Any, memory_format: Any) -> str:
 @export("clone")
 def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
     """A copy in memory of its own, still part of the graph; x̄ = ȳ. Keeps the order of the strides by default."""
-    return clone_(input, order=_order(input._data, memory_format))
+    return clone_(input, order=memory_order(input._data, memory_format))
 
 
 def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
     """The tensor itself if its elements lie in row-major order without gaps, else a copy where they do. x̄ = ȳ."""
-    order = _order(input._data, memory_format)
+    order = "C" if memory_format is None else memory_order(input._data, memory_format)
     if order == "K":
         raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
     flat = input._data if order == "C" else np.moveaxis(input._data, 1, -1)
     return input if flat.flags.c_contiguous else clone_(input, order=order)
+
+
+def reshaping(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
+    """The in-place method of a view op: `x.squeeze_()` gives x itself the shape, strides and place in the graph."""
+
+    @wraps(op)
+    def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:
+        check_inplace(self, False)
+        y = op(self, *args, **kwargs)
+        link = y._view
+        if link is not None and link.base is not self:
+            self._view = link  # x was a view of something else, and still is
+        self._data, self._node, self._index, self._requires_grad = y._data, y._node, y._index, y._requires_grad
+        return self
+
+    method.__name__ = method.__qualname__ = name
+    method.__doc__ = f"In-place version of `{op.__name__}`: the same tensor in another shape."
+    return method
 
 
 @export("detach")

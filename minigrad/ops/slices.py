@@ -263,7 +263,13 @@ def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None
     if storage_offset is not None and storage_offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {storage_offset}")
     shift = 0 if storage_offset is None else index(storage_offset) - input.storage_offset()
-    return as_strided_(input, size=size, stride=stride, shift=shift, layout=input.stride())
+    y = as_strided_(input, size=size, stride=stride, shift=shift, layout=input.stride())
+    view = y._view
+    if view is not None and view.parent is not None:  # it may reach beyond input, into other parts of the base
+        base = view.base
+        view.parent, shift = None, shift + input.storage_offset() - base.storage_offset()
+        view.options = {"size": size, "stride": stride, "shift": shift, "layout": base.stride()}
+    return y
 
 
 # ------------------------------------------------------------------------------ pieces

@@ -1,0 +1,220 @@
+"""Files: written whole or not at all, read at any offset, with errors that say what was found.
+
+A checkpoint is worth most just after the program that wrote it was killed. So nothing is ever written over an
+existing file: the new bytes go to a temporary file beside it, are forced to the disk, and take the name in one step
+(`os.replace`, atomic on POSIX and Windows). Whoever still maps the old file keeps the old bytes.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import importlib
+import io
+import os
+import secrets
+import stat
+import sys
+import zlib
+from collections.abc import Iterator
+from typing import Any, NoReturn
+
+import numpy as np
+
+from .. import errors
+from ..export import export
+
+_CHUNK = 1 << 24
+
+
+@export("io.CheckpointError")
+class CheckpointError(RuntimeError):
+    """A file that is damaged, cut short, or no checkpoint: the message says what was expected and what was found."""
+
+
+class Source:
+    """The bytes of a checkpoint, at any offset: a path, an open binary file, or what is left in a stream.
+
+    AttributeError (as PyTorch) if `f` is neither a path nor has a `read` method.
+    """
+
+    def __init__(self, f: Any):
+        self.path: str | None = None
+        self._opened = False
+        if isinstance(f, (str, bytes, os.PathLike)):
+            self.path = os.fsdecode(f)
+            self.name = f"'{self.path}'"
+            self.file: Any = open(self.path, "rb")
+            self._opened = True
+        else:
+            self.name = f"<{type(f).__name__}>"
+            self.file = _seekable(f)
+        self.size: int = self.file.seek(0, os.SEEK_END)
+        self.file.seek(0)
+
+    def __enter__(self) -> Source:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        if self._opened:
+            self.file.close()
+
+    def fail(self, problem: str, **parts: Any) -> NoReturn:
+        """Raise CheckpointError; `parts` (expected, actual, help) as in `errors.message`."""
+        raise CheckpointError(errors.message("load", f"{self.name} {problem}", **parts))
+
+    def read_at(self, offset: int, count: int) -> bytes:
+        """`count` bytes from `offset`; fewer only at the end of the file."""
+        self.file.seek(offset)
+        return self.file.read(min(count, max(self.size - offset, 0)))
+
+    def read_into(self, offset: int, target: np.ndarray) -> None:
+        """Fill a one-dimensional uint8 array from `offset`."""
+        self.file.seek(offset)
+        view, done = memoryview(target), 0
+        while done < len(view):
+            got = self.file.readinto(view[done:])
+            if not got:
+                self.fail("ended while it was read", expected=f"{len(view)} bytes", actual=done)
+            done += got
+
+    def mapped(self) -> np.ndarray:
+        """The whole file as a uint8 array, mapped copy-on-write: pages are read when touched, never written back."""
+        if self.path is None:
+            raise ValueError(
+                "load: f must be a file path in order to use the mmap argument, "
+                f"but got {self.name}"
+            )
+        return np.asarray(np.memmap(self.path, np.uint8, mode="c"))
+
+
+def _seekable(f: Any) -> Any:
+    """`f` itself if offsets can be read from it as they are, or else its remaining bytes."""
+    if isinstance(f, (io.BytesIO, io.BufferedReader, io.BufferedRandom, io.FileIO)):
+        if f.seekable() and f.tell() == 0:
+            return f
+    read = getattr(f, "read", None)
+    if read is None:
+        raise AttributeError(
+            f"load: expected a path or an open binary file, but got {type(f).__name__}"
+        )
+    data = read()
+    if not isinstance(data, (bytes, bytearray)):
+        raise TypeError(
+            f"load: {type(f).__name__}.read() gave {type(data).__name__}, not bytes\n"
+            "  help: open the file in binary mode, open(path, 'rb')"
+        )
+    return io.BytesIO(data)
+
+
+def checksum(array: np.ndarray, start: int = 0) -> int:
+    """CRC-32 of the array's bytes; it must be contiguous."""
+    return zlib.crc32(as_bytes(array), start)
+
+
+def as_bytes(array: np.ndarray) -> np.ndarray:
+    """A contiguous array's memory as uint8 (memoryview knows no bfloat16)."""
+    return array.reshape(-1).view(np.uint8)
+
+
+# ---------------------------------------------------------------- writing
+@contextlib.contextmanager
+def replacing(path: Any) -> Iterator[str]:
+    """The name of a temporary file to write; when the block ends without an error, it replaces `path`.
+
+    A kill at any moment leaves the old or the new file whole, and at worst a temporary file, which the next save to
+    the same path removes. The old file's permissions are kept, a symbolic link is followed. What is no regular file
+    (/dev/null, a pipe) is written directly.
+    """
+    target = os.path.realpath(os.fsdecode(path))
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(path))
+    if os.path.exists(target) and not os.path.isfile(target):
+        yield target
+        return
+    folder, prefix = os.path.dirname(target), f".minigrad-{zlib.crc32(os.fsencode(target)):08x}-"
+    _remove_leftovers(folder, prefix)
+    temporary, lock = _create(folder, prefix)
+    try:
+        yield temporary
+        with open(temporary, "rb+") as written:
+            os.fsync(written.fileno())
+        if os.path.exists(target):
+            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+        os.replace(temporary, target)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            os.unlink(temporary)
+        raise
+    finally:
+        if lock is not None:
+            os.close(lock)
+    _sync_folder(folder)
+
+
+def _create(folder: str, prefix: str) -> tuple[str, int | None]:
+    """A new empty file, and the descriptor by which it is locked as long as its writer lives (None: no locks)."""
+    while True:
+        temporary = os.path.join(folder, f"{prefix}{secrets.token_hex(4)}.tmp")
+        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
+        if not _lock(descriptor):
+            os.close(descriptor)
+            return temporary, None
+        # another process may have taken it for a leftover before it was locked
+        with contextlib.suppress(FileNotFoundError):
+            if os.path.samestat(os.stat(temporary), os.fstat(descriptor)):
+                return temporary, descriptor
+        os.close(descriptor)
+
+
+def _remove_leftovers(folder: str, prefix: str) -> None:
+    """Remove temporary files of writers that were killed: those that nobody holds locked."""
+    with contextlib.suppress(OSError):
+        for entry in os.scandir(folder or "."):
+            if not (entry.name.startswith(prefix) and entry.name.endswith(".tmp")):
+                continue
+            with contextlib.suppress(OSError):
+                descriptor = os.open(entry.path, os.O_RDWR)
+                try:
+                    if _lock(descriptor):
+                        os.unlink(entry.path)
+                finally:
+                    os.close(descriptor)
+
+
+def _lock(descriptor: int) -> bool:
+    """Lock a file without waiting; False if another holds it, or the system or the file system has no locks."""
+    if sys.platform == "win32":
+        return False
+    fcntl: Any = importlib.import_module("fcntl")
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True
+
+
+def _sync_folder(folder: str) -> None:
+    """Force the new name to the disk: without it a power cut may bring the old file back."""
+    if sys.platform == "win32":
+        return  # there a folder cannot be opened
+    descriptor = os.open(folder or ".", os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.EBADF, errno.ENOTSUP):
+            raise  # those three: the file system has no such operation
+    finally:
+        os.close(descriptor)
+
+
+def read_chunks(stream: Any, target: np.ndarray) -> int:
+    """Fill a one-dimensional uint8 array from a stream without a size; how many bytes came."""
+    done = 0
+    while done < target.size:
+        chunk = stream.read(min(_CHUNK, target.size - done))
+        if not chunk:
+            break
+        target[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
+        done += len(chunk)
+    return done

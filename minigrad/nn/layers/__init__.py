@@ -1,0 +1,1 @@
+"""Layers: modules that hold parameters and call one function of `nn.functional` each."""

@@ -1,0 +1,160 @@
+"""Padding: constant, reflected, replicated, circular."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import primitive
+from ..core.tensor import Tensor
+from ..export import export
+
+
+def _pairs(sides: Sequence[int], ndim: int) -> list[tuple[int, int]]:
+    """PyTorch's (last dim before, after, second last before, ...) as NumPy's list of pairs."""
+    pairs = [(0, 0)] * ndim
+    for i in range(len(sides) // 2):
+        pairs[ndim - 1 - i] = (sides[2 * i], sides[2 * i + 1])
+    return pairs
+
+
+def _crop(x: Any, pairs: list[tuple[int, int]]) -> Any:
+    """Cut what negative padding takes away."""
+    return x[tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape, strict=True)])]
+
+
+@primitive(half="keep")
+def pad_constant(x: Any, *, sides: tuple[int, ...], value: Any) -> Any:
+    """x with `value` around it (cut where a side is negative);  x̄ = the part of ȳ that was x."""
+    pairs = _pairs(sides, x.ndim)
+    inner = _crop(x, pairs)
+    wide = [(max(a, 0), max(b, 0)) for a, b in pairs]
+    y = np.empty([n + a + b for n, (a, b) in zip(inner.shape, wide, strict=True)], x.dtype)
+    y.fill(value)
+    y[tuple([slice(a, a + n) for n, (a, _) in zip(inner.shape, wide, strict=True)])] = inner
+    return y
+
+
+pad_constant.vjp(x=lambda g, sides: pad_constant(g, sides=tuple([-s for s in sides]), value=0))
+pad_constant.primitive.node_class.__name__ = "ConstantPadNdBackward0"
+
+
+def zero_pad(x: Any, *, sides: tuple[int, ...]) -> Any:
+    """x with zeros around it."""
+    return pad_constant(x, sides=sides, value=0)
+
+
+def _source(n: int, before: int, after: int, mode: str) -> Any:
+    """For each place of a padded dimension, the place in the original that it copies."""
+    i = np.arange(-before, n + after)
+    if mode == "reflect":
+        period = 2 * (n - 1) or 1
+        i = np.abs(i) % period
+        return np.where(i >= n, period - i, i)
+    return np.clip(i, 0, n - 1) if mode == "replicate" else i % n
+
+
+@primitive(half="keep")
+def pad_copies(x: Any, *, dim: int, before: int, after: int, mode: str) -> Any:
+    """One dimension of x extended by copies of its own elements;  x̄ collects what was copied."""
+    return np.take(x, _source(x.shape[dim], before, after, mode), axis=dim)
+
+
+@primitive
+def unpad_copies(g: Any, *, dim: int, before: int, after: int, mode: str, size: int) -> Any:
+    """The adjoint of pad_copies: the copies are added to their originals."""
+    source = _source(size, before, after, mode)
+    moved = np.moveaxis(g, dim, 0)
+    y = np.zeros((size, *moved.shape[1:]), g.dtype)
+    first = max(before, 0)
+    inner = slice(first, first + size - max(-before, 0) - max(-after, 0))
+    y[source[inner]] = moved[inner]  # each original once, then the copies
+    for i in (*range(first), *range(inner.stop, len(source))):
+        y[source[i]] += moved[i]
+    return np.moveaxis(y, 0, dim)
+
+
+pad_copies.vjp(
+    x=lambda g, dim, before, after, mode, x_shape: unpad_copies(
+        g, dim=dim, before=before, after=after, mode=mode, size=x_shape[dim]
+    )
+)
+unpad_copies.vjp(
+    g=lambda x, dim, before, after, mode: pad_copies(x, dim=dim, before=before, after=after, mode=mode)
+)
+
+
+@export("nn.functional.pad")
+def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
+    """Extend the last dimensions by pad = (last before, last after, second last before, ...).
+
+    mode: "constant" (any number of dimensions; negative sides cut), "reflect", "replicate", "circular" (the last
+    1 to 3 dimensions). RuntimeError for a padding that does not fit.
+    """
+    sides = tuple([int(s) for s in pad])
+    x = input._data
+    if len(sides) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(sides) > 2 * x.ndim:
+        raise RuntimeError(
+            f"Padding length should be less than or equal to two times the input dimension but got padding length "
+            f"{len(sides)} and input of dimension {x.ndim}"
+        )
+    if mode == "constant":
+        return constant_pad_nd(input, sides, 0 if value is None else value)
+    if value is not None and value != 0:
+        raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    if mode not in ("reflect", "replicate", "circular"):
+        raise NotImplementedError(f"Unrecognised padding mode {mode}")
+    dims = len(sides) // 2
+    if x.ndim not in (dims + 1, dims + 2) or not 1 <= dims <= 3:
+        raise NotImplementedError(
+            "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
+        )
+    for i in range(dims):
+        _check_copies(x, x.ndim - 1 - i, sides[2 * i], sides[2 * i + 1], mode)
+        input = pad_copies(input, dim=x.ndim - 1 - i, before=sides[2 * i], after=sides[2 * i + 1], mode=mode)
+    return input
+
+
+def _check_copies(x: Any, dim: int, before: int, after: int, mode: str) -> None:
+    n = x.shape[dim]
+    if mode == "reflect" and (before >= n or after >= n):
+        raise RuntimeError(
+            f"Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
+            f"({before}, {after}) at dimension {dim} of input {list(x.shape)}"
+        )
+    if mode == "circular" and (before > n or after > n):
+        raise RuntimeError("Padding value causes wrapping around more than once.")
+    if n + before + after < (0 if mode == "circular" else 1):
+        raise RuntimeError(
+            f"input (size {n}) with padding ({before}, {after}) at dimension {dim} gives an output that is too small"
+        )
+    if n == 0 or 0 in x.shape[1:]:
+        raise RuntimeError(
+            f"Expected a non-empty tensor (but for the batch dimension) for padding, got {list(x.shape)}"
+        )
+
+
+@export("constant_pad_nd")
+def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
+    """Extend the last dimensions with `value`; negative sides cut. RuntimeError if nothing would remain."""
+    sides = tuple([int(s) for s in pad])
+    if len(sides) % 2 or len(sides) > 2 * input._data.ndim:
+        raise RuntimeError(
+            f"Length of pad must be even and no more than twice the number of dimensions of the input. Pad length is "
+            f"{len(sides)} while the input has {input._data.ndim} dimensions."
+        )
+    for n, (a, b) in zip(input._data.shape, _pairs(sides, input._data.ndim), strict=True):
+        if n + a + b < 0:
+            raise RuntimeError(
+                f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is "
+                "invalid. Check dimension of your input."
+            )
+    if isinstance(value, Tensor):
+        value = value.item()
+    return pad_constant(input, sides=sides, value=value) if any(sides) else input.clone()
+
+

@@ -1,0 +1,633 @@
+"""Pooling in 1, 2 and 3 dimensions: the largest, the mean or the p-norm of each window.
+
+Windows are never gathered: one pass for each place in the kernel, over strided slices of the input, keeps the memory
+at that of the result.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from ..backend.random import default_generator
+from ..core.primitive import primitive
+from ..core.tensor import Tensor, wrap
+from ..export import export
+from .activation import relu
+from .conv import each_dim
+from .elementwise import abs, pow, sign
+from .shape import squeeze, unsqueeze
+
+Ints = int | Sequence[int]
+
+
+def _slices(kernel: Any, out: Any, stride: Any, dilation: Any) -> Iterator[tuple[int, tuple]]:
+    """(number, slices of the padded input) of each place in the kernel."""
+    for number, k in enumerate(np.ndindex(*kernel)):
+        place = [
+            slice(d * i, d * i + s * (o - 1) + 1, s) for d, i, s, o in zip(dilation, k, stride, out, strict=True)
+        ]
+        yield number, (slice(None), slice(None), *place)
+
+
+def _extended(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any, value: Any) -> Any:
+    """x with `value` around it, as far as the last window reaches (ceil_mode goes beyond the padding)."""
+    reach = [
+        max(s * (o - 1) + d * (k - 1) + 1, n + p)
+        for k, o, s, p, d, n in zip(kernel, out, stride, padding, dilation, x.shape[2:], strict=True)
+    ]
+    reach = [max(r, n + p) for r, n, p in zip(reach, x.shape[2:], padding, strict=True)]
+    if list(x.shape[2:]) == reach and not any(padding):
+        return x
+    y = np.full((*x.shape[:2], *reach), value, x.dtype)
+    y[(slice(None), slice(None), *[slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)])] = x
+    return y
+
+
+def _inner(padded: Any, padding: Any, size: Any) -> Any:
+    return padded[(slice(None), slice(None), *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])]
+
+
+# ------------------------------------------------------------------------------ maximum
+@primitive(residuals=("which",), half="keep")
+def max_windows(x: Any, *, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """The largest of each window (the first of equals; nan wins);  x̄: ȳ goes to that element."""
+    lowest = -np.inf if x.dtype.kind not in "iu" else np.iinfo(x.dtype).min
+    padded = _extended(x, kernel, out, stride, padding, dilation, lowest)
+    best = which = None
+    for number, place in _slices(kernel, out, stride, dilation):
+        v = padded[place]
+        if best is None:
+            best, which = v.copy(), np.zeros(v.shape, np.int32)
+            continue
+        better = v > best
+        if v.dtype.kind not in "iu":
+            better |= np.isnan(v)
+        np.copyto(best, v, where=better)
+        which[better] = number  # type: ignore[index]
+    return best, which
+
+
+@primitive
+def max_windows_vjp(
+    g: Any, *, which: Any, size: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any
+) -> Any:
+    """Sends each window's gradient to its largest element;  ḡ picks it up there again."""
+    reach = [
+        max(s * (o - 1) + d * (k - 1) + 1, n + 2 * p)
+        for k, o, s, p, d, n in zip(kernel, out, stride, padding, dilation, size, strict=True)
+    ]
+    x = np.zeros((*g.shape[:2], *reach), g.dtype)
+    for number, place in _slices(kernel, out, stride, dilation):
+        x[place] += np.where(which == number, g, 0)
+    return _inner(x, padding, size)
+
+
+@primitive
+def pick_windows(x: Any, *, which: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """The element number `which` of each window: the adjoint of max_windows_vjp."""
+    padded = _extended(x, kernel, out, stride, padding, dilation, 0)
+    y = np.zeros(which.shape, x.dtype)
+    for number, place in _slices(kernel, out, stride, dilation):
+        np.copyto(y, padded[place], where=which == number)
+    return y
+
+
+max_windows.vjp(
+    x=lambda g, which, kernel, out, stride, padding, dilation, x_shape: max_windows_vjp(
+        g, which=which, size=x_shape[2:], kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation
+    )
+)
+max_windows_vjp.vjp(
+    g=lambda g, which, kernel, out, stride, padding, dilation: pick_windows(
+        g, which=which, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation
+    )
+)
+pick_windows.vjp(
+    x=lambda g, which, kernel, out, stride, padding, dilation, x_shape: max_windows_vjp(
+        g, which=which, size=x_shape[2:], kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation
+    )
+)
+max_windows.primitive.node_class.__name__ = "MaxPool2DWithIndicesBackward0"
+
+
+def flat_indices(which: Any, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+    """Kernel places as PyTorch's indices: positions in the flattened spatial dimensions of the input."""
+    n = len(kernel)
+    offsets = np.unravel_index(which, kernel)
+    total = np.zeros(which.shape, np.int64)
+    for i in range(n):
+        start = np.arange(which.shape[2 + i]) * stride[i] - padding[i]
+        start = start.reshape([-1 if j == i else 1 for j in range(n)])
+        position = np.clip(start + offsets[i] * dilation[i], 0, size[i] - 1)
+        total = total * size[i] + position
+    return total
+
+
+def pooled_size(
+    size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[int, ...]:
+    """⌊(n + 2p − d(k − 1) − 1)/s⌋ + 1, or ⌈⌉ if the last window still starts inside the input or left padding."""
+    result = []
+    for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
+        span = n + 2 * p - d * (k - 1) - 1
+        o = (span + (s - 1 if ceil_mode else 0)) // s + 1
+        if ceil_mode and (o - 1) * s >= n + p:
+            o -= 1
+        result.append(o)
+    return tuple(result)
+
+
+def _prepare(
+    name: str, n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+) -> tuple[Any, bool, tuple, tuple, tuple, tuple, tuple]:
+    x = input._data
+    if x.ndim not in (n + 1, n + 2):
+        raise RuntimeError(
+            f"{name}: Expected {n + 1}D or {n + 2}D input (batch dimension optional), but got a tensor of shape "
+            f"{list(x.shape)}"
+        )
+    if x.size == 0 and 0 in x.shape[x.ndim - n - 1 :]:
+        raise RuntimeError(
+            f"{name}: Expected tensor with optional 0 dim batch size, but got input of size: {list(x.shape)}"
+        )
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    empty = stride is None or (not isinstance(stride, int) and len(stride) == 0)
+    stride = kernel if empty else each_dim(stride, n, "stride")
+    padding, dilation = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
+    if any(k <= 0 for k in kernel):
+        raise RuntimeError(f"{name}: kernel size should be greater than zero, but got {list(kernel)}")
+    if any(s <= 0 for s in stride):
+        raise RuntimeError(f"{name}: stride should not be zero, got {list(stride)}")
+    if any(d <= 0 for d in dilation):
+        raise RuntimeError(f"{name}: dilation should be greater than zero, but got {list(dilation)}")
+    if any(p < 0 or 2 * p > (k - 1) * d + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
+        raise RuntimeError(
+            f"pad should be at most half of effective kernel size, but got pad={list(padding)}, "
+            f"kernel_size={list(kernel)} and dilation={list(dilation)}"
+        )
+    size = x.shape[x.ndim - n :]
+    out = pooled_size(size, kernel, stride, padding, dilation, ceil_mode)
+    if any(o < 1 for o in out):
+        raise RuntimeError(
+            f"Given input size: {list(x.shape)}. Calculated output size: {list(out)}. Output size is too small"
+        )
+    single = x.ndim == n + 1
+    return unsqueeze(input, 0) if single else input, single, kernel, out, stride, padding, dilation
+
+
+def _max_pool(n: int, input: Any, *how: Any, return_indices: bool) -> Any:
+    x, single, kernel, out, stride, padding, dilation = _prepare(f"max_pool{n}d", n, input, *how)
+    if x._data.dtype.kind == "b":
+        raise RuntimeError(f'"max_pool{n}d" not implemented for \'Bool\'')
+    y = max_windows(x, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation)
+    result = squeeze(y, 0) if single else y
+    if not return_indices:
+        return result
+    _, which = max_windows.primitive.forward(
+        x._data, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation
+    )
+    indices = flat_indices(which, x._data.shape[2:], kernel, stride, padding, dilation)
+    return result, wrap(indices[0] if single else indices)
+
+
+@export("nn.functional.max_pool1d", "max_pool1d")
+def max_pool1d(
+    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, dilation: Ints = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The largest of each window of (N, C, L) or (C, L), and with return_indices where it was."""
+    return _max_pool(
+        1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
+    )
+
+
+@export("nn.functional.max_pool2d", "max_pool2d")
+def max_pool2d(
+    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, dilation: Ints = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The largest of each window of (N, C, H, W) or (C, H, W), and with return_indices where it was."""
+    return _max_pool(
+        2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
+    )
+
+
+@export("nn.functional.max_pool3d", "max_pool3d")
+def max_pool3d(
+    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, dilation: Ints = 1,
+    ceil_mode: bool = False, return_indices: bool = False,
+) -> Any:  # fmt: skip
+    """The largest of each window of (N, C, D, H, W) or (C, D, H, W), and with return_indices where it was."""
+    return _max_pool(
+        3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
+    )
+
+
+# ------------------------------------------------------------------------------ mean
+@primitive
+def sum_windows(x: Any, *, kernel: Any, out: Any, stride: Any, padding: Any) -> Any:
+    """The sum of each window, zeros around the input;  x̄: every element collects its windows' ȳ."""
+    ones = (1,) * len(kernel)
+    padded = _extended(x, kernel, out, stride, padding, ones, 0)
+    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    for _, place in _slices(kernel, out, stride, ones):
+        y += padded[place]
+    return y
+
+
+@primitive
+def spread_windows(g: Any, *, size: Any, kernel: Any, stride: Any, padding: Any) -> Any:
+    """Each window's value added to all of its elements: the adjoint of sum_windows."""
+    out, ones = g.shape[2:], (1,) * len(kernel)
+    reach = [
+        max(s * (o - 1) + k, n + 2 * p)
+        for k, o, s, p, n in zip(kernel, out, stride, padding, size, strict=True)
+    ]
+    x = np.zeros((*g.shape[:2], *reach), g.dtype)
+    for _, place in _slices(kernel, out, stride, ones):
+        x[place] += g
+    return _inner(x, padding, size)
+
+
+sum_windows.vjp(
+    x=lambda g, kernel, stride, padding, x_shape: spread_windows(
+        g, size=x_shape[2:], kernel=kernel, stride=stride, padding=padding
+    )
+)
+spread_windows.vjp(
+    g=lambda x, kernel, stride, padding, g_shape: sum_windows(
+        x, kernel=kernel, out=g_shape[2:], stride=stride, padding=padding
+    )
+)
+sum_windows.primitive.node_class.__name__ = "AvgPool2DBackward0"
+
+
+def _window_counts(size: Any, kernel: Any, out: Any, stride: Any, padding: Any, include_pad: bool) -> Any:
+    """How many elements each mean is over: those inside the input, or inside the padded input."""
+    total = np.ones((), np.float64)
+    for i, (n, k, o, s, p) in enumerate(zip(size, kernel, out, stride, padding, strict=True)):
+        start = np.arange(o) * s - p
+        end = np.minimum(start + k, n + p)
+        count = end - start if include_pad else np.minimum(end, n) - np.maximum(start, 0)
+        total = total * count.reshape([-1 if j == i else 1 for j in range(len(size))])
+    return total
+
+
+def _avg_pool(
+    n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool, divisor: Any
+) -> Any:
+    x, single, kernel, out, stride, padding, _ = _prepare(
+        f"avg_pool{n}d", n, input, kernel_size, stride, padding, 1, ceil_mode
+    )
+    if divisor is not None and divisor == 0:
+        raise RuntimeError("divisor must be not zero")
+    if x._data.dtype.kind in "iub":
+        raise RuntimeError(f'"avg_pool{n}d" not implemented for \'{x.dtype.name}\'')
+    y = sum_windows(x, kernel=kernel, out=out, stride=stride, padding=padding)
+    if divisor is None:
+        counts = _window_counts(x._data.shape[2:], kernel, out, stride, padding, include_pad)
+        y = y / wrap(counts.astype(x._data.dtype))
+    else:
+        y = y / divisor
+    return squeeze(y, 0) if single else y
+
+
+@export("nn.functional.avg_pool1d", "avg_pool1d")
+def avg_pool1d(
+    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True,
+) -> Any:  # fmt: skip
+    """The mean of each window of (N, C, L) or (C, L)."""
+    return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
+
+
+@export("nn.functional.avg_pool2d")
+def avg_pool2d(
+    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    """The mean of each window of (N, C, H, W) or (C, H, W); divisor_override divides the sums instead."""
+    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+@export("nn.functional.avg_pool3d")
+def avg_pool3d(
+    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False,
+    count_include_pad: bool = True, divisor_override: int | None = None,
+) -> Any:  # fmt: skip
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W); divisor_override divides the sums instead."""
+    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+
+
+# ------------------------------------------------------------------------------ p-norm
+def _lp_pool(n: int, input: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Any:
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    mean = _avg_pool(n, pow(input, p), kernel_size, stride, 0, ceil_mode, True, None)
+    return pow(sign(mean) * relu(abs(mean)) * math.prod(kernel), 1.0 / p)
+
+
+@export("nn.functional.lp_pool1d")
+def lp_pool1d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Any:
+    """(Σ xᵖ)^(1/p) of each window of (N, C, L)."""
+    return _lp_pool(1, input, float(norm_type), kernel_size, stride, ceil_mode)
+
+
+@export("nn.functional.lp_pool2d")
+def lp_pool2d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Any:
+    """(Σ xᵖ)^(1/p) of each window of (N, C, H, W)."""
+    return _lp_pool(2, input, float(norm_type), kernel_size, stride, ceil_mode)
+
+
+@export("nn.functional.lp_pool3d")
+def lp_pool3d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Any:
+    """(Σ xᵖ)^(1/p) of each window of (N, C, D, H, W)."""
+    return _lp_pool(3, input, float(norm_type), kernel_size, stride, ceil_mode)
+
+
+# ------------------------------------------------------------------------------ adaptive
+@primitive
+def adaptive_mean(x: Any, *, axis: int, size: int) -> Any:
+    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of one axis, as a product with the averaging matrix."""
+    return np.moveaxis(np.tensordot(x, _averaging(x.shape[axis], size).astype(x.dtype), (axis, 1)), -1, axis)
+
+
+@primitive
+def adaptive_mean_vjp(g: Any, *, axis: int, size: int) -> Any:
+    """The adjoint of adaptive_mean."""
+    return np.moveaxis(np.tensordot(g, _averaging(size, g.shape[axis]).astype(g.dtype), (axis, 0)), -1, axis)
+
+
+adaptive_mean.vjp(x=lambda g, axis, x_shape: adaptive_mean_vjp(g, axis=axis, size=x_shape[axis]))
+adaptive_mean_vjp.vjp(g=lambda x, axis, g_shape: adaptive_mean(x, axis=axis, size=g_shape[axis]))
+
+
+def _bounds(n: int, o: int) -> list[tuple[int, int]]:
+    return [(i * n // o, -((-(i + 1) * n) // o)) for i in range(o)]
+
+
+def _averaging(n: int, o: int) -> Any:
+    matrix = np.zeros((o, n))
+    for i, (a, b) in enumerate(_bounds(n, o)):
+        matrix[i, a:b] = 1 / (b - a)
+    return matrix
+
+
+def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tuple[int, ...]]:
+    x = input._data
+    if x.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(x.shape)}")
+    if 0 in x.shape[x.ndim - n - (1 if name.startswith("adaptive_max") else 0) :]:
+        raise RuntimeError(
+            f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
+            f"{list(x.shape)}"
+        )
+    if output_size is None or isinstance(output_size, int):
+        sizes = (output_size,) * n
+    else:
+        sizes = tuple(output_size)
+        if len(sizes) != n:
+            raise RuntimeError(f"{name}: output_size must be {n}")
+    chosen = tuple([x.shape[x.ndim - n + i] if s is None else int(s) for i, s in enumerate(sizes)])
+    if any(s < 0 for s in chosen):
+        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {chosen}")
+    return x, chosen
+
+
+def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
+    x, sizes = _adaptive(f"adaptive_avg_pool{n}d", n, input, output_size)
+    if x.dtype.kind in "iub":
+        raise RuntimeError(f'"adaptive_avg_pool{n}d" not implemented for \'{input.dtype.name}\'')
+    for i, size in enumerate(sizes):
+        input = adaptive_mean(input, axis=x.ndim - n + i, size=size)
+    return input
+
+
+@export("nn.functional.adaptive_avg_pool1d", "adaptive_avg_pool1d")
+def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
+    """Means over output_size windows of equal share: (N, C, L) to (N, C, output_size)."""
+    return _adaptive_avg(1, input, output_size)
+
+
+@export("nn.functional.adaptive_avg_pool2d")
+def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
+    """Means over windows of equal share: (N, C, H, W) to (N, C, *output_size); None keeps a size."""
+    return _adaptive_avg(2, input, output_size)
+
+
+@export("nn.functional.adaptive_avg_pool3d")
+def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
+    """Means over windows of equal share: (N, C, D, H, W) to (N, C, *output_size); None keeps a size."""
+    return _adaptive_avg(3, input, output_size)
+
+
+@primitive(half="keep")
+def take_flat(x: Any, *, index: Any) -> Any:
+    """x (N, C, *) at flat spatial positions `index` (N, C, *out);  x̄ = put_flat(ȳ)."""
+    flat = x.reshape(*x.shape[:2], -1)
+    return np.take_along_axis(flat, index.reshape(*index.shape[:2], -1), axis=2).reshape(index.shape)
+
+
+@primitive
+def put_flat(g: Any, *, index: Any, size: Any) -> Any:
+    """Adds g into zeros (N, C, *size) at flat positions: the adjoint of take_flat."""
+    n, c = g.shape[:2]
+    m = math.prod(size)
+    base = (np.arange(n * c) * m).reshape(n, c, 1)
+    places = (index.reshape(n, c, -1) + base).reshape(-1)
+    total = np.bincount(places, weights=g.reshape(-1).astype(np.float64), minlength=n * c * m)
+    return total.astype(g.dtype).reshape(n, c, *size)
+
+
+take_flat.vjp(x=lambda g, index, x_shape: put_flat(g, index=index, size=x_shape[2:]))
+put_flat.vjp(g=lambda x, index: take_flat(x, index=index))
+
+
+def _windows_argmax(x: Any, bounds: list[list[tuple[int, int]]]) -> Any:
+    """Flat position of the largest element of every box made of one interval per dimension."""
+    size = x.shape[2:]
+    index = np.empty((*x.shape[:2], *[len(b) for b in bounds]), np.int64)
+    for place in np.ndindex(*[len(b) for b in bounds]):
+        box = [bounds[i][j] for i, j in enumerate(place)]
+        part = x[(slice(None), slice(None), *[slice(a, b) for a, b in box])]
+        inside = np.unravel_index(part.reshape(*x.shape[:2], -1).argmax(-1), part.shape[2:])
+        flat = np.zeros(x.shape[:2], np.int64)
+        for i, (a, _) in enumerate(box):
+            flat = flat * size[i] + inside[i] + a
+        index[(slice(None), slice(None), *place)] = flat
+    return index
+
+
+def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
+    x, sizes = _adaptive(f"adaptive_max_pool{n}d", n, input, output_size)
+    if x.dtype.kind in "iub":
+        raise RuntimeError(f'"adaptive_max_pool{n}d" not implemented for \'{input.dtype.name}\'')
+    single = x.ndim == n + 1
+    batch = unsqueeze(input, 0) if single else input
+    spatial = x.shape[x.ndim - n :]
+    index = _windows_argmax(batch._data, [_bounds(m, o) for m, o in zip(spatial, sizes, strict=True)])
+    y = take_flat(batch, index=index)
+    y = squeeze(y, 0) if single else y
+    return (y, wrap(index[0] if single else index)) if return_indices else y
+
+
+@export("nn.functional.adaptive_max_pool1d")
+def adaptive_max_pool1d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima over output_size windows of equal share of (N, C, L)."""
+    return _adaptive_max(1, input, output_size, return_indices)
+
+
+@export("nn.functional.adaptive_max_pool2d")
+def adaptive_max_pool2d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima over windows of equal share of (N, C, H, W); None keeps a size."""
+    return _adaptive_max(2, input, output_size, return_indices)
+
+
+@export("nn.functional.adaptive_max_pool3d")
+def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = False) -> Any:
+    """Maxima over windows of equal share of (N, C, D, H, W); None keeps a size."""
+    return _adaptive_max(3, input, output_size, return_indices)
+
+
+# ------------------------------------------------------------------------------ fractional
+def _fractional(
+    n: int, input: Any, kernel_size: Any, output_size: Any, output_ratio: Any, samples: Any, return_indices: bool
+) -> Any:
+    x = input._data
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    if output_size is None and output_ratio is None:
+        raise ValueError(f"fractional_max_pool{n}d requires specifying either an output_size or an output_ratio")
+    if x.ndim not in (n + 1, n + 2) or 0 in x.shape[x.ndim - n - 1 :]:
+        raise RuntimeError(
+            f"fractional_max_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, got "
+            f"{list(x.shape)}"
+        )
+    spatial = x.shape[x.ndim - n :]
+    if output_size is None:
+        ratio = (output_ratio,) * n if isinstance(output_ratio, float) else tuple(output_ratio)
+        output_size = [int(m * r) for m, r in zip(spatial, ratio, strict=True)]
+    out = each_dim(output_size, n, "output_size")
+    for m, k, o in zip(spatial, kernel, out, strict=True):
+        if o + k - 1 > m or k <= 0 or o <= 0:
+            raise RuntimeError(
+                f"fractional_max_pool{n}d(): pool size ({k}) too large relative to input size ({m})"
+            )
+    single = x.ndim == n + 1
+    batch = unsqueeze(input, 0) if single else input
+    b, c = batch._data.shape[:2]
+    if samples is None:
+        samples = default_generator.numpy.random((b, c, n)).astype(x.dtype)
+    else:
+        samples = samples._data if isinstance(samples, Tensor) else samples
+        if samples.shape != (b, c, n):
+            raise RuntimeError(f"fractional_max_pool{n}d: expect _random_samples of shape {(b, c, n)}")
+    index = np.empty((b, c, *out), np.int64)
+    for i, j in np.ndindex(b, c):  # every channel has its own random windows
+        starts = [
+            _fractional_starts(float(samples[i, j, n - 1 - d]), spatial[d], out[d], kernel[d]) for d in range(n)
+        ]
+        bounds = [[(s, s + k) for s in dim] for dim, k in zip(starts, kernel, strict=True)]
+        index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
+    y = take_flat(batch, index=index)
+    y = squeeze(y, 0) if single else y
+    return (y, wrap(index[0] if single else index)) if return_indices else y
+
+
+def _fractional_starts(u: float, n: int, out: int, kernel: int) -> list[int]:
+    """Pseudo-random starts ⌊α(i + u)⌋ − ⌊αu⌋ (Graham 2014, section 2); the last window ends at the edge."""
+    if out == 1:
+        return [n - kernel]
+    alpha = (n - kernel) / (out - 1)
+    return [int((i + u) * alpha) - int(u * alpha) for i in range(out - 1)] + [n - kernel]
+
+
+@export("nn.functional.fractional_max_pool2d")
+def fractional_max_pool2d(
+    input: Any, kernel_size: Ints, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    _random_samples: Any = None,
+) -> Any:  # fmt: skip
+    """Maxima over randomly placed windows, shrinking by any factor (Graham 2014). (N, C, H, W)."""
+    return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples, return_indices)
+
+
+@export("nn.functional.fractional_max_pool3d")
+def fractional_max_pool3d(
+    input: Any, kernel_size: Ints, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    _random_samples: Any = None,
+) -> Any:  # fmt: skip
+    """Maxima over randomly placed windows, shrinking by any factor (Graham 2014). (N, C, D, H, W)."""
+    return _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples, return_indices)
+
+
+# ------------------------------------------------------------------------------ undoing max pooling
+def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:
+    x, index = input._data, indices._data
+    if index.dtype != np.int64:
+        raise RuntimeError("elements in indices should be type int64 but got: " + indices.dtype.name)
+    if index.shape != x.shape:
+        raise RuntimeError(
+            f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) but got indices "
+            f"tensor with shape: {list(index.shape)}"
+        )
+    if x.ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"Input to max_unpool{n}d should be a {n + 1}D or {n + 2}D Tensor, got {list(x.shape)}")
+    kernel = each_dim(kernel_size, n, "kernel_size")
+    stride = kernel if stride is None else each_dim(stride, n, "stride")
+    padding = each_dim(padding, n, "padding")
+    size = x.shape[x.ndim - n :]
+    default = [(m - 1) * s + k - 2 * p for m, s, k, p in zip(size, stride, kernel, padding, strict=True)]
+    if output_size is None:
+        out = tuple(default)
+    else:
+        out = tuple(output_size)[-n:]
+        for o, d, s in zip(out, default, stride, strict=True):
+            if not d - s < o < d + s:
+                raise ValueError(f"invalid output_size {out} (dims must be between {d - s} and {d + s})")
+    total = math.prod(out)
+    if index.size and (index.min() < 0 or index.max() >= total):
+        bad = index[(index < 0) | (index >= total)][0]
+        raise RuntimeError(f"Found an invalid max index: {bad} (output volumes are of size {'x'.join(map(str, out))})")
+    single = x.ndim == n + 1
+    batch = unsqueeze(input, 0) if single else input
+    y = set_flat(batch, index=index[None] if single else index, size=out)
+    return squeeze(y, 0) if single else y
+
+
+@primitive(half="keep")
+def set_flat(x: Any, *, index: Any, size: Any) -> Any:
+    """Zeros (N, C, *size) with x written at flat positions (the last of equals stays);  x̄ = ȳ there."""
+    n, c = x.shape[:2]
+    y = np.zeros((n, c, math.prod(size)), x.dtype)
+    np.put_along_axis(y, index.reshape(n, c, -1), x.reshape(n, c, -1), axis=2)
+    return y.reshape(n, c, *size)
+
+
+set_flat.vjp(x=lambda g, index: take_flat(g, index=index))
+
+
+@export("nn.functional.max_unpool1d")
+def max_unpool1d(
+    input: Any, indices: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+) -> Any:
+    """Zeros, with the pooled values put back where max_pool1d found them."""
+    return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
+
+
+@export("nn.functional.max_unpool2d")
+def max_unpool2d(
+    input: Any, indices: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+) -> Any:
+    """Zeros, with the pooled values put back where max_pool2d found them (Zeiler and Fergus 2013)."""
+    return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
+
+
+@export("nn.functional.max_unpool3d")
+def max_unpool3d(
+    input: Any, indices: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+) -> Any:
+    """Zeros, with the pooled values put back where max_pool3d found them."""
+    return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
+

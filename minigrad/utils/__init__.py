@@ -1,0 +1,7 @@
+"""Around training: data loading (`utils.data`) and trading computation for memory (`utils.checkpoint`)."""
+
+from __future__ import annotations
+
+from . import checkpoint
+
+__all__ = ["checkpoint"]
