@@ -151,13 +151,14 @@ class api_export:  # the name is TensorFlow's
         self._attributes = _declare_api(api_name)
 
     def _check_names(self) -> None:
-        every = {*self._names, *self._names_v1}
+        every = self._names
+        if self._names_v1 is not every:
+            every += self._names_v1
         if not every:
             raise InvalidSymbolNameError("export: no name given")
         for name in every:
             _check_name(name, self._api_name)
-        unknown = [name for name in self._deprecated if name not in every]
-        if unknown:
+        if unknown := set(self._deprecated).difference(every):
             raise InvalidSymbolNameError(f"export: deprecated names that are no names: {unknown}")
 
     def __call__(self, symbol: T) -> T:
@@ -196,11 +197,11 @@ class api_export:  # the name is TensorFlow's
         """The names of `symbol`'s own; functools.wraps copies those of another function onto it."""
         where = self._attributes
         names, names_v1 = _stored(symbol, where.names), _stored(symbol, where.names_v1)
-        held = [_SYMBOLS.get(name) for name in names]
-        held += [_SYMBOLS_V1.get(name) for name in names_v1]
-        if not any(export is not None and export.symbol is symbol for export in held):
-            return (), (), ()
-        return names, names_v1, _stored(symbol, where.deprecated)
+        for table, held in ((_SYMBOLS, names), (_SYMBOLS_V1, names_v1)):
+            for name in held:
+                if name in table and table[name].symbol is symbol:
+                    return names, names_v1, _stored(symbol, where.deprecated)
+        return (), (), ()
 
     def _claim(
         self,
@@ -221,15 +222,14 @@ class api_export:  # the name is TensorFlow's
 
         new = {name: entry(name, "", canonical or name) for name in names}
         new_v1 = new
-        if names_v1 != names:
+        if names_v1 is not names and set(names_v1) != set(names):
             new_v1 = {name: entry(name, V1, canonical_v1) for name in names_v1}
         losers = [id(loser) for loser in self._overrides]
         for table, entries in ((_SYMBOLS, new), (_SYMBOLS_V1, new_v1)):
-            for key, claim in entries.items():
-                holder = table.get(key)
-                if holder is None or _same(holder, claim) or id(holder.symbol) in losers:
-                    continue
-                raise _claimed_twice(claim.name, holder.source, claim.source)
+            for name in entries.keys() & table.keys():
+                holder, claim = table[name], entries[name]
+                if not _same(holder, claim) and id(holder.symbol) not in losers:
+                    raise _claimed_twice(claim.name, holder.source, claim.source)
         for loser in self._overrides:
             self._withdraw(loser)
         _SYMBOLS.update(new)
@@ -341,12 +341,17 @@ def exported() -> list[Export]:
     return [export for _, export in sorted(every.items())]
 
 
-def places() -> dict[str, Export]:
-    """What `populate` puts where; the v1 API too, in full, if it differs in anything."""
-    v1 = _SYMBOLS_V1
-    same = v1.keys() == _SYMBOLS.keys() and all(_same(v1[n], _SYMBOLS[n]) for n in v1)
-    every = _SYMBOLS if same else _SYMBOLS | {V1 + name: export for name, export in v1.items()}
-    return {n: export for n, export in every.items() if not n.removeprefix(V1).startswith(METHODS)}
+def places() -> dict[str, dict[str, Export]]:
+    """What `populate` puts where, by namespace; the v1 API in full, if it differs in anything."""
+    every = _SYMBOLS
+    if every != _SYMBOLS_V1:
+        every = every | {V1 + name: export for name, export in _SYMBOLS_V1.items()}
+    spaces: dict[str, dict[str, Export]] = {}
+    for name, export in every.items():
+        space, _, leaf = name.rpartition(".")
+        spaces.setdefault(space, {})[leaf] = export
+    methods = (METHODS, V1 + METHODS)
+    return {space: names for space, names in spaces.items() if not f"{space}.".startswith(methods)}
 
 
 # ---------------------------------------------------------------------------- the public namespace
@@ -359,15 +364,17 @@ def populate(root: str = API_NAME) -> None:
     another object, or a submodule, is in the way, SymbolExposedTwiceError names both and no
     namespace is changed. A second call adds what was exported since.
     """
-    space = _Namespace(root)
-    seen: set[str] = set()
-    while new := [name for name in places() if name not in seen]:
-        for name in new:  # importing a file may export more
-            space.module(name.rpartition(".")[0])
-        seen.update(new)
-    for name, export in places().items():
-        space.place(name, export)
-    space.finish()
+    tree = _Namespace(root)
+    spaces: dict[str, dict[str, Export]] = {}
+    known = -1
+    while known != len(_SYMBOLS) + len(_SYMBOLS_V1):  # importing a file may export more
+        known = len(_SYMBOLS) + len(_SYMBOLS_V1)
+        spaces = places()
+        for space in spaces:
+            tree.module(space)
+    for space, exports in spaces.items():
+        tree.place(space, exports)
+    tree.finish()
 
 
 class _Namespace:
@@ -376,8 +383,7 @@ class _Namespace:
     def __init__(self, root: str):
         self.root = root
         self.modules: dict[str, ModuleType] = {"": sys.modules[root]}
-        # per namespace, what is to be added: the value under each name, and where it is from
-        self.new: dict[str, dict[str, tuple[Any, str]]] = {"": {}}
+        self.new: dict[str, dict[str, Any]] = {"": {}}  # per namespace, what is to be added
         self.deprecated: dict[str, dict[str, Export]] = {}
         self.made: list[ModuleType] = []
 
@@ -397,33 +403,30 @@ class _Namespace:
             module.__spec__ = ModuleSpec(full, None)
             module.__package__ = parent.__name__
             self.made.append(module)
-            self._add(above, leaf, module, f"the namespace {full}")
+            self._add(above, {leaf: module}, {})
         self.modules[dotted] = module
         self.new.setdefault(dotted, {})
         return module
 
-    def place(self, name: str, export: Export) -> None:
-        above, _, leaf = name.rpartition(".")
-        if export.deprecated:
-            self.deprecated.setdefault(above, {})[leaf] = export
-        else:
-            self._add(above, leaf, export.value(), export.source)
+    def place(self, space: str, exports: dict[str, Export]) -> None:
+        current = {leaf: e.value() for leaf, e in exports.items() if not e.deprecated}
+        self._add(space, current, exports)
+        if len(current) < len(exports):
+            self.deprecated[space] = {leaf: e for leaf, e in exports.items() if e.deprecated}
 
-    def _add(self, above: str, leaf: str, value: Any, source: str) -> None:
-        new = self.new[above]
-        there = vars(self.modules[above]).get(leaf, _MISSING)
-        if there is value:
-            return
-        if there is not _MISSING or leaf in new:
-            holder = new[leaf][1] if leaf in new else _describe(there)
-            name = f"{above}.{leaf}" if above else leaf
-            raise _claimed_twice(f"{self.root}.{name}", holder, source)
-        new[leaf] = (value, source)
+    def _add(self, space: str, values: dict[str, Any], exports: dict[str, Export]) -> None:
+        for there in (self.new[space], vars(self.modules[space])):
+            for leaf in there.keys() & values.keys():
+                if there[leaf] is not values[leaf]:
+                    name = ".".join(part for part in (self.root, space, leaf) if part)
+                    here = exports[leaf].source if leaf in exports else _describe(values[leaf])
+                    raise _claimed_twice(name, _describe(there[leaf]), here)
+        self.new[space].update(values)
 
     def finish(self) -> None:
         sys.modules.update({module.__name__: module for module in self.made})
         for dotted, module in self.modules.items():
-            vars(module).update({leaf: value for leaf, (value, _) in self.new[dotted].items()})
+            vars(module).update(self.new[dotted])
         for dotted, names in self.deprecated.items():
             module = self.modules[dotted]
             answer = vars(module).get("__getattr__")
@@ -482,18 +485,19 @@ def _declare_api(api_name: str) -> ApiAttributes:
 
 
 def _as_names(argument: str, names: Iterable[str]) -> tuple[str, ...]:
-    if isinstance(names, str) or not all(isinstance(name, str) for name in names):
+    listed = names if type(names) is tuple else tuple(names)
+    if isinstance(names, str) or set(map(type, listed)) - {str}:
         raise TypeError(f"export: {argument} takes names in a sequence, but got {names!r}")
-    names = tuple(names)
-    if len(set(names)) != len(names):
-        raise InvalidSymbolNameError(f"export: a name is given twice: {', '.join(names)}")
-    return names
+    if len(listed) > 1 and len(set(listed)) != len(listed):
+        raise InvalidSymbolNameError(f"export: a name is given twice: {', '.join(listed)}")
+    return listed
 
 
 def _check_name(name: str, api_name: str) -> None:
     parts = name.split(".")
-    if not all(part.isidentifier() and not iskeyword(part) for part in parts):
-        raise InvalidSymbolNameError(f"export: {name!r} is not a dotted name")
+    for part in parts:
+        if not part.isidentifier() or iskeyword(part):
+            raise InvalidSymbolNameError(f"export: {name!r} is not a dotted name")
     if api_name != API_NAME:
         if parts[0] != api_name or len(parts) == 1:
             raise InvalidSymbolNameError(
@@ -551,7 +555,7 @@ def _source(symbol: Any) -> str:
 
 def _describe(there: Any) -> str:
     if isinstance(there, ModuleType):
-        return f"the module {there.__name__}"
+        return f"the {'module' if '__file__' in vars(there) else 'namespace'} {there.__name__}"
     return _source(there) if callable(there) else f"a value of type {type(there).__name__}"
 
 

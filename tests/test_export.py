@@ -1,17 +1,19 @@
 """The registry of public names, held to TensorFlow's tf_export, and what is made from it.
 
-TensorFlow itself is not imported: the values that its documentation and tests state are stated here.
+TensorFlow itself is not imported: what its documentation and tests say of it is stated here.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+import re
 import subprocess
 import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
+from enum import Enum
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -504,7 +506,7 @@ def test_no_earlier_api_where_nothing_differs(package: Callable[..., ModuleType]
 
 
 def test_1500_names_take_less_than_5_ms(package: Callable[..., ModuleType]) -> None:
-    """The best of ten, each into a package that is as good as new; 1.1 ms where it was written."""
+    """The best of ten, each into a package that is as good as new; 2.3 ms where it was written."""
     root = package()
     for i in range(1500):
         export(f"space{i % 30}.name{i}")(function())
@@ -579,11 +581,7 @@ tau constant float
 
 def test_golden_lines(package: Callable[..., ModuleType]) -> None:
     package(**LISTED)
-    text = api.golden(exported()).replace("hypotenuse function (*coordinates)", GOLDEN_HYPOT)
-    assert text == GOLDEN
-
-
-GOLDEN_HYPOT = "hypotenuse function (...)"  # later Pythons know the signature
+    assert api.golden(exported()) == GOLDEN
 
 
 def test_page(package: Callable[..., ModuleType]) -> None:
@@ -591,11 +589,34 @@ def test_page(package: Callable[..., ModuleType]) -> None:
     page = api.markdown(exported())
     assert "## minigrad\n" in page and "## minigrad.nn.functional\n" in page
     assert "## minigrad.Tensor\n" in page and "8 names in 4 namespaces" in page
-    assert r"| x Φ(x) for \|x\| \< inf, see \[the paper\] and `a\|b`. |" in page
+    assert r"| x Φ(x) for \|x\| &lt; inf, see \[the paper\] and <code>a&#124;b</code>. |" in page
     assert "| `Module(width, bias=True)` | The base. |" in page
     assert "| `gelu` | the same as `minigrad.nn.functional.gelu` |" in page
     assert "| `gelu2` | deprecated; use `minigrad.nn.functional.gelu` |" in page
     assert "| `tau` | constant, `float` |" in page
+
+
+def test_signatures_that_depend_on_the_python_are_left_out() -> None:
+    class Failure(ValueError):
+        pass
+
+    class Shape(tuple):
+        pass
+
+    class Mine(tuple):
+        def __new__(cls, a: int, b: int = 2) -> Mine:
+            return super().__new__(cls, (a, b))
+
+    class Kind(Enum):
+        A = 1
+
+    class Plain:
+        pass
+
+    assert {api.signature(c) for c in (Failure, Shape, Kind, math.hypot, print)} == {"(...)"}
+    assert api.signature(Plain) == "()" and api.signature(Mine) == "(a, b=2)"
+    assert api.signature(functools.wraps(function())(lambda: None)) == "(x, scale=1.0)"
+    assert api.signature(functools.partial(function(), scale=2.0)) == "(x, *, scale=2.0)"
 
 
 def test_summary_of_what_has_no_docstring() -> None:
@@ -624,7 +645,10 @@ def test_command_writes_checks_and_shows_drift(
     export("relu")(function())
     assert api.main([*at, "--check"]) == 1
     shown = capsys.readouterr().out
-    assert "+relu function (x, scale=1.0)" in shown and "python -m minigrad.debug.api\n" in shown
+    assert (
+        "+relu function (x, scale=1.0)" in shown
+        and "run\n    python -m minigrad.debug.api\n" in shown
+    )
     assert "-gelu" not in shown and "+gelu" not in shown  # only what differs
     assert api.main(at) == 0 and api.main([*at, "--check"]) == 0
 
@@ -726,17 +750,13 @@ def test_a_type_checker_sees_the_names(package: Callable[..., ModuleType], tmp_p
         [sys.executable, "-m", "pyright", str(program)],
         cwd=tmp_path, capture_output=True, text=True, timeout=300,
     )  # fmt: skip
-    shown = [line.split(" - ", 1)[1] for line in done.stdout.splitlines() if " - " in line]
-    assert (
-        shown[:6]
-        == [
-            'information: Type of "F.gelu(1)" is "int"',
-            'information: Type of "gelu" is "(x: int, approximate: str = "none") -> int"',
-            'information: Type of "fg.nn.Linear().width" is "int"',
-            'information: Type of "fg.f(1)" is "str"',
-            'information: Type of "fg.limit" is "int"',
-            'information: Type of "fg.amin" is "(x: Unknown, *, dim: Unknown = ...) -> Any"',
-        ]
-        or shown[:5] + [shown[6]] == []
-    ), done.stdout
+    seen = dict(re.findall(r'Type of "(.+?)" is "(.+)"\n', done.stdout))
+    assert seen.pop("fg.amin").startswith("(x: Unknown, *, dim: "), done.stdout
+    assert seen == {
+        "F.gelu(1)": "int",
+        "gelu": '(x: int, approximate: str = "none") -> int',
+        "fg.nn.Linear().width": "int",
+        "fg.f(1)": "str",
+        "fg.limit": "int",
+    }, done.stdout
     assert "2 errors" in done.stdout, done.stdout

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend.dtypes import F32, F64, FLOATING, HALF, from_numpy_dtype, get_default_dtype, result_dtype
+from ..errors import broadcast_error
 from .anomaly import note_forward
 from .modes import DEFAULT, MODE, Mode
 from .node import FREED, Node, edge_of, next_seq
@@ -412,6 +413,7 @@ def primitive(
         del call.__wrapped__  # type: ignore[attr-defined]
     call.__name__ = p.name
     call.vjp, call.joint, call.primitive = p.vjp, p.joint, p  # type: ignore[attr-defined]
+    call.operator = _binary(p, operator=True) if plain and p.arity == 2 else call  # type: ignore[attr-defined]
     p.call = call
     return call
 
@@ -438,7 +440,8 @@ def _unary(p: Primitive) -> Callable:
     return call_unary
 
 
-def _binary(p: Primitive) -> Callable:
+def _binary(p: Primitive, operator: bool = False) -> Callable:
+    """The call path of two arguments; as an `operator` it answers NotImplemented to types it does not know."""
     forward, record = p.forward, p.record
 
     def call_binary(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -450,15 +453,22 @@ def _binary(p: Primitive) -> Callable:
         else:
             return _raw(p, (input, other), {})
         kind = type(b)
-        if (
-            type(a) is ndarray
-            and ((dtype := a.dtype) is F32 or dtype is F64)
-            and ((b.dtype is dtype) if kind is ndarray else (kind is float or kind is int))
-        ):
-            raw = (a, b)
-            y = forward(a, b)
-        else:
-            y, _, raw = _forward(p, (a, b), {})
+        try:
+            if (
+                type(a) is ndarray
+                and ((dtype := a.dtype) is F32 or dtype is F64)
+                and ((b.dtype is dtype) if kind is ndarray else (kind is float or kind is int))
+            ):
+                raw = (a, b)
+                y = forward(a, b)
+            else:
+                if p.promote is not None and not (_is_operand(a) and _is_operand(b)):
+                    if operator:
+                        return NotImplemented
+                    raise _operand_error(p, a, b)
+                y, _, raw = _forward(p, (a, b), {})
+        except ValueError as error:
+            raise (p.promote and _shape_error(a, b)) or error from None
         if type(y) is not ndarray:
             y = _as_array(y)
         result = wrap(y)
@@ -470,6 +480,27 @@ def _binary(p: Primitive) -> Callable:
     return call_binary
 
 
+def _is_operand(x: Any) -> bool:
+    return isinstance(x, (ndarray, int, float, complex, np.generic)) or _on_gpu(x)
+
+
+def _operand_error(p: Primitive, a: Any, b: Any) -> TypeError:
+    place, bad = ("'other' (position 2)", b) if _is_operand(a) else ("'input' (position 1)", a)
+    return TypeError(f"{p.name}(): argument {place} must be Tensor, not {type(bad).__name__}")
+
+
+def _shape_error(*operands: Any) -> Exception | None:
+    """PyTorch's error for operands that cannot be broadcast together; None if they can."""
+    known: tuple[int, ...] = ()
+    for x in operands:
+        shape = np.shape(x) if x is not None else ()
+        try:
+            known = np.broadcast_shapes(known, shape)
+        except ValueError:
+            return broadcast_error(known, shape)
+    return None
+
+
 def _general(p: Primitive) -> Callable:
     def call_general(*args: Any, **options: Any) -> Any:
         for a in args:
@@ -477,7 +508,11 @@ def _general(p: Primitive) -> Callable:
                 break
         else:
             return _raw(p, args, options)
-        y, residuals, raw = _forward(p, [a._data if isinstance(a, Tensor) else a for a in args], options)
+        arrays = [a._data if isinstance(a, Tensor) else a for a in args]
+        try:
+            y, residuals, raw = _forward(p, arrays, options)
+        except ValueError as error:
+            raise (p.promote and _shape_error(*arrays)) or error from None
         if type(y) is tuple:
             y = tuple([v if type(v) is ndarray else _as_array(v) for v in y])
             result: Any = tuple([wrap(v) for v in y])

@@ -13,18 +13,22 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import html
 import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator
+from enum import EnumMeta
 from pathlib import Path
+from types import FunctionType, MethodType
 from typing import Any, NamedTuple
 
-from ..export import API_NAME, METHODS, Export, exported
+from ..export import API_NAME, METHODS, Export, exported, populate
 from . import stubs
 
 COMMAND = "python -m minigrad.debug.api"
 GOLDEN, PAGE = Path("tests/golden/api.txt"), Path("docs/api.md")
+SHOWN = 100  # lines of a difference
 CHECKOUT = Path(__file__).resolve().parents[2]
 
 
@@ -42,11 +46,13 @@ class _Default(NamedTuple):
 
 
 def signature(symbol: Callable[..., Any], bound: bool = False) -> str:
-    """The parameters of a callable, `(input, dim=None, *, out=None)`; not the first if bound."""
-    try:
-        found = inspect.signature(symbol)
-    except (TypeError, ValueError):  # some callables written in C have none
+    """The parameters of a callable, `(input, dim=None, *, out=None)`; not the first if bound.
+
+    `(...)` for what is written in C: each Python knows the parameters of other such functions.
+    """
+    if _written_in_c(symbol):
         return "(...)"
+    found = inspect.signature(symbol)
     parameters = [
         p.replace(
             annotation=p.empty, default=p.empty if p.default is p.empty else _Default(p.default)
@@ -56,6 +62,16 @@ def signature(symbol: Callable[..., Any], bound: bool = False) -> str:
     if bound and parameters and parameters[0].kind is not inspect.Parameter.VAR_POSITIONAL:
         del parameters[0]
     return str(found.replace(parameters=parameters, return_annotation=found.empty))
+
+
+def _written_in_c(symbol: Any) -> bool:
+    if isinstance(symbol, type):
+        plain = symbol.__init__ is object.__init__ and symbol.__new__ is object.__new__
+        makers = (symbol.__init__, symbol.__new__)
+        enum = isinstance(symbol, EnumMeta)  # called through its metaclass, which changes
+        return enum or not (plain or any(map(inspect.isfunction, makers)))
+    function = inspect.unwrap(symbol)
+    return inspect.isroutine(function) and not isinstance(function, FunctionType | MethodType)
 
 
 def kind(export: Export) -> str:
@@ -146,25 +162,26 @@ def _row(export: Export) -> str:
     old = "Deprecated. " if export.deprecated else ""
     if export.is_constant:
         return f"| `{leaf}` | {old}constant, `{type(export.value()).__name__}` |"
-    call = _escape_bars(f"{leaf}{_parameters(export)}")
-    return f"| `{call}` | {old}{_prose(summary(export.symbol))} |"
+    return f"| {_code(leaf + _parameters(export))} | {old}{_prose(summary(export.symbol))} |"
 
 
 def _prose(text: str) -> str:
     """Docstring text as Markdown: what would be read as markup is escaped, `code` is kept."""
     parts = text.split("`")
     if len(parts) % 2 == 0:  # a lone backtick opens nothing
-        parts = [text.replace("`", r"\`")]
-    escaped = (
-        _escape_bars(part) if i % 2 else re.sub(r"([\\*_\[\]<>|])", r"\\\1", part)
-        for i, part in enumerate(parts)
-    )
-    return "`".join(escaped)
+        parts = [text]
+    return "".join(_code(part) if i % 2 else _escaped(part) for i, part in enumerate(parts))
 
 
-def _escape_bars(code: str) -> str:
-    """In a table even a bar inside code ends the cell."""
-    return code.replace("|", r"\|")
+def _escaped(text: str) -> str:
+    return re.sub(r"([\\`*_\[\]|])", r"\\\1", html.escape(text, quote=False))
+
+
+def _code(text: str) -> str:
+    """In a table a bar ends the cell even inside backticks, and cannot be escaped there."""
+    if "|" not in text:
+        return f"`{text}`"
+    return f"<code>{html.escape(text, quote=False).replace('|', '&#124;')}</code>"
 
 
 # ---------------------------------------------------------------------------- the command
@@ -215,10 +232,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(files: dict[Path, str], flags: str) -> int:
     found = list(differences(files))
     if found:
-        print("\n".join(found))
-        print(f"\nThe public API differs from its files. If that is meant: {COMMAND}{flags}")
+        print("\n".join(found[:SHOWN]))
+        if len(found) > SHOWN:
+            print(f"... and {len(found) - SHOWN} more lines")
+        print("\nThe public API is not what its files say. If the change is meant, run")
+        print(f"    {COMMAND}{flags}\nand commit what it writes.")
     return 1 if found else 0
 
 
 if __name__ == "__main__":
+    populate()  # again: this package, too, may export
     sys.exit(main())

@@ -29,12 +29,9 @@ from typing import Any as _Any
 
 def stubs(root: str = API_NAME) -> tuple[dict[Path, str], list[str]]:
     """The text of each stub, by its path below the imported package `root`; names without one."""
-    spaces: dict[str, dict[str, Export]] = {}
-    for name, export in places().items():
-        space, _, leaf = name.rpartition(".")
-        spaces.setdefault(space, {})[leaf] = export
-        while space:
-            space = space.rpartition(".")[0]
+    spaces = {"": {}} | places()
+    for space in list(spaces):
+        while space := space.rpartition(".")[0]:
             spaces.setdefault(space, {})
     tree = _Tree(root, spaces)
     folder = tree.folders[""]

@@ -1,8 +1,9 @@
 """Files: written whole or not at all, read at any offset, with errors that say what was found.
 
-A checkpoint is worth most just after the program that wrote it was killed. So nothing is ever written over an
-existing file: the new bytes go to a temporary file beside it, are forced to the disk, and take the name in one step
-(`os.replace`, atomic on POSIX and Windows). Whoever still maps the old file keeps the old bytes.
+A checkpoint is worth most just after the program that wrote it was killed. So nothing is ever
+written over an existing file: the new bytes go to a temporary file beside it, are forced to the
+disk, and take the name in one step (`os.replace`, atomic on POSIX and Windows). Whoever still maps
+the old file keeps the old bytes.
 """
 
 from __future__ import annotations
@@ -12,7 +13,6 @@ import errno
 import importlib
 import io
 import os
-import secrets
 import stat
 import sys
 import zlib
@@ -29,11 +29,11 @@ _CHUNK = 1 << 24
 
 @export("io.CheckpointError")
 class CheckpointError(RuntimeError):
-    """A file that is damaged, cut short, or no checkpoint: the message says what was expected and what was found."""
+    """A file that is damaged, cut short or no checkpoint; says what was expected and found."""
 
 
 class Source:
-    """The bytes of a checkpoint, at any offset: a path, an open binary file, or what is left in a stream.
+    """The bytes of a checkpoint, at any offset: of a path, a binary file, or the rest of a stream.
 
     AttributeError (as PyTorch) if `f` is neither a path nor has a `read` method.
     """
@@ -68,7 +68,7 @@ class Source:
         self.file.seek(offset)
         return self.file.read(min(count, max(self.size - offset, 0)))
 
-    def read_into(self, offset: int, target: np.ndarray) -> None:
+    def read_into(self, offset: int, target: Any) -> None:
         """Fill a one-dimensional uint8 array from `offset`."""
         self.file.seek(offset)
         view, done = memoryview(target), 0
@@ -79,7 +79,7 @@ class Source:
             done += got
 
     def mapped(self) -> np.ndarray:
-        """The whole file as a uint8 array, mapped copy-on-write: pages are read when touched, never written back."""
+        """The whole file as uint8, mapped copy-on-write: read when touched, never written back."""
         if self.path is None:
             raise ValueError(
                 "load: f must be a file path in order to use the mmap argument, "
@@ -112,7 +112,7 @@ def checksum(array: np.ndarray, start: int = 0) -> int:
     return zlib.crc32(as_bytes(array), start)
 
 
-def as_bytes(array: np.ndarray) -> np.ndarray:
+def as_bytes(array: np.ndarray) -> Any:
     """A contiguous array's memory as uint8 (memoryview knows no bfloat16)."""
     return array.reshape(-1).view(np.uint8)
 
@@ -120,11 +120,11 @@ def as_bytes(array: np.ndarray) -> np.ndarray:
 # ---------------------------------------------------------------- writing
 @contextlib.contextmanager
 def replacing(path: Any) -> Iterator[str]:
-    """The name of a temporary file to write; when the block ends without an error, it replaces `path`.
+    """The name of a temporary file, which replaces `path` when the block ends without an error.
 
-    A kill at any moment leaves the old or the new file whole, and at worst a temporary file, which the next save to
-    the same path removes. The old file's permissions are kept, a symbolic link is followed. What is no regular file
-    (/dev/null, a pipe) is written directly.
+    A kill at any moment leaves the old or the new file whole, and at worst a temporary file, which
+    the next save to the same path removes. The old file's permissions are kept, a symbolic link is
+    followed. What is no regular file (/dev/null, a pipe) is written directly.
     """
     target = os.path.realpath(os.fsdecode(path))
     if os.path.isdir(target):
@@ -153,9 +153,9 @@ def replacing(path: Any) -> Iterator[str]:
 
 
 def _create(folder: str, prefix: str) -> tuple[str, int | None]:
-    """A new empty file, and the descriptor by which it is locked as long as its writer lives (None: no locks)."""
+    """A new empty file, and what locks it as long as its writer lives (None: no locks here)."""
     while True:
-        temporary = os.path.join(folder, f"{prefix}{secrets.token_hex(4)}.tmp")
+        temporary = os.path.join(folder, f"{prefix}{os.urandom(4).hex()}.tmp")
         descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
         if not _lock(descriptor):
             os.close(descriptor)
@@ -183,7 +183,7 @@ def _remove_leftovers(folder: str, prefix: str) -> None:
 
 
 def _lock(descriptor: int) -> bool:
-    """Lock a file without waiting; False if another holds it, or the system or the file system has no locks."""
+    """Lock a file without waiting; False if another holds it, or if there are no locks here."""
     if sys.platform == "win32":
         return False
     fcntl: Any = importlib.import_module("fcntl")

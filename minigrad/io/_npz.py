@@ -1,4 +1,4 @@
-"""NumPy's own files: .npy (one array) and .npz (a zip archive of them). Never with pickled objects."""
+"""NumPy's own files: .npy (one array) and .npz (a zip archive of them). Without pickles."""
 
 from __future__ import annotations
 

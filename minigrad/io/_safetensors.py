@@ -1,15 +1,19 @@
-"""safetensors, at the level of arrays: a JSON header that names dtype, shape and place, then the bytes.
+"""safetensors, at the level of arrays: a JSON header that names dtype, shape and place, then the
+bytes.
 
     8 bytes     n, the length of the header, little-endian
-    n bytes     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ..., "__metadata__": {...}}
+    n bytes     {"name": {"dtype": "F32", "shape": [2, 3], "data_offsets": [0, 24]}, ...,
+                 "__metadata__": {...}}
     the rest    the tensors, row-major, little-endian, one after the other without holes
 
-Files are written by the package safetensors. They are read here: the package's NumPy reader copies every tensor (no
-mapping), has no bfloat16 for bytes in memory, and its errors do not tell a truncated file from a damaged one.
+Files are written by the package safetensors. They are read here: the package's NumPy reader copies
+every tensor (no mapping), has no bfloat16 for bytes in memory, and its errors do not tell a
+truncated file from a damaged one.
 
-Two notes in the metadata are minigrad's own, and other readers pass over them: which tensors are complex (the format
-has no complex128; they are stored as reals with a last dimension of 2), and CRC-32 checksums, of each tensor and of
-the metadata, for the format itself cannot tell a flipped bit from a weight.
+Two notes in the metadata are minigrad's own, and other readers pass over them: which tensors are
+complex (the format has no complex128; they are stored as reals with a last dimension of 2), and
+CRC-32 checksums, of each tensor and of the metadata, for the format itself cannot tell a flipped
+bit from a weight.
 """
 
 from __future__ import annotations
@@ -43,15 +47,18 @@ _REAL = {"complex64": np.dtype(np.float32), "complex128": np.dtype(np.float64)}
 
 def looks_like(start: bytes) -> bool:
     """Whether a file that begins with these bytes is meant to be safetensors."""
-    return len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER
+    return (
+        len(start) > 8 and start[8:9] == b"{" and int.from_bytes(start[:8], "little") <= MAX_HEADER
+    )
 
 
 # ---------------------------------------------------------------- writing
 def write(f: Any, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
     """Write named arrays and texts to a path (replaced whole) or to an open binary file.
 
-    ImportError without the package safetensors; TypeError for a dtype that the format does not have; ValueError if
-    the names and texts need more than the 100 MB that a header may have. Nothing is written before those checks.
+    ImportError without the package safetensors; TypeError for a dtype that the format does not
+    have; ValueError if the names and texts need more than the 100 MB that a header may have.
+    Nothing is written before those checks.
     """
     try:
         from safetensors import numpy as safetensors
@@ -114,7 +121,7 @@ def _text_checksum(metadata: dict[str, str]) -> int:
 
 
 def _check_header_size(stored: dict[str, np.ndarray], metadata: dict[str, str]) -> None:
-    """An upper bound, so that the rare large header fails before anything is written, not when it is read."""
+    """An upper bound: a header too large fails before it is written, not when it is read."""
     size = len(json.dumps(metadata, ensure_ascii=False).encode())
     size += sum(len(name.encode()) * 2 + 24 * array.ndim + 100 for name, array in stored.items())
     if size > MAX_HEADER:
@@ -131,8 +138,9 @@ def _check_header_size(stored: dict[str, np.ndarray], metadata: dict[str, str]) 
 class Reader:
     """An open safetensors file: `.metadata`, `.names` and `.array(name)`, which reads one tensor.
 
-    The header is checked when the reader is made, the checksum of a tensor when it is read (where the file has
-    checksums; a mapped file is not read through for it). CheckpointError says what does not fit.
+    The header is checked when the reader is made, the checksum of a tensor when it is read (where
+    the file has checksums; a mapped file is not read through for it). CheckpointError says what
+    does not fit.
     """
 
     def __init__(self, source: Source, *, mmap: bool = False):
@@ -205,7 +213,9 @@ def _read_header(source: Source) -> tuple[dict[str, Any], int]:
     except (ValueError, RecursionError) as error:
         source.fail(f"is damaged: its header is not JSON ({error})")
     if not isinstance(header, dict):
-        source.fail("is damaged: its header", expected="a JSON object", actual=type(header).__name__)
+        source.fail(
+            "is damaged: its header", expected="a JSON object", actual=type(header).__name__
+        )
     return header, 8 + length
 
 

@@ -1,8 +1,8 @@
 """Which tensors share memory, from their addresses: what lets tied weights be stored once.
 
-Two tensors that are the same view of the same memory are stored once. A tensor that lies inside a larger contiguous
-one (a slice of it, its transpose) is stored in full, so that other readers find it, and noted as a view of the larger
-one, so that the two share again when they are loaded.
+Two tensors that are the same view of the same memory are stored once. A tensor that lies inside a
+larger contiguous one (a slice of it, its transpose) is stored in full, so that other readers find
+it, and noted as a view of the larger one, so that the two share again when they are loaded.
 """
 
 from __future__ import annotations
@@ -46,24 +46,31 @@ class Entry:
 
 
 def share(entries: list[Entry]) -> dict[str, str]:
-    """Change the nodes of tensors that share memory; {name left out: name stored} of equal views."""
+    """Change the nodes of tensors that share memory; {name left out: name stored} of equal ones."""
     same: dict[Any, Entry] = {}
     left_out: dict[str, str] = {}
     for entry in entries:
         if entry.data.size == 0:
             continue
-        key = (*entry.memory_kind(), entry.extent(), entry.data.shape, entry.data.strides)
-        first = same.setdefault(key, entry)
+        first = same.setdefault(_view_key(entry), entry)
         if first is not entry:
             left_out[entry.name] = first.name
             entry.node[entry.kind] = first.name
             entry.stored = False
     _note_views(list(same.values()))
+    for entry in entries:
+        view = None if entry.stored else same[_view_key(entry)].node.get("view")
+        if view is not None:
+            entry.node["view"] = view
     return left_out
 
 
+def _view_key(entry: Entry) -> tuple[Any, ...]:
+    return (*entry.memory_kind(), entry.extent(), entry.data.shape, entry.data.strides)
+
+
 def _note_views(entries: list[Entry]) -> None:
-    """One sweep over the addresses: of those that contain a tensor, the one that reaches farthest is kept at hand."""
+    """One sweep over the addresses, with the tensor at hand that reaches farthest so far."""
     spans = [(*e.extent(), not e.data.flags.c_contiguous, i) for i, e in enumerate(entries)]
     widest: dict[Any, tuple[int, int, Entry]] = {}
     for low, high, scattered, i in sorted(spans, key=lambda span: (span[0], -span[1], *span[2:])):

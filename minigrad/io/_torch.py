@@ -1,7 +1,7 @@
 """What PyTorch's checkpoints may name: storages, tensors, dtypes, and NumPy's numbers and arrays.
 
-The list is that of torch.load(weights_only=True) where minigrad has the thing, and NumPy's arrays and scalars, of
-numbers and texts, besides: here they are rebuilt without NumPy's own unpickling.
+The list is that of torch.load(weights_only=True) where minigrad has the thing, and NumPy's arrays
+and scalars, of numbers and texts, besides: here they are rebuilt without NumPy's own unpickling.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ from ._files import Source
 from ._unpickle import Pending, Token, fill, refused
 
 _STORAGES = {
-    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
-    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool",
+    "Double": "float64", "Float": "float32", "Half": "float16", "BFloat16": "bfloat16",
+    "Long": "int64", "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8",
+    "Bool": "bool",
     "ComplexDouble": "complex128", "ComplexFloat": "complex64",
 }  # fmt: skip
 _DTYPES = {dtype.name for dtype in ALL}
@@ -31,7 +32,7 @@ _NUMBERS_AND_TEXTS = "biufcSU"
 
 
 class Builder:
-    """What the arrays of a file become: here, themselves. `checkpoint.py` makes Tensors on their devices."""
+    """What the arrays of a file become: here, themselves; in `_loading.py`, Tensors."""
 
     tensor_type: type = np.ndarray
 
@@ -52,7 +53,7 @@ class Builder:
 
 
 class Storage:
-    """A stretch of memory: its bytes, placed, and its dtype (None: untyped until a tensor is cut out of it)."""
+    """A stretch of memory: its bytes, placed, and its dtype (None: only its tensors have one)."""
 
     __slots__ = ("data", "dtype", "swapped")
 
@@ -108,14 +109,16 @@ def row_major(shape: Any) -> tuple[int, ...]:
 
 
 class Names:
-    """The allowed names of one file. `Names(...)("torch.FloatStorage")` is a dtype, a value or a Token."""
+    """The allowed names of one file: called with a name, gives a value or a Token."""
 
     def __init__(self, source: Source, builder: Builder):
         self.source = source
         self.builder = builder
         self.table: dict[str, Any] = {
             "collections.OrderedDict": Token("OrderedDict", _ordered_dict),
-            "collections.Counter": Token("Counter", lambda items=(): fill(Counter(), items.items())),
+            "collections.Counter": Token(
+                "Counter", lambda items=(): fill(Counter(), items.items())
+            ),
             "builtins.set": Token("set", lambda items=(): set(_keys(items))),
             "builtins.frozenset": Token("frozenset", lambda items=(): frozenset(_keys(items))),
             "builtins.complex": Token("complex", _complex),
@@ -184,8 +187,8 @@ class Names:
         return self.tensor_v3(storage, offset, size, stride, requires_grad, hooks, dtype, metadata)
 
     def tensor_v3(
-        self, storage: Any, offset: int, size: Any, stride: Any, requires_grad: bool, hooks: Any, dtype: Any,
-        metadata: Any = None,
+        self, storage: Any, offset: int, size: Any, stride: Any, requires_grad: bool, hooks: Any,
+        dtype: Any, metadata: Any = None,
     ) -> Any:  # fmt: skip
         flat = _storage(storage).typed(numpy_dtype(dtype))
         array = strided(flat, offset, size, stride)
@@ -207,9 +210,10 @@ class Names:
         names = ("torch.Tensor", "torch.nn.Parameter")
         if not isinstance(kind, Token) or kind.name not in names:
             raise refused(self.source, "a tensor of a subclass")
-        if not isinstance(function, Token) or function.call not in self._rebuilders().values():
+        rebuild = self._rebuilders().get(function.name) if isinstance(function, Token) else None
+        if rebuild is None:
             raise refused(self.source, "a tensor made by something that makes none")
-        return self._with_state(function.call(*arguments), state)
+        return self._with_state(rebuild(*arguments), state)
 
     def _with_state(self, tensor: Any, state: Any) -> Any:
         attributes = state[0] if isinstance(state, tuple) and len(state) == 2 else state
@@ -320,5 +324,7 @@ def _numpy_array(kind: Any, shape: Any, code: Any) -> Pending:
 
 
 def _numpy_frombuffer(data: Any, dtype: Any, shape: Any, order: str) -> np.ndarray:
-    flat = np.frombuffer(_raw(data), _is_dtype(dtype)) if len(data) else np.empty(0, _is_dtype(dtype))
+    flat = (
+        np.frombuffer(_raw(data), _is_dtype(dtype)) if len(data) else np.empty(0, _is_dtype(dtype))
+    )
     return flat.reshape(_counts(shape), order="F" if order == "F" else "C").copy(order="K")

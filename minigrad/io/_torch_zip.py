@@ -1,4 +1,5 @@
-"""PyTorch's checkpoint files: the zip archive of torch.save, and the sequence of pickles it wrote before 1.6.
+"""PyTorch's checkpoint files: the zip archive of torch.save, and the sequence of pickles it wrote
+before 1.6.
 
 A zip archive holds one folder with
 
@@ -7,8 +8,8 @@ A zip archive holds one folder with
     byteorder     "little" or "big"; little if it is missing
     version, ...  not needed
 
-The older file is: a magic number, a version, facts about the machine, the object, the list of keys (five pickles), and
-for each key the number of elements and their bytes, always little-endian.
+The older file is: a magic number, a version, facts about the machine, the object, the list of keys
+(five pickles), and for each key the number of elements and their bytes, always little-endian.
 """
 
 from __future__ import annotations
@@ -98,7 +99,11 @@ def read_zip(
     records = Archive(source, archive, folder, mmap)
     if records.has("constants.pkl"):
         raise refused(source, "a TorchScript program (torch.jit.save)")
-    order = records.read("byteorder").decode("ascii", "replace") if records.has("byteorder") else "little"
+    order = (
+        records.read("byteorder").decode("ascii", "replace")
+        if records.has("byteorder")
+        else "little"
+    )
     if order not in ("little", "big"):
         source.fail("is damaged: its byte order", expected="little or big", actual=repr(order))
     storages: dict[Any, Storage] = {}
@@ -152,8 +157,8 @@ def _as_type(storage: Storage, dtype: np.dtype | None) -> Storage:
 def read_legacy(source: Source, builder: Builder) -> Any:
     """The object in a file written by torch.save before 1.6 (or with the zip format turned off).
 
-    The storages' bytes come after the object, whose tensors need them (to move them to a device, for one): so the
-    object is read twice, first for the storages that it names.
+    The storages' bytes come after the object, whose tensors need them (to move them to a device,
+    for one): so the object is read twice, first for the storages that it names.
     """
     file = _Bounded(source)
     kinds: dict[str, tuple[np.dtype, str]] = {}
@@ -188,12 +193,12 @@ def read_legacy(source: Source, builder: Builder) -> Any:
 
 
 def _check_preamble(source: Source, machine: Machine) -> None:
-    magic, version, facts = machine.load(), machine.load(), machine.load()
-    if magic != MAGIC:
+    if machine.load() != MAGIC:
         raise pickle.UnpicklingError(
             f"load: {source.name} is a pickle, but none of torch.save\n"
-            "  help: minigrad reads no pickles that may run code; save tensors with minigrad.save or torch.save"
+            "  help: pickles that may run code are not read; save with minigrad.save or torch.save"
         )
+    version, facts = machine.load(), machine.load()
     if version != LEGACY_VERSION or not isinstance(facts, dict):
         source.fail("is damaged: its version", expected=LEGACY_VERSION, actual=repr(version)[:40])
 
@@ -213,7 +218,9 @@ def _fill(source: Source, keys: Any, kinds: dict[str, Any], filled: dict[str, np
     """Read the storages that follow the pickles, in the order of `keys`."""
     position = source.file.tell()
     if not isinstance(keys, list) or {str(key) for key in keys} != set(filled):
-        source.fail("is damaged: its list of storages", expected=f"{sorted(filled)}", actual=str(keys)[:80])
+        source.fail(
+            "is damaged: its list of storages", expected=f"{sorted(filled)}", actual=str(keys)[:80]
+        )
     for key in map(str, keys):
         head, data, dtype = source.read_at(position, 8), filled[key], kinds[key][0]
         count = struct.unpack("<q", head)[0] if len(head) == 8 else -1
@@ -229,7 +236,7 @@ def _fill(source: Source, keys: Any, kinds: dict[str, Any], filled: dict[str, np
 
 
 class _Bounded:
-    """A file whose reads never ask for more than there is: a damaged length must not claim memory."""
+    """A file that is never asked for more than it has: a damaged length must claim no memory."""
 
     def __init__(self, source: Source):
         self._file = source.file

@@ -1,8 +1,9 @@
 """Nested dicts, lists and numbers as JSON, and back, exactly.
 
-None, bools, ints, texts, finite floats and lists are JSON's own. Everything else is an object with one key that says
-what it is: {"dict": [[key, value], ...]}, {"tuple": [...]}, {"float": "nan"}, {"bytes": "base64"}, ...; keys of
-dicts may be anything hashable, and their order is kept. Tensors and arrays are turned into such objects by the caller.
+None, bools, ints, texts, finite floats and lists are JSON's own. Everything else is an object with
+one key that says what it is: {"dict": [[key, value], ...]}, {"tuple": [...]}, {"float": "nan"},
+{"bytes": "base64"}, ...; keys of dicts may be anything hashable, and their order is kept. Tensors
+and arrays are turned into such objects by the caller.
 """
 
 from __future__ import annotations
@@ -20,6 +21,8 @@ from ..backend.devices import device
 from ..backend.dtypes import DType, dtype_by_name
 from ..core.size import Size
 
+TREE_NOTE, TREE_VERSION = "minigrad.tree", 1  # where the JSON stands in the metadata
+
 Path = tuple[Any, ...]
 _SEQUENCES = {tuple: "tuple", Size: "Size", set: "set", frozenset: "frozenset"}
 _DICTS = {dict: "dict", OrderedDict: "OrderedDict", Counter: "Counter"}
@@ -28,14 +31,16 @@ _SCALARS = "biufcSU"
 
 
 class Encoder:
-    """Turns an object into JSON; `leaf(obj, path)` gives the JSON of a tensor or array, None for anything else."""
+    """An object to JSON; `leaf(obj, path)` gives that of a tensor or array, None of all else."""
 
     def __init__(self, leaf: Callable[[Any, Path], dict[str, Any] | None]):
         self._leaf = leaf
         self._open: set[int] = set()  # the containers that we are inside of
 
     def encode(self, obj: Any, path: Path = ()) -> Any:
-        """TypeError, with the path of keys, for what cannot be stored; ValueError for an object inside itself."""
+        """TypeError, with the keys that lead there, for what cannot be stored; ValueError for an
+        object that contains itself.
+        """
         kind = type(obj)
         if obj is None or kind in (bool, int, str):
             return obj
@@ -111,21 +116,22 @@ def spelled(path: Path) -> str:
 
 # ---------------------------------------------------------------- back
 def decode(node: Any, leaf: Callable[[dict[str, Any]], Any]) -> Any:
-    """The object that `Encoder` turned into `node`; ValueError, TypeError or KeyError if it did not."""
+    """What `Encoder` turned into `node`; ValueError, TypeError or KeyError if it did not."""
     if isinstance(node, list):
         return [decode(item, leaf) for item in node]
     if not isinstance(node, dict):
         return node
-    kind = next(iter(node), "nothing")
-    value = node.get(kind)
+    kind, value = next(iter(node.items()), ("nothing", []))
     if kind in _FROM_ITEMS:
-        return _FROM_ITEMS[kind](decode(item, leaf) for item in value)
+        return _FROM_ITEMS[kind]([decode(item, leaf) for item in value])
     if kind in _FROM_PAIRS:
         made = _FROM_PAIRS[kind]()
         for k, v in value:
             made[decode(k, leaf)] = decode(v, leaf)
-        vars_of = vars(made) if node.get("attributes") else {}
-        vars_of.update((k, decode(v, leaf)) for k, v in node.get("attributes", ()))
+        for k, v in node.get("attributes", ()):
+            if k in dir(OrderedDict):
+                raise ValueError(f"the attribute {k} of an OrderedDict")
+            vars(made)[k] = decode(v, leaf)
         return made
     make = _FROM_VALUE.get(kind)
     return leaf(node) if make is None else make(value)

@@ -1,9 +1,10 @@
 """Reads a pickle as data: a small machine over the opcodes that `pickletools` takes apart.
 
-A pickle is a program. Python's own unpickler, even with `find_class` overridden, still lets it set attributes on
-whatever lies on the stack; this machine runs nothing of it. It knows containers, numbers, texts and a table of
-allowed names, whose values are data or `Token`s of functions written here, and it hashes only small keys (a tuple
-nested a million deep would overflow the C stack). Everything else ends in pickle.UnpicklingError with its name.
+A pickle is a program. Python's own unpickler, even with `find_class` overridden, still lets it set
+attributes on whatever lies on the stack; this machine runs nothing of it. It knows containers,
+numbers, texts and a table of allowed names, whose values are data or `Token`s of functions written
+here, and it hashes only small keys (a tuple nested a million deep would overflow the C stack).
+Everything else ends in pickle.UnpicklingError with its name.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _DICTS = (dict, OrderedDict, Counter)
 
 
 class Token:
-    """An allowed name: a class or function that the pickle may mention, and what is done when it is called."""
+    """An allowed name, of a class or function, and what is done when the pickle calls it."""
 
     __slots__ = ("name", "call")
 
@@ -37,7 +38,7 @@ class Token:
 
 
 class Pending:
-    """Something that a later BUILD completes; it is then replaced wherever the pickle had remembered it."""
+    """What a later BUILD completes, and so replaces wherever the pickle had remembered it."""
 
     __slots__ = ("finish", "remembered")
 
@@ -65,7 +66,7 @@ class Machine:
         self.memo: dict[int, Any] = {}
 
     def load(self) -> Any:
-        """One pickle's value. UnpicklingError for what is not allowed, CheckpointError for damage."""
+        """One pickle's value. UnpicklingError: something not allowed; CheckpointError: damage."""
         self.stack, self.marks, self.memo = [], [], {}
         try:
             for opcode, argument, _ in pickletools.genops(self.file):
@@ -74,7 +75,14 @@ class Machine:
                     raise refused(self.source, f"the pickle operation {opcode.name}")
                 action(self, argument)
             return self.stack.pop()
-        except (ValueError, IndexError, KeyError, TypeError, AttributeError, OverflowError) as error:
+        except (
+            ValueError,
+            IndexError,
+            KeyError,
+            TypeError,
+            AttributeError,
+            ArithmeticError,
+        ) as error:
             self.source.fail(f"holds a damaged pickle ({type(error).__name__}: {error})")
 
     def pop_mark(self) -> list[Any]:
@@ -133,8 +141,8 @@ class Machine:
 
 def refused(source: Source, what: str) -> pickle.UnpicklingError:
     return pickle.UnpicklingError(
-        f"load: {source.name} contains {what}, which is not allowed: only tensors, numbers, texts and containers "
-        "of them are read, and nothing in a file is run\n"
+        f"load: {source.name} contains {what}, which is not allowed: only tensors, numbers, texts "
+        "and containers of them are read, and nothing in a file is run\n"
         "  help: save a state dict, model.state_dict(), in place of the whole object"
     )
 
@@ -166,7 +174,7 @@ def set_attributes(source: Source, target: Any, state: Mapping[Any, Any]) -> Non
 
 
 def check_result(source: Source, result: Any, tensor_type: type) -> Any:
-    """`result` if nothing but data is left in it: no storage without a tensor, no name of a function."""
+    """`result` if there is only data in it: no bare storage, no name of a function."""
     todo, seen = [result], set()
     while todo:
         item = todo.pop()
@@ -174,9 +182,10 @@ def check_result(source: Source, result: Any, tensor_type: type) -> Any:
             continue
         seen.add(id(item))
         if isinstance(item, dict):
-            todo += [*item, *item.values(), *(vars(item).values() if type(item) is OrderedDict else ())]
+            todo.extend([*item, *item.values()])
+            todo.extend(vars(item).values() if type(item) is OrderedDict else ())
         elif isinstance(item, (list, tuple, set, frozenset)):
-            todo += item
+            todo.extend(item)
         else:
             name = item.name if isinstance(item, Token) else type(item).__name__.lower()
             raise refused(source, f"{name} by itself")
@@ -193,7 +202,11 @@ def _pushes(make: Callable[[], Any]) -> Callable[[Machine, Any], None]:
 
 
 def _from_mark(make: Callable[[list[Any]], Any]) -> Callable[[Machine, Any], None]:
-    return lambda machine, _: machine.stack.append(make(machine.pop_mark()))
+    def act(machine: Machine, _: Any) -> None:
+        items = machine.pop_mark()  # which changes the stack
+        machine.stack.append(make(items))
+
+    return act
 
 
 def _tuple_of(count: int) -> Callable[[Machine, Any], None]:
@@ -263,9 +276,9 @@ _ACTIONS: dict[str, Callable[[Machine, Any], None]] = {
     "BINPERSID": lambda machine, _: _push(machine, machine.persistent_load(machine.stack.pop())),
 }
 _ACTIONS |= dict.fromkeys(
-    ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT", "STRING", "BINSTRING",
-     "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE", "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES",
-     "BINBYTES8", "BYTEARRAY8"),
+    ("INT", "BININT", "BININT1", "BININT2", "LONG", "LONG1", "LONG4", "FLOAT", "BINFLOAT",
+     "STRING", "BINSTRING", "SHORT_BINSTRING", "UNICODE", "BINUNICODE", "SHORT_BINUNICODE",
+     "BINUNICODE8", "BINBYTES", "SHORT_BINBYTES", "BINBYTES8", "BYTEARRAY8"),
     _push,
 )  # fmt: skip
 _ACTIONS |= dict.fromkeys(

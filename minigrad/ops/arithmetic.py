@@ -383,6 +383,13 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     return finish(pow_(input, exponent), out)
 
 
+def power(self: Any, exponent: Any) -> Any:
+    """The operator **."""
+    if type(exponent) is int and exponent < 0 and self._data.dtype.kind in "iu":
+        return pow(self, exponent)  # refuses
+    return pow_.operator(self, exponent)
+
+
 @export("float_power")
 def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
     """The power in double precision (complex128 for complex operands), whatever the dtypes."""

@@ -175,19 +175,19 @@ def signbit(x: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------ logic
-@primitive
+@primitive(promote="type")
 def logical_and_(x: Any, other: Any) -> Any:
     """y = x ≠ 0 and z ≠ 0."""
     return np.logical_and(x, other)
 
 
-@primitive
+@primitive(promote="type")
 def logical_or_(x: Any, other: Any) -> Any:
     """y = x ≠ 0 or z ≠ 0."""
     return np.logical_or(x, other)
 
 
-@primitive
+@primitive(promote="type")
 def logical_xor_(x: Any, other: Any) -> Any:
     """y = exactly one of x ≠ 0, z ≠ 0."""
     return np.logical_xor(x, other)
@@ -228,6 +228,15 @@ def bitwise_not(x: Any) -> Any:
     """All bits turned over; of bools the logical not."""
     refuse("bitwise_not_cpu", x, "fc")
     return np.invert(x)
+
+
+def invert(input: Any) -> Tensor:
+    """The operator ~: bits turned over, bools negated.  TypeError for other dtypes."""
+    if data_of(input).dtype.kind in "fc":
+        raise TypeError(
+            "~ (operator.invert) is only implemented on integer and Boolean-type tensors"
+        )
+    return bitwise_not(input)
 
 
 @export("bitwise_and")

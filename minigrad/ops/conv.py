@@ -96,7 +96,7 @@ def conv(x: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: in
     kernel = w.shape[2:]
     out = _out_size(x.shape[2:], kernel, stride, padding, dilation)
     columns = _columns(x, kernel, out, stride, padding, dilation, groups)
-    y = np.matmul(w.reshape(groups, w.shape[0] // groups, -1), columns)
+    y = np.matmul(w.reshape(groups, w.shape[0] // groups, columns.shape[2]), columns)
     return y.reshape(x.shape[0], w.shape[0], *out)
 
 
@@ -107,8 +107,8 @@ def conv_input(
     """x̄ of conv, `size` being x's spatial shape;  ḡ = conv(·, w),  w̄ = conv_weight(·, g)."""
     n, c_out = g.shape[:2]
     kernel, out = w.shape[2:], g.shape[2:]
-    flat_g = g.reshape(n, groups, c_out // groups, -1)
-    flat_w = w.reshape(groups, c_out // groups, -1)
+    flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
+    flat_w = w.reshape(groups, c_out // groups, math.prod(w.shape[1:]))
     columns = np.matmul(np.swapaxes(flat_w, -1, -2), flat_g)
     columns = columns.reshape(n, groups * w.shape[1], *kernel, *out)
     return _scatter_columns(columns, size, kernel, out, stride, padding, dilation)
@@ -121,7 +121,7 @@ def conv_weight(
     """w̄ of conv;  x̄ = conv_input(g, ·),  ḡ = conv(x, ·)."""
     n, c_out = g.shape[:2]
     columns = _columns(x, kernel, g.shape[2:], stride, padding, dilation, groups)
-    flat_g = g.reshape(n, groups, c_out // groups, -1)
+    flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
     w = np.zeros((groups, c_out // groups, columns.shape[2]), g.dtype)
     for i in range(n):  # one GEMM a sample, summed: no (N, ...) array of products
         w += np.matmul(flat_g[i], np.swapaxes(columns[i], -1, -2))
@@ -174,9 +174,10 @@ def _check(name: str, input: Any, weight: Any, bias: Any, n: int, groups: int, t
     x, w = input._data, weight._data
     if w.ndim != n + 2:
         raise RuntimeError(
-            f"weight should have at least three dimensions" if w.ndim < 3 else
-            f"Expected {n + 2}-dimensional weight for {name}, but got weight of size: {list(w.shape)}"
-        )  # fmt: skip
+            "weight should have at least three dimensions"
+            if w.ndim < 3
+            else f"Expected {n + 2}-dimensional weight for {name}, but got weight of size: {list(w.shape)}"
+        )
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(
             f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "

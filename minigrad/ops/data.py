@@ -67,7 +67,7 @@ def _check_kinds(found: set, dtype: np.dtype | None) -> None:
             continue
         name = kind.__name__
         if kind in (str, bytes):
-            if dtype is not None and dtype.kind in "iu":
+            if dtype is not None:
                 raise ValueError(f"too many dimensions '{name}'")
             raise TypeError(f"new(): invalid data type '{name}'")
         if dtype is None:

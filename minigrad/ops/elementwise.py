@@ -63,6 +63,7 @@ from .piecewise import (
     maximum as maximum,
     minimum as minimum,
     nan_to_num as nan_to_num,
+    misfit as misfit,
     need_tensors,
     nextafter as nextafter,
     refuse,
@@ -71,6 +72,7 @@ from .piecewise import (
     sign as sign,
     trunc as trunc,
     where as where,
+    where_self as where_self,
     zeros_as,
 )
 from .transcendental import (
@@ -102,7 +104,7 @@ def _number(x: Any) -> bool:
 
 
 # ------------------------------------------------------------------------------ three operands
-@primitive
+@primitive(promote="type")
 def lerp_(x: Any, end: Any, weight: Any) -> Any:
     """y = x + w·(end − x);  x̄ = (1 − w)·ȳ, end gets w·ȳ, w̄ = (end − x)·ȳ."""
     refuse("lerp_kernel_scalar", x, "biu")

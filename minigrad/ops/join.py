@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
-from ..backend.dtypes import result_dtype
+from ..backend.dtypes import get_default_dtype, result_dtype
 from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
@@ -22,11 +22,18 @@ from .slices import meshgrid, split_
 
 @primitive(promote="type", half="keep")
 def cat_(*xs: Any, dim: int) -> Any:
-    """Arrays joined along `dim`; each gets back its piece of ȳ."""
-    return array_module(xs[0]).concatenate(xs, axis=dim)
+    """Arrays joined along `dim`, those of shape (0,) left out; each gets back its piece of ȳ."""
+    used = [x for x in xs if x.shape != (0,)] or xs
+    return array_module(xs[0]).concatenate(used, axis=dim)
 
 
-cat_.joint(lambda g, dim, xs_shape: split_(g, lengths=tuple([s[dim] for s in xs_shape]), dim=dim))
+def _pieces(g: Any, dim: int, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:
+    lengths = tuple([0 if s == (0,) else s[dim] for s in shapes])
+    pieces = split_(g, lengths=lengths, dim=dim)
+    return [view_(p, size=s) if s == (0,) else p for p, s in zip(pieces, shapes, strict=True)]
+
+
+cat_.joint(lambda g, dim, xs_shape: _pieces(g, dim, xs_shape))
 
 
 def _tensors(given: Any, name: str) -> list[Tensor]:
@@ -51,19 +58,15 @@ def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, a
     given = _tensors(tensors, "cat")
     dim = index(dim if axis is None else axis)
     if not given:
-        raise RuntimeError("torch.cat(): expected a non-empty list of Tensors")
+        raise ValueError("cat(): expected a non-empty list of Tensors")
     for i, t in enumerate(given):
         if not t._data.ndim:
             raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    used = [t for t in given if t._data.shape != (0,)] or given
-    first = used[0]._data.shape
+    first = next((t._data.shape for t in given if t._data.shape != (0,)), (0,))
     dim = normalize_dim(dim, len(first))
     for i, t in enumerate(given):
         _check_sizes(first, t._data.shape, dim, i)
-    if len(used) < len(given):  # a skipped tensor still takes part in type promotion
-        dtype = result_dtype([t._data for t in given]).np
-        used = [t if t._data.dtype == dtype else chores.cast(t, dtype=dtype) for t in used]
-    y = cat_(*used, dim=dim)
+    y = cat_(*given, dim=dim)
     return y if out is None else write_out(y, out)
 
 
@@ -170,7 +173,7 @@ def block_diag(*tensors: Any) -> Tensor:
                 "dimensions"
             )
     if not given:
-        raise RuntimeError("torch.block_diag: expected at least one tensor")
+        return wrap(np.empty((1, 0), get_default_dtype().np))
     return block_diag_(*[atleast_2d(t) for t in given])
 
 

@@ -11,10 +11,39 @@ from typing import Any
 
 from ..core.inplace import inplace
 from ..core.tensor import Tensor
-from . import casts, convert, creation, data, random, rearrange, shape, slices
+from . import (
+    arithmetic,
+    bessel as bessel,
+    casts,
+    compare,
+    convert,
+    creation,
+    data,
+    elementwise,
+    orthogonal as orthogonal,
+    random,
+    rearrange,
+    shape,
+    slices,
+    special,
+)
 
 # family -> names of its ops that are Tensor methods
 METHODS: dict[ModuleType, str] = {
+    elementwise: """
+        add sub mul div true_divide pow remainder fmod floor_divide neg abs reciprocal sqrt rsqrt square exp exp2
+        expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh atan2 sigmoid logit
+        sign sgn floor ceil trunc round frac clamp clamp_min clamp_max maximum minimum fmax fmin lerp addcmul
+        addcdiv hypot copysign ldexp logaddexp logaddexp2 xlogy heaviside nan_to_num sinc float_power deg2rad
+        rad2deg positive angle conj conj_physical frexp nextafter resolve_conj resolve_neg where=where_self
+        subtract=sub multiply=mul divide=div negative=neg absolute=abs fix=trunc clip=clamp arctan2=atan2
+        arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh""",
+    compare: """
+        eq ne lt le gt ge isclose allclose equal isnan isinf isfinite isneginf isposinf isreal signbit
+        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
+        bitwise_left_shift bitwise_right_shift gcd lcm
+        not_equal=ne less=lt less_equal=le greater=gt greater_equal=ge""",
+    special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: """
         view reshape view_as reshape_as flatten ravel unflatten squeeze unsqueeze transpose swapaxes swapdims t adjoint
         permute movedim moveaxis broadcast_to expand expand_as sum_to_size clone contiguous""",
@@ -33,6 +62,18 @@ METHODS: dict[ModuleType, str] = {
 
 # family -> names of its ops that have an in-place method with a trailing underscore
 INPLACE: dict[ModuleType, str] = {
+    elementwise: """
+        add sub mul div true_divide pow remainder fmod floor_divide neg abs reciprocal sqrt rsqrt square exp exp2
+        expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh atan2 sigmoid logit
+        sign sgn floor ceil trunc round frac clamp clamp_min clamp_max lerp addcmul addcdiv hypot copysign ldexp
+        xlogy heaviside nan_to_num sinc float_power deg2rad rad2deg conj_physical nextafter fill zero
+        subtract=sub multiply=mul divide=div negative=neg absolute=abs fix=trunc clip=clamp arctan2=atan2
+        arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh""",
+    compare: """
+        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
+        bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm
+        not_equal=ne less=lt less_equal=le greater=gt greater_equal=ge""",
+    special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     rearrange: "tril triu",
 }
 
@@ -44,24 +85,85 @@ RESHAPING: dict[ModuleType, str] = {
 
 # property -> function of the tensor
 PROPERTIES: dict[str, Any] = {
+    "real": elementwise.real,
+    "imag": elementwise.imag,
     "T": shape.numpy_T,
     "mT": shape.matrix_T,
     "H": shape.matrix_H,
     "mH": shape.matrices_H,
 }
 
-# Python operator -> op
-OPERATORS: dict[str, Any] = {}
+
+
+def _reflected(op: Any) -> Any:
+    """The operator with its operands exchanged: what `2 - x` calls."""
+    operator = op.operator
+
+    def method(self: Tensor, other: Any) -> Any:
+        return operator(other, self)
+
+    return method
+
+
+# Python operator -> op. `.operator` is an op's call path that answers NotImplemented to foreign types.
+OPERATORS: dict[str, Any] = {
+    "__add__": arithmetic.add_.operator,
+    "__radd__": arithmetic.add_.operator,
+    "__iadd__": inplace(arithmetic.add_, "add_"),
+    "__sub__": arithmetic.sub_.operator,
+    "__rsub__": _reflected(arithmetic.sub_),
+    "__isub__": inplace(arithmetic.sub_, "sub_"),
+    "__mul__": arithmetic.mul_.operator,
+    "__rmul__": arithmetic.mul_.operator,
+    "__imul__": inplace(arithmetic.mul_, "mul_"),
+    "__truediv__": arithmetic.div_.operator,
+    "__rtruediv__": _reflected(arithmetic.div_),
+    "__itruediv__": inplace(arithmetic.div_, "div_"),
+    "__floordiv__": arithmetic.div_floor.operator,
+    "__rfloordiv__": _reflected(arithmetic.div_floor),
+    "__ifloordiv__": inplace(arithmetic.div_floor, "floor_divide_"),
+    "__mod__": arithmetic.remainder_.operator,
+    "__rmod__": _reflected(arithmetic.remainder_),
+    "__imod__": inplace(arithmetic.remainder_, "remainder_"),
+    "__pow__": arithmetic.power,
+    "__rpow__": _reflected(arithmetic.pow_),
+    "__ipow__": inplace(arithmetic.pow, "pow_"),
+    "__neg__": arithmetic.neg,
+    "__pos__": arithmetic.positive,
+    "__abs__": elementwise.abs,
+    "__invert__": compare.invert,
+    "__eq__": compare.eq.operator,
+    "__ne__": compare.ne.operator,
+    "__lt__": compare.lt.operator,
+    "__le__": compare.le.operator,
+    "__gt__": compare.gt.operator,
+    "__ge__": compare.ge.operator,
+    "__and__": compare.bitwise_and.operator,
+    "__rand__": compare.bitwise_and.operator,
+    "__iand__": inplace(compare.bitwise_and, "bitwise_and_"),
+    "__or__": compare.bitwise_or.operator,
+    "__ror__": compare.bitwise_or.operator,
+    "__ior__": inplace(compare.bitwise_or, "bitwise_or_"),
+    "__xor__": compare.bitwise_xor.operator,
+    "__rxor__": compare.bitwise_xor.operator,
+    "__ixor__": inplace(compare.bitwise_xor, "bitwise_xor_"),
+    "__lshift__": compare.bitwise_left_shift.operator,
+    "__rlshift__": _reflected(compare.bitwise_left_shift),
+    "__ilshift__": inplace(compare.bitwise_left_shift, "bitwise_left_shift_"),
+    "__rshift__": compare.bitwise_right_shift.operator,
+    "__rrshift__": _reflected(compare.bitwise_right_shift),
+    "__irshift__": inplace(compare.bitwise_right_shift, "bitwise_right_shift_"),
+}
 
 
 def bind() -> None:
     """Give Tensor its operators and methods."""
     for module, names in METHODS.items():
-        for name in names.split():
-            _set(name, vars(module)[name])
+        for method, op in _pairs(names):
+            _set(method, vars(module)[op])
     for module, names in INPLACE.items():
-        for name in names.split():
-            _set(name + "_", inplace(vars(module)[name], name + "_"))
+        for method, op in _pairs(names):
+            _set(method + "_", inplace(vars(module)[op], method + "_"))
     for module, names in RESHAPING.items():
         for name in names.split():
             _set(name + "_", shape.reshaping(vars(module)[name], name + "_"))
@@ -69,6 +171,11 @@ def bind() -> None:
         _set(name, property(op))
     for name, op in OPERATORS.items():
         _set(name, op)
+
+
+def _pairs(names: str) -> list[tuple[str, str]]:
+    """(method, op) of each word; a word "method=op" where the two differ."""
+    return [(word.partition("=")[0], word.rpartition("=")[2]) for word in names.split()]
 
 
 def _set(name: str, value: Any) -> None:

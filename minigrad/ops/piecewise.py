@@ -130,6 +130,11 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
     return result if out is None else write_out(result, out)
 
 
+def where_self(self: Any, condition: Any, other: Any) -> Any:
+    """Tensor.where: the tensor where the condition holds, else `other`."""
+    return where(condition, self, other)
+
+
 # ------------------------------------------------------------------------------ size and sign
 @export("abs", "absolute")
 @primitive
@@ -215,7 +220,7 @@ def heaviside(input: Any, values: Any, *, out: Any = None) -> Any:
     return finish(heaviside_(input, values), out)
 
 
-@primitive
+@primitive(promote="type")
 def heaviside_(x: Any, values: Any) -> Any:
     """y = 1 for x > 0, 0 for x < 0 (and nan), values at 0."""
     refuse("heaviside_cpu", x, "c")
@@ -476,7 +481,7 @@ def nan_to_num(
     return finish(nan_to_num_(input, nan=nan, posinf=posinf, neginf=neginf), out)
 
 
-@primitive
+@primitive(promote="type")
 def nextafter_(x: Any, other: Any) -> Any:
     """The next number after x in the direction of `other`; no derivative."""
     refuse("nextafter_cpu", x, "biuc")

@@ -16,9 +16,8 @@ from ..backend.random import default_generator
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
-from .activation import relu
 from .conv import each_dim
-from .elementwise import abs, pow, sign
+from .elementwise import abs, clamp_min, pow, sign
 from .shape import squeeze, unsqueeze
 
 Ints = int | Sequence[int]
@@ -327,7 +326,7 @@ def avg_pool3d(
 def _lp_pool(n: int, input: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Any:
     kernel = each_dim(kernel_size, n, "kernel_size")
     mean = _avg_pool(n, pow(input, p), kernel_size, stride, 0, ceil_mode, True, None)
-    return pow(sign(mean) * relu(abs(mean)) * math.prod(kernel), 1.0 / p)
+    return pow(sign(mean) * clamp_min(abs(mean), 0) * math.prod(kernel), 1.0 / p)
 
 
 @export("nn.functional.lp_pool1d")
