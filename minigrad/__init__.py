@@ -28,12 +28,16 @@ import warnings
 # user's NumPy code keeps its warnings, and an op pays nothing (np.errstate costs as much as a small op).
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
+from . import autograd, config, debug, io, nn, optim, testing, utils  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .core import engine, function  # noqa: E402
-from .export import export_constant, populate  # noqa: E402
+from .export import populate  # noqa: E402
 from .ops import methods  # noqa: E402
 
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
 populate("minigrad")
+
+__all__ = ["__version__", "autograd", "config", "debug", "io", "nn", "optim", "testing", "utils"]
+__all__ += ["engine", "function", "methods"]

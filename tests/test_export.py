@@ -399,6 +399,15 @@ export_constant(__name__, "consts.tau", "tau")
         _ = root.special.missing
 
 
+def test_a_folder_of_stubs_is_no_module(package: Callable[..., ModuleType], tmp_path: Path) -> None:
+    root = package(__init__="@export('linalg.deep.norm')\ndef norm(): ...\n")
+    (tmp_path / "fakegrad" / "linalg").mkdir()
+    (tmp_path / "fakegrad" / "linalg" / "__init__.pyi").touch()
+    populate("fakegrad")
+    assert root.linalg.__doc__ and "__path__" not in vars(root.linalg)
+    assert root.linalg.deep.norm is get_symbol_from_name("linalg.deep.norm")
+
+
 def test_populating_twice_adds_what_is_new(package: Callable[..., ModuleType]) -> None:
     root = package(__init__='@export("nn.f")\ndef f(): ...\n')
     populate("fakegrad")

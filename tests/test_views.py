@@ -1,7 +1,8 @@
-"""Views against PyTorch: shared memory, strides, gradients, and in-place changes through views of views.
+"""Views against PyTorch: shared memory, strides, gradients, and in-place changes through views of
+views.
 
-A program is a function of a namespace (`m.tensor`, ...) that is run once with torch and once with minigrad, and must
-give the same numbers, or fail with the same type of error.
+A program is a function of a namespace (`m.tensor`, ...) that is run once with torch and once with
+minigrad, and must give the same numbers, or fail with the same type of error.
 """
 
 from __future__ import annotations
@@ -70,7 +71,10 @@ def outcome(program: Callable[[Any], Any], m: Any) -> Any:
         results = program(m)
     except (RuntimeError, IndexError, TypeError, ValueError) as error:
         return error
-    return [None if r is None else np.array(r.detach().numpy()) if hasattr(r, "detach") else r for r in results]
+    return [
+        None if r is None else np.array(r.detach().numpy()) if hasattr(r, "detach") else r
+        for r in results
+    ]
 
 
 def same(program: Callable[[Any], Any]) -> Any:
@@ -106,13 +110,18 @@ def loss(m: Any, *tensors: Any) -> Any:
     return total
 
 
-# ------------------------------------------------------------------------------ memory
+# ------------------------------------------------------------ memory
 @pytest.mark.parametrize("name", VIEWS)
 def test_memory_is_shared(name: str) -> None:
     def program(m: Any) -> Any:
         x = m.tensor(BASE.copy())
         y = VIEWS[name](x)
-        where = y.storage_offset(), tuple(y.stride()), (y.data_ptr() - x.data_ptr()), y.is_contiguous()
+        where = (
+            y.storage_offset(),
+            tuple(y.stride()),
+            (y.data_ptr() - x.data_ptr()),
+            y.is_contiguous(),
+        )
         first = y.clone()
         if name != "unfold_overlap":
             y.copy_(y * 2 + 100)
@@ -151,7 +160,7 @@ def test_contiguous_and_clone() -> None:
     assert x.clone().data_ptr() != x.data_ptr()
 
 
-# ------------------------------------------------------------------------------ gradients
+# ------------------------------------------------------------ gradients
 @pytest.mark.parametrize("name", VIEWS)
 def test_gradient(name: str) -> None:
     def program(m: Any) -> Any:
@@ -180,7 +189,7 @@ def test_gradient_of_chains(name: str, cut: str) -> None:
     same(program)
 
 
-# ------------------------------------------------------------------------------ in-place changes under autograd
+# ------------------------------------------------------------ in-place changes under autograd
 # elements that share a memory cell have no one value to be changed in place
 CHANGED = [n for n in VIEWS if n != "unfold_overlap"]
 
@@ -251,9 +260,14 @@ def test_in_place_through_a_view_of_a_view(name: str, cut: str) -> None:
 @pytest.mark.parametrize("layout", ["t", "narrow", "clone_t"])
 @pytest.mark.parametrize("name", CHANGED)
 def test_base_that_is_not_contiguous(name: str, layout: str) -> None:
-    """The gradient is contiguous where the base is not: the view must be replayed on it all the same."""
+    """The gradient is contiguous where the base is not: the view must be replayed on it all the
+    same.
+    """
     if (name, layout) == ("as_strided", "narrow"):
-        pytest.skip("reaches outside of the narrow base, where PyTorch's gradient depends on the order of changes")
+        pytest.skip(
+            "reaches outside of the narrow base, where PyTorch's gradient depends on the order of "
+            "changes"
+        )
 
     def program(m: Any) -> Any:
         a = leaf(m, np.concatenate([BASE.T] * 2) if layout == "narrow" else BASE.T)
@@ -273,7 +287,9 @@ def test_base_that_is_not_contiguous(name: str, layout: str) -> None:
 
 @pytest.mark.parametrize("seed", range(150))
 def test_random_programs(seed: int) -> None:
-    """A pool of tensors, cut, changed in place and used at random; both libraries do the same thing or both refuse."""
+    """A pool of tensors, cut, changed in place and used at random; both libraries do the same
+    thing or both refuse.
+    """
 
     def program(m: Any) -> Any:
         rng = np.random.default_rng(seed)
@@ -293,7 +309,9 @@ def test_random_programs(seed: int) -> None:
             elif action == 3:
                 x.mul_(weights(m, x))
             elif action == 4:
-                x.copy_(pool[0].sum().detach() * weights(m, x) if rng.integers(2) else leaves[1].sum())
+                x.copy_(
+                    pool[0].sum().detach() * weights(m, x) if rng.integers(2) else leaves[1].sum()
+                )
             else:
                 x.add_(leaves[0].mean())
         loss(m, *pool).backward()
@@ -302,7 +320,7 @@ def test_random_programs(seed: int) -> None:
     same(program)
 
 
-# ------------------------------------------------------------------------------ errors
+# ------------------------------------------------------------ errors
 def fails_with_both(program: Callable[[Any], Any]) -> None:
     assert isinstance(same(program), Exception)
 
@@ -324,7 +342,8 @@ def test_leaf_cannot_be_changed() -> None:
 
 
 @pytest.mark.parametrize(
-    "cut", [lambda x: x.chunk(2), lambda x: x.split(2), lambda x: x.unbind(), lambda x: x.split([1, 3])]
+    "cut",
+    [lambda x: x.chunk(2), lambda x: x.split(2), lambda x: x.unbind(), lambda x: x.split([1, 3])],
 )
 def test_outputs_of_multi_views_cannot_be_changed(cut: Callable) -> None:
     fails_with_both(lambda m: [cut(leaf(m) * 1)[0].mul_(2)])
@@ -343,7 +362,9 @@ def test_outputs_of_multi_views_cannot_be_changed(cut: Callable) -> None:
     same(without_grad)
 
 
-@pytest.mark.parametrize("cut", [lambda m, x: m.unsafe_chunk(x, 2), lambda m, x: m.unsafe_split(x, 2)])
+@pytest.mark.parametrize(
+    "cut", [lambda m, x: m.unsafe_chunk(x, 2), lambda m, x: m.unsafe_split(x, 2)]
+)
 def test_unsafe_pieces_can_be_changed(cut: Callable) -> None:
     y = cut(minigrad, minigrad.tensor(BASE, requires_grad=True) * 1)
     y[0].mul_(2)
@@ -406,14 +427,29 @@ def test_incompatible_strides() -> None:
 def test_which_shapes_can_be_viewed(shape: tuple[int, ...], order: str) -> None:
     """All factorisations of the size are viewed, or refused, exactly as by PyTorch."""
     n = int(np.prod(shape))
-    sizes = [(n,), (n, 1), (1, n), (2, -1), (-1, 2), (-1, 3), (3, -1), (2, 2, -1), (6, -1), (4, 6), (2, 12), (3, 8)]
+    sizes = [
+        (n,),
+        (n, 1),
+        (1, n),
+        (2, -1),
+        (-1, 2),
+        (-1, 3),
+        (3, -1),
+        (2, 2, -1),
+        (6, -1),
+        (4, 6),
+        (2, 12),
+        (3, 8),
+    ]
 
     def make(m: Any) -> Any:
         x = m.zeros(*shape) if shape else m.zeros(())
         if order == "reversed":
             return x.permute(*range(len(shape))[::-1]) if shape else x
         if order == "sliced":
-            return m.zeros(*[s + 1 for s in shape]).as_strided(shape, m.zeros(*[s + 1 for s in shape]).stride())
+            return m.zeros(*[s + 1 for s in shape]).as_strided(
+                shape, m.zeros(*[s + 1 for s in shape]).stride()
+            )
         return x.expand(2, *shape) if order == "expanded" else x
 
     for size in sizes:
@@ -453,14 +489,18 @@ def test_complex_views() -> None:
     fails_with_both(lambda m: [m.view_as_complex(m.tensor(1.0))])
 
 
-# ------------------------------------------------------------------------------ the tensor itself, reshaped in place
+# ------------------------------------------------------------ the tensor itself, reshaped in place
 @pytest.mark.parametrize(
     "change",
     [
-        lambda x: x.t_(), lambda x: x.unsqueeze_(1), lambda x: x.unsqueeze_(0).squeeze_(0),
-        lambda x: x.transpose_(0, 1), lambda x: x.swapaxes_(0, 1), lambda x: x.swapdims_(1, 0),
+        lambda x: x.t_(),
+        lambda x: x.unsqueeze_(1),
+        lambda x: x.unsqueeze_(0).squeeze_(0),
+        lambda x: x.transpose_(0, 1),
+        lambda x: x.swapaxes_(0, 1),
+        lambda x: x.swapdims_(1, 0),
     ],
-)  # fmt: skip
+)
 def test_in_place_views(change: Callable) -> None:
     def program(m: Any) -> Any:
         a = leaf(m)
@@ -485,15 +525,27 @@ def test_in_place_views(change: Callable) -> None:
     fails_with_both(lambda m: [change(leaf(m))])
 
 
-# ------------------------------------------------------------------------------ arrays of others
+# ------------------------------------------------------------ arrays of others
 def test_views_of_arrays_of_others() -> None:
-    """A tensor in an array's memory is its own storage: strides and offsets start at the array's first element."""
+    """A tensor in an array's memory is its own storage: strides and offsets start at the array's
+    first element.
+    """
     for array in (BASE.copy(), BASE.copy()[1:3, 1:5], BASE.copy().T, BASE.copy()[::2]):
+
         def program(m: Any, array: Any = array) -> Any:
             x = m.from_numpy(array)
             y = x.narrow(0, 1, 1)
             z = x.as_strided((2,), (1,), 1)
-            return x, y, z, x.storage_offset(), y.storage_offset(), z.storage_offset(), y._is_view(), x._is_view()
+            return (
+                x,
+                y,
+                z,
+                x.storage_offset(),
+                y.storage_offset(),
+                z.storage_offset(),
+                y._is_view(),
+                x._is_view(),
+            )
 
         same(program)
     array = BASE.copy()

@@ -214,7 +214,9 @@ def log_normal(
     gen: Generator | None = None,
 ) -> np.ndarray:
     """exp of normal numbers. RuntimeError unless std > 0."""
-    dtype = _continuous("Log-normal", np.dtype(np_dtype))
+    dtype = np.dtype(np_dtype)
+    if dtype not in _DIGITS:
+        raise _no_kernel("log_normal_cpu", dtype)
     if not std > 0:
         raise RuntimeError(f"log_normal_ expects std > 0.0, but found std={std:g}")
     draw = normal(shape, mean, std, _work(dtype), gen)

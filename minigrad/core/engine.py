@@ -446,7 +446,13 @@ def _backward(
     inputs: Any = None,
 ) -> None:
     """Accumulate the gradients of this tensor (times `gradient`) into the leaves' `.grad`."""
-    backward([self], None if gradient is None else [gradient], retain_graph, create_graph, inputs=inputs)
+    if inputs is not None:
+        backward(self, gradient, retain_graph, create_graph, inputs=inputs)
+        return
+    keep = create_graph if retain_graph is None else retain_graph
+    outputs = (self,)
+    given = None if gradient is None else (gradient,)
+    _run_backward(outputs, _make_gradients(outputs, given, "grad_output"), keep, create_graph, None, True)
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -1,7 +1,7 @@
 """Files: written whole or not at all, read at any offset, with errors that say what was found.
 
 A checkpoint is worth most just after the program that wrote it was killed. So nothing is ever
-written over an existing file: the new bytes go to a temporary file beside it, are forced to the
+written over an existing file: the new bytes go to a temporary file next to it, are forced to the
 disk, and take the name in one step (`os.replace`, atomic on POSIX and Windows). Whoever still maps
 the old file keeps the old bytes.
 """
@@ -13,10 +13,11 @@ import errno
 import importlib
 import io
 import os
+import shutil
 import stat
 import sys
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, NoReturn
 
 import numpy as np
@@ -64,9 +65,11 @@ class Source:
         raise CheckpointError(errors.message("load", f"{self.name} {problem}", **parts))
 
     def read_at(self, offset: int, count: int) -> bytes:
-        """`count` bytes from `offset`; fewer only at the end of the file."""
+        """`count` bytes from `offset`; fewer where the file does not have them."""
+        if not 0 <= offset < self.size:
+            return b""
         self.file.seek(offset)
-        return self.file.read(min(count, max(self.size - offset, 0)))
+        return self.file.read(min(count, self.size - offset))
 
     def read_into(self, offset: int, target: Any) -> None:
         """Fill a one-dimensional uint8 array from `offset`."""
@@ -118,87 +121,109 @@ def as_bytes(array: np.ndarray) -> Any:
 
 
 # ---------------------------------------------------------------- writing
-@contextlib.contextmanager
-def replacing(path: Any) -> Iterator[str]:
-    """The name of a temporary file, which replaces `path` when the block ends without an error.
+def write_whole(
+    f: Any, to_path: Callable[[str], None], to_file: Callable[[Any], None], op: str = "save"
+) -> None:
+    """Write a path whole or not at all, by `to_path`, or an open binary file by `to_file`.
 
-    A kill at any moment leaves the old or the new file whole, and at worst a temporary file, which
-    the next save to the same path removes. The old file's permissions are kept, a symbolic link is
-    followed. What is no regular file (/dev/null, a pipe) is written directly.
+    What is no regular file (a pipe, /dev/stdout) is opened and written, for want of a file to keep.
+    AttributeError (as PyTorch) if `f` is neither a path nor has a `write` method.
     """
-    target = os.path.realpath(os.fsdecode(path))
-    if os.path.isdir(target):
-        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(path))
-    if os.path.exists(target) and not os.path.isfile(target):
-        yield target
+    if getattr(f, "write", None) is not None:
+        to_file(f)
         return
-    folder, prefix = os.path.dirname(target), f".minigrad-{zlib.crc32(os.fsencode(target)):08x}-"
-    _remove_leftovers(folder, prefix)
-    temporary, lock = _create(folder, prefix)
+    if not isinstance(f, (str, bytes, os.PathLike)):
+        kind = type(f).__name__
+        raise AttributeError(f"{op}: expected a path or a binary file to write, but got {kind}")
+    target = os.path.realpath(os.fsdecode(f))
+    if os.path.isdir(target):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), os.fsdecode(f))
+    if os.path.exists(target) and not os.path.isfile(target):
+        with open(target, "wb") as special:
+            to_file(special)
+        return
+    with replacing(target) as temporary:
+        to_path(temporary)
+
+
+@contextlib.contextmanager
+def replacing(target: str) -> Iterator[str]:
+    """The name of a temporary file, which replaces `target` when the block ends without an error.
+
+    A kill at any moment leaves the old or the new file whole, and at worst a folder with the
+    temporary file, which the next save to the same path removes: it is a folder of our own, locked
+    while its writer lives, because the writer may be a library that makes temporary files too. The
+    old file's permissions are kept.
+    """
+    parent, prefix = os.path.dirname(target), f".minigrad-{zlib.crc32(os.fsencode(target)):08x}-"
+    _remove_leftovers(parent, prefix)
+    folder, lock = _make_folder(parent, prefix)
     try:
+        temporary = os.path.join(folder, "new")
+        with open(temporary, "xb") as empty:
+            mode = stat.S_IMODE(os.fstat(empty.fileno()).st_mode)  # what the umask allows
         yield temporary
         with open(temporary, "rb+") as written:
             os.fsync(written.fileno())
         if os.path.exists(target):
-            os.chmod(temporary, stat.S_IMODE(os.stat(target).st_mode))
+            mode = stat.S_IMODE(os.stat(target).st_mode)
+        os.chmod(temporary, mode)
         os.replace(temporary, target)
-    except BaseException:
-        with contextlib.suppress(OSError):
-            os.unlink(temporary)
-        raise
+        _sync_folder(parent)
     finally:
+        shutil.rmtree(folder, ignore_errors=True)
         if lock is not None:
             os.close(lock)
-    _sync_folder(folder)
 
 
-def _create(folder: str, prefix: str) -> tuple[str, int | None]:
-    """A new empty file, and what locks it as long as its writer lives (None: no locks here)."""
+def _make_folder(parent: str, prefix: str) -> tuple[str, int | None]:
+    """A new folder, and what locks it as long as its writer lives (None: no locks here)."""
     while True:
-        temporary = os.path.join(folder, f"{prefix}{os.urandom(4).hex()}.tmp")
-        descriptor = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o666)
-        if not _lock(descriptor):
-            os.close(descriptor)
-            return temporary, None
+        folder = os.path.join(parent, f"{prefix}{os.urandom(4).hex()}.tmp")
+        os.mkdir(folder)
+        lock = _lock(folder)
+        if lock is None:
+            return folder, None
         # another process may have taken it for a leftover before it was locked
         with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(temporary), os.fstat(descriptor)):
-                return temporary, descriptor
-        os.close(descriptor)
+            if os.path.samestat(os.stat(folder), os.fstat(lock)):
+                return folder, lock
+        os.close(lock)
 
 
-def _remove_leftovers(folder: str, prefix: str) -> None:
-    """Remove temporary files of writers that were killed: those that nobody holds locked."""
-    with contextlib.suppress(OSError):
-        for entry in os.scandir(folder or "."):
-            if not (entry.name.startswith(prefix) and entry.name.endswith(".tmp")):
-                continue
-            with contextlib.suppress(OSError):
-                descriptor = os.open(entry.path, os.O_RDWR)
-                try:
-                    if _lock(descriptor):
-                        os.unlink(entry.path)
-                finally:
-                    os.close(descriptor)
+def _remove_leftovers(parent: str, prefix: str) -> None:
+    """Remove the temporary folders of writers that were killed: those that nobody holds locked."""
+    for name in os.listdir(parent):
+        if name.startswith(prefix) and name.endswith(".tmp"):
+            folder = os.path.join(parent, name)
+            lock = _lock(folder)
+            if lock is not None:
+                shutil.rmtree(folder, ignore_errors=True)
+                os.close(lock)
 
 
-def _lock(descriptor: int) -> bool:
-    """Lock a file without waiting; False if another holds it, or if there are no locks here."""
+def _lock(folder: str) -> int | None:
+    """Lock a folder without waiting; None if another holds it, or there are no locks here."""
     if sys.platform == "win32":
-        return False
+        return None
     fcntl: Any = importlib.import_module("fcntl")
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
-        return False
-    return True
+        os.close(descriptor)
+        return None
+    return descriptor
 
 
 def _sync_folder(folder: str) -> None:
     """Force the new name to the disk: without it a power cut may bring the old file back."""
     if sys.platform == "win32":
         return  # there a folder cannot be opened
-    descriptor = os.open(folder or ".", os.O_RDONLY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(descriptor)
     except OSError as error:

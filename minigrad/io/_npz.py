@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pickle
+import struct
 import zipfile
 import zlib
 from typing import Any
@@ -10,10 +11,13 @@ from typing import Any
 import numpy as np
 from numpy.lib import format as npy
 
-from ._files import Source, replacing
+from ._files import CheckpointError, Source, write_whole
 
 NPY_START = b"\x93NUMPY"
 _SUFFIX = ".npy"
+# what the zipfile module raises on archives that lie (RuntimeError: encrypted, OSError: packed data)
+DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OSError)
+DAMAGED += (NotImplementedError, RuntimeError)
 
 
 def is_npz(archive: zipfile.ZipFile) -> bool:
@@ -30,7 +34,9 @@ def read_npz(source: Source, archive: zipfile.ZipFile) -> dict[str, np.ndarray]:
             with archive.open(info) as stream:
                 arrays[name] = _read_array(source, stream, f"array '{name}'")
                 stream.read()  # to the end, where the checksum is compared
-        except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+        except CheckpointError:
+            raise
+        except DAMAGED as error:
             source.fail(f"is damaged: array '{name}': {error}")
     return arrays
 
@@ -55,7 +61,7 @@ def _read_array(source: Source, stream: Any, what: str) -> np.ndarray:
 
 
 def _explained(source: Source, what: str, error: Exception) -> Exception:
-    if "allow_pickle" in str(error):
+    if "allow_pickle" in str(error) or "Python objects" in str(error):
         return pickle.UnpicklingError(
             f"load: {source.name} contains Python objects ({what}), which is not allowed: "
             "only arrays of numbers and texts are read, and nothing in a file is run"
@@ -77,11 +83,12 @@ def write(f: Any, arrays: dict[str, np.ndarray], *, compressed: bool = False) ->
                 f"save_npz: '{name}' has dtype {array.dtype}, which .npz files do not have\n"
                 "  help: convert it (.float()), or use minigrad.save"
             )
-    if getattr(f, "write", None) is not None:
-        _write_archive(f, arrays, compressed)
-        return
-    with replacing(f) as temporary:
-        _write_archive(temporary, arrays, compressed)
+    write_whole(
+        f,
+        lambda path: _write_archive(path, arrays, compressed),
+        lambda file: _write_archive(file, arrays, compressed),
+        "save_npz",
+    )
 
 
 def _write_archive(f: Any, arrays: dict[str, np.ndarray], compressed: bool) -> None:

@@ -29,7 +29,7 @@ import numpy as np
 
 from .. import errors
 from ..backend.dtypes import bfloat16, numpy_dtype
-from ._files import Source, as_bytes, checksum, replacing
+from ._files import Source, as_bytes, checksum, write_whole
 
 COMPLEX_NOTE, CHECKSUM_NOTE = "minigrad.complex", "minigrad.crc32"
 MAX_HEADER = 100_000_000  # the format's own limit
@@ -74,20 +74,10 @@ def write(f: Any, arrays: dict[str, np.ndarray], metadata: dict[str, str]) -> No
         metadata[COMPLEX_NOTE] = json.dumps(complex_names)
     metadata[CHECKSUM_NOTE] = _checksum_note(stored, metadata)
     _check_header_size(stored, metadata)
-    if not _is_path(f):
-        f.write(safetensors.save(stored, metadata))
-        return
-    with replacing(f) as temporary:
-        safetensors.save_file(stored, temporary, metadata)
-
-
-def _is_path(f: Any) -> bool:
-    if getattr(f, "write", None) is not None:
-        return False
-    if isinstance(f, (str, bytes)) or getattr(f, "__fspath__", None) is not None:
-        return True
-    raise AttributeError(
-        f"save: expected a path or a binary file open for writing, but got {type(f).__name__}"
+    write_whole(
+        f,
+        lambda path: safetensors.save_file(stored, path, metadata),
+        lambda file: file.write(safetensors.save(stored, metadata)),
     )
 
 

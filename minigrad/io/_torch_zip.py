@@ -19,12 +19,12 @@ import pickle
 import struct
 import sys
 import zipfile
-import zlib
 from typing import Any
 
 import numpy as np
 
 from ._files import Source, as_bytes, checksum, read_chunks
+from ._npz import DAMAGED
 from ._torch import Builder, Names, Storage, StorageType, swap_bytes
 from ._unpickle import Machine, check_result, refused
 
@@ -85,7 +85,7 @@ class Archive:
             with self._zip.open(info) as stream:
                 data = np.empty(info.file_size, np.uint8)
                 got = read_chunks(stream, data)
-        except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError) as error:
+        except DAMAGED as error:
             self.source.fail(f"is damaged: record '{info.filename}': {error}")
         if got != info.file_size:
             self.source.fail(f"is cut short inside record '{info.filename}'")

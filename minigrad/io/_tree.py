@@ -82,11 +82,16 @@ def _value(obj: Any, path: Path) -> dict[str, Any]:
         return {"dtype": obj.name}
     if kind is device:
         return {"device": str(obj)}
-    if isinstance(obj, np.generic) and obj.dtype.kind in _SCALARS and obj.itemsize <= 16:
+    if isinstance(obj, np.generic) and _portable(obj.dtype):
         return {"numpy.scalar": [obj.dtype.str, base64.b64encode(obj.tobytes()).decode()]}
-    if isinstance(obj, np.dtype) and obj.kind in _SCALARS:
+    if isinstance(obj, np.dtype) and _portable(obj):
         return {"numpy.dtype": obj.str}
     raise _not_storable(obj, path)
+
+
+def _portable(dtype: np.dtype) -> bool:
+    """Numbers and texts that mean the same everywhere; the size of a long double differs."""
+    return dtype.kind in _SCALARS and dtype.char not in "gG"
 
 
 def _not_storable(obj: Any, path: Path) -> TypeError:
@@ -144,7 +149,7 @@ def _numpy_scalar(value: Any) -> np.generic:
 
 def _numpy_dtype(code: str) -> np.dtype:
     dtype = np.dtype(code)
-    if dtype.kind not in _SCALARS:
+    if not _portable(dtype):
         raise TypeError(f"the NumPy dtype {code}")
     return dtype
 

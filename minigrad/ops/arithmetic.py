@@ -14,7 +14,7 @@ from ..core.chores import cast
 from ..core.primitive import primitive, write_out
 from ..export import export
 from .complexes import conj
-from .piecewise import data_of, finish, refuse, where, zeros_as
+from .piecewise import data_of, dtype_title, finish, refuse, where, zeros_as
 from .transcendental import log
 
 
@@ -398,6 +398,18 @@ def float_power(input: Any, exponent: Any, *, out: Any = None) -> Any:
         wide = np.dtype(np.complex128)
     base, power = [_widened(v, wide) for v in (input, exponent)]
     return finish(pow_(base, power), out)
+
+
+def float_power_self(self: Any, exponent: Any) -> Any:
+    """What Tensor.float_power_ computes; RuntimeError unless the tensor is of the wide dtype."""
+    result = float_power(self, exponent)
+    if data_of(result).dtype != self._data.dtype:
+        have, need = [dtype_title(v._data.dtype) for v in (self, result)]
+        raise RuntimeError(
+            f"the base given to float_power_ has dtype {have} but the operation's result requires "
+            f"dtype {need}"
+        )
+    return result
 
 
 def _widened(x: Any, dtype: np.dtype) -> Any:

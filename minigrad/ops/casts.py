@@ -1,4 +1,6 @@
-"""`x.float()`, `x.long()`, ...: `to(dtype)` under the dtype's name. (The names hide Python's: keep them here.)"""
+"""`x.float()`, `x.long()`, ...: `to(dtype)` under the dtype's name. (The names hide Python's: keep
+them here.)
+"""
 
 from __future__ import annotations
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.dtypes import result_dtype
+from ..backend.dtypes import F32, HALF, result_dtype
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
@@ -75,7 +75,8 @@ def isclose(
     nan is close to nan if equal_nan.  RuntimeError for different dtypes or negative tolerances.
     """
     need_tensors("isclose", input, other)
-    return wrap(_close(data_of(input), data_of(other), rtol, atol, equal_nan))
+    close = _close(data_of(input), data_of(other), rtol, atol, equal_nan)
+    return wrap(np.asarray(close))
 
 
 def _close(x: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> Any:
@@ -324,10 +325,7 @@ def isin(
             title = dtype_title(array.dtype)
             raise RuntimeError(f"Unsupported input type encountered for isin(): {title}")
     dtype = result_dtype([x, among]).np
+    if dtype in HALF:
+        dtype = F32
     x, among = np.asarray(x).astype(dtype), np.asarray(among).astype(dtype)
-    if among.size <= 10:  # a short list is compared element by element, also in half precision
-        found = np.zeros(x.shape, bool)
-        for value in among.reshape(-1):
-            found |= x == value
-        return wrap(~found if invert else found)
     return wrap(np.asarray(np.isin(x, among, assume_unique=assume_unique, invert=invert)))

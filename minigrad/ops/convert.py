@@ -1,7 +1,7 @@
 """Another dtype, another device, another tensor's contents: `to`, `type`, `copy_`.
 
-A change of dtype or device is one recorded op whose gradient goes back the same way; nothing is copied, and the
-tensor itself is returned, where nothing changes.
+A change of dtype or device is one recorded op whose gradient goes back the same way; nothing is
+copied, and the tensor itself is returned, where nothing changes.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import CPU, array_module, canonical_device, cuda_module, device, device_of
-from ..backend.dtypes import DType, dtype_by_name, get_default_dtype, numpy_dtype
+from ..backend.dtypes import numpy_dtype
 from ..core.chores import broadcastable, cast
 from ..core.inplace import check_inplace, commit, overwrite
 from ..core.modes import MODE
@@ -19,7 +19,8 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..errors import broadcast_error
 from .layout import MemoryFormat, preserve_format
-from .shape import clone_, memory_order
+from .strides import memory_order
+from .views import clone_
 
 ndarray = np.ndarray
 
@@ -39,9 +40,15 @@ move_.primitive.node_class.__name__ = "ToCopyBackward0"
 
 
 def convert(
-    input: Tensor, dtype: np.dtype | None, place: device | None, copy: bool = False, memory_format: Any = None
+    input: Tensor,
+    dtype: np.dtype | None,
+    place: device | None,
+    copy: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:
-    """`input` with this dtype on this device (None: as it is); itself if that changes nothing and copy is False."""
+    """`input` with this dtype on this device (None: as it is); itself if that changes nothing and
+    copy is False.
+    """
     x = input._data
     result = input
     if place is not None and device_of(x) is not place:
@@ -57,26 +64,31 @@ def convert(
 
 
 def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
-    """In another dtype and/or on another device: `x.to(float64)`, `x.to("cuda")`, `x.to("cpu", int8)`, `x.to(other)`.
+    """In another dtype and/or on another device: `x.to(float64)`, `x.to("cuda")`, `x.to("cpu",
+    int8)`, `x.to(other)`.
 
         x̄ = ȳ in x's dtype and on x's device
 
-    Further keywords: dtype, device, other, non_blocking, copy (also when nothing changes), memory_format. Returns x
-    itself if it is already so. RuntimeError for a device that is not there, TypeError for other arguments.
+    Further keywords: dtype, device, tensor, non_blocking, copy (also when nothing changes),
+    memory_format. Returns x itself if it is already so. RuntimeError for a device that is not
+    there, TypeError for other arguments.
     """
     named = dict(kwargs)
     dtype, place = named.pop("dtype", None), named.pop("device", None)
     memory_format = named.pop("memory_format", None)
     flags = [named.pop("non_blocking", None), named.pop("copy", None)]
     rest = list(args)
-    if "other" in named:
-        rest.insert(0, named.pop("other"))
+    if "tensor" in named:
+        rest.insert(0, named.pop("tensor"))
     if named:
         raise TypeError(f"to() got an unexpected keyword argument '{next(iter(named))}'")
     if rest and isinstance(rest[0], Tensor):
         other = rest.pop(0)
         dtype, place = other._data.dtype, other.device
-    elif rest and (isinstance(rest[0], (device, str)) or (isinstance(rest[0], int) and not isinstance(rest[0], bool))):
+    elif rest and (
+        isinstance(rest[0], (device, str))
+        or (isinstance(rest[0], int) and not isinstance(rest[0], bool))
+    ):
         place = rest.pop(0)
     elif rest and rest[0] is None:
         rest.pop(0)
@@ -87,7 +99,9 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
             raise TypeError(f"to() received an invalid combination of arguments: got {flag!r}")
         flags[flags.index(None)] = flag
     if memory_format is not None and not isinstance(memory_format, MemoryFormat):
-        raise TypeError(f"to(): argument 'memory_format' must be minigrad.memory_format, not {memory_format!r}")
+        raise TypeError(
+            f"to(): argument 'memory_format' must be minigrad.memory_format, not {memory_format!r}"
+        )
     return convert(
         input,
         None if dtype is None else numpy_dtype(dtype),
@@ -107,9 +121,16 @@ def cpu(input: Tensor, memory_format: Any = None) -> Tensor:
     return convert(input, None, CPU, False, memory_format)
 
 
-def cuda(input: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None) -> Tensor:
-    """On a GPU (the current one if none is given); x itself if it is there. RuntimeError if there is none."""
-    return convert(input, None, canonical_device("cuda" if device is None else device), False, memory_format)
+def cuda(
+    input: Tensor, device: Any = None, non_blocking: bool = False, memory_format: Any = None
+) -> Tensor:
+    """On a GPU (the current one if none is given); x itself if it is there.
+
+    RuntimeError if there is none.
+    """
+    return convert(
+        input, None, canonical_device("cuda" if device is None else device), False, memory_format
+    )
 
 
 def pin_memory(input: Tensor, device: Any = None) -> Tensor:
@@ -117,37 +138,12 @@ def pin_memory(input: Tensor, device: Any = None) -> Tensor:
     return input
 
 
-# ------------------------------------------------------------------------------ legacy type names
-TYPE_NAMES = {
-    "Float": "float32", "Double": "float64", "Half": "float16", "BFloat16": "bfloat16", "Long": "int64",
-    "Int": "int32", "Short": "int16", "Char": "int8", "Byte": "uint8", "Bool": "bool", "ComplexFloat": "complex64",
-    "ComplexDouble": "complex128",
-}  # fmt: skip
-
-
-def type(input: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs: Any) -> Any:
-    """Without an argument: the legacy name, e.g. "minigrad.FloatTensor". Else `to` a dtype, given also by that name.
-
-    ValueError for a name that is none.
-    """
-    if dtype is None:
-        legacy = next(k for k, v in TYPE_NAMES.items() if v == input.dtype.name)
-        return f"minigrad.{'cuda.' if input.is_cuda else ''}{legacy}Tensor"
-    if isinstance(dtype, DType):
-        return convert(input, numpy_dtype(dtype), None)
-    name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", "")
-    legacy = name.rpartition(".")[2].removesuffix("Tensor")
-    if not name.endswith("Tensor") or (legacy and legacy not in TYPE_NAMES):
-        raise ValueError(f"invalid type: '{name or dtype}'")
-    place = canonical_device("cuda") if ".cuda." in f".{name}" else CPU
-    wanted = dtype_by_name(TYPE_NAMES[legacy]) if legacy else get_default_dtype()
-    return convert(input, numpy_dtype(wanted), place)
-
-
-# ------------------------------------------------------------------------------ contents
+# ------------------------------------------------------------ contents
 @primitive(half="keep")
 def copy(x: Any, src: Any) -> Any:
-    """src broadcast to x's shape in x's dtype, which x.copy_(src) writes: x̄ = 0, s̄rc = ȳ (the engine fits it)."""
+    """src broadcast to x's shape in x's dtype, which x.copy_(src) writes: x̄ = 0, s̄rc = ȳ (the
+    engine fits it).
+    """
     if src.dtype.kind == "c" and x.dtype.kind not in "cb":
         src = src.real
     return array_module(x).broadcast_to(src, x.shape).astype(x.dtype)
@@ -173,12 +169,16 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     """
     if not isinstance(src, Tensor):
         if not isinstance(src, (bool, int, float, complex, np.generic)):
-            raise TypeError(f"copy_(): argument 'other' (position 1) must be Tensor, not {src.__class__.__name__}")
+            raise TypeError(
+                "copy_(): argument 'other' (position 1) must be Tensor, not "
+                f"{src.__class__.__name__}"
+            )
         src = wrap(np.asarray(src))
     if not broadcastable(src._data.shape, self._data.shape):
         if len(src._data.shape) > len(self._data.shape):
             raise RuntimeError(
-                f"output with shape {list(self._data.shape)} doesn't match the broadcast shape {list(src._data.shape)}"
+                f"output with shape {list(self._data.shape)} doesn't match the broadcast shape "
+                f"{list(src._data.shape)}"
             )
         raise broadcast_error(self._data.shape, src._data.shape)
     check_inplace(self, src.requires_grad)
@@ -187,6 +187,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     recorded = MODE.get().grad and (self.requires_grad or src.requires_grad)
     result = copy(self, src) if recorded else src
     y = result._data
-    overwrite(self, y.real if y.dtype.kind == "c" and self._data.dtype.kind not in "cb" else y, "copy_")
+    overwrite(
+        self, y.real if y.dtype.kind == "c" and self._data.dtype.kind not in "cb" else y, "copy_"
+    )
     commit(self, result)
     return self

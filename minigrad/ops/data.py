@@ -1,4 +1,6 @@
-"""Tensors from Python data, NumPy arrays, buffers and other libraries; the questions one asks of a tensor."""
+"""Tensors from Python data, NumPy arrays, buffers and other libraries; the questions one asks of a
+tensor.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,6 @@ import numpy as np
 from ..backend.devices import array_module, canonical_device, cuda_module, device_of
 from ..backend.dtypes import (
     DType,
-    dtype_by_name,
     from_numpy_dtype,
     get_default_dtype,
     numpy_dtype,
@@ -20,27 +21,30 @@ from ..backend.dtypes import (
     scalar_dtype,
 )
 from ..core.primitive import write_out
-from ..core.size import Size
 from ..core.tensor import Tensor, wrap
-from ..export import export, export_constant
-from .convert import TYPE_NAMES, convert
-from .creation import checked_dtype, checked_value, dtype_or_default, finish, on_device, shape_of
+from ..export import export
+from .convert import convert
+from .dims import broadcast_tensors
 from .elementwise import cos, sin
+from .filled import checked_dtype, checked_value, dtype_or_default, finish, on_device
 from .join import stack
-from .shape import as_block, broadcast_tensors, view_as_complex
+from .reinterpret import view_as_complex
+from .strides import as_block
 
 ndarray = np.ndarray
 _NUMBERS = frozenset((bool, int, float, complex))
 _WORK = {"b": np.bool_, "i": np.int64, "u": np.int64, "f": np.float64, "c": np.complex128}
 
 
-# ------------------------------------------------------------------------------ nested sequences
+# ------------------------------------------------------------ nested sequences
 def _is_sequence(x: Any) -> bool:
     return isinstance(x, Sequence) and not isinstance(x, (str, bytes))
 
 
 def _scan(data: Any, found: set) -> None:
-    """Collect what a nested sequence is made of: Python's number types, dtypes of arrays, and types that are neither."""
+    """Collect what a nested sequence is made of: Python's number types, dtypes of arrays, and
+    types that are neither.
+    """
     kinds = set(map(type, data))  # one pass in C over a row of numbers
     if kinds <= _NUMBERS:
         found |= kinds
@@ -81,7 +85,9 @@ def _common_dtype(found: set) -> DType:
 
 
 def _plain(data: Any) -> Any:
-    """A nested sequence with every tensor replaced by its number, every array by its nested list."""
+    """A nested sequence with every tensor replaced by its number, every array by its nested
+    list.
+    """
     if _is_sequence(data):
         return [_plain(x) for x in data]
     if isinstance(data, Tensor):
@@ -115,10 +121,11 @@ def _first_shape(data: Any) -> tuple[int, ...]:
 
 
 def from_nested(data: Any, dtype: np.dtype | None) -> ndarray:
-    """A number or nested sequence as an array, of the dtype its numbers have in common if none is given.
+    """A number or nested sequence as an array, of the dtype its numbers have in common if none is
+    given.
 
-    ValueError if it is not rectangular, TypeError or RuntimeError for things that are no numbers and for numbers
-    that the dtype cannot hold.
+    ValueError if it is not rectangular, TypeError or RuntimeError for things that are no numbers
+    and for numbers that the dtype cannot hold.
     """
     found: set = set()
     _scan(data if _is_sequence(data) else [data], found)
@@ -146,15 +153,21 @@ def _explain(found: set, dtype: np.dtype) -> None:
         raise ValueError("Overflow when unpacking long long")
 
 
-# ------------------------------------------------------------------------------ copies
+# ------------------------------------------------------------ copies
 @export("tensor")
 def tensor(
-    data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    pin_memory: bool = False,
 ) -> Tensor:
     """A new tensor with a copy of `data`: a number, nested sequence, array, buffer or tensor.
 
-    Without dtype, numbers give bool, int64, the default dtype or its complex one, whichever is the highest among
-    them; arrays and tensors keep theirs. ValueError for sequences that are not rectangular.
+    Without dtype, numbers give bool, int64, the default dtype or its complex one, whichever is the
+    highest among them; arrays and tensors keep theirs. ValueError for sequences that are not
+    rectangular.
     """
     kind = None if dtype is None else checked_dtype(dtype)
     array = _as_array(data, kind)
@@ -176,21 +189,28 @@ def _as_array(data: Any, dtype: np.dtype | None) -> Any:
     if not isinstance(data, (ndarray, np.generic)):
         if array_module(data) is not np:
             return data
-        if not any(getattr(type(data), name, None) for name in ("__array__", "__array_interface__", "__dlpack__")):
+        if not any(
+            getattr(type(data), name, None)
+            for name in ("__array__", "__array_interface__", "__dlpack__")
+        ):
             return None
         data = np.asarray(data)
     array = np.asarray(data)
     if array.dtype.kind in "US":
         raise TypeError(
-            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only supported types are: "
-            "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool."
+            f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only "
+            "supported types are: "
+            "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, "
+            "and bool."
         )
     from_numpy_dtype(array.dtype)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _placed(array: Any, data: Any, device: Any) -> Any:
-    """`array` on `device`; without one, where the data were if they were a tensor, else on the default device."""
+    """`array` on `device`; without one, where the data were if they were a tensor, else on the
+    default device.
+    """
     if device is None and isinstance(data, Tensor):
         return array
     place = canonical_device(device)
@@ -200,13 +220,18 @@ def _placed(array: Any, data: Any, device: Any) -> Any:
 
 
 def new_tensor(
-    input: Tensor, data: Any, *, dtype: Any = None, device: Any = None, requires_grad: bool = False, **options: Any
+    input: Tensor,
+    data: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    requires_grad: bool = False,
+    **options: Any,
 ) -> Tensor:
     """`tensor(data)` with this tensor's dtype and device, unless others are given."""
     place = input.device if device is None else device
-    if dtype is None and not isinstance(data, (Tensor, ndarray, np.generic)):
-        dtype = input.dtype
-    return tensor(data, dtype=dtype, device=place, requires_grad=requires_grad)
+    kind = input.dtype if dtype is None else dtype
+    return tensor(data, dtype=kind, device=place, requires_grad=requires_grad)
 
 
 @export("scalar_tensor")
@@ -221,23 +246,29 @@ def scalar_tensor(
     return finish(on_device(device, lambda xp: xp.asarray(number, kind)), requires_grad)
 
 
-# ------------------------------------------------------------------------------ shared memory
+# ------------------------------------------------------------ shared memory
 @export("from_numpy")
 def from_numpy(ndarray: Any) -> Tensor:
     """The array as a tensor that shares its memory.
 
-    TypeError if it is no ndarray or of a dtype that tensors do not have, ValueError for negative strides.
+    TypeError if it is no ndarray or of a dtype that tensors do not have, ValueError for negative
+    strides.
     """
     array = ndarray
     if not isinstance(array, np.ndarray):
         raise TypeError(f"expected np.ndarray (got {type(array).__name__})")
     if _as_array(array, None) is not array and not array.dtype.isnative:
-        raise ValueError("given numpy array has byte order different from the native byte order. Conversion between "
-                         "byte orders is currently not supported.")
+        raise ValueError(
+            "given numpy array has byte order different from the native byte order. Conversion "
+            "between "
+            "byte orders is currently not supported."
+        )
     if any(s < 0 for s in array.strides):
         raise ValueError(
-            "At least one stride in the given numpy array is negative, and tensors with negative strides are not "
-            "currently supported. (You can probably work around this by making a copy of your array with "
+            "At least one stride in the given numpy array is negative, and tensors with negative "
+            "strides are not "
+            "currently supported. (You can probably work around this by making a copy of your "
+            "array with "
             "array.copy().)"
         )
     return wrap(as_block(np.asarray(array)))
@@ -245,7 +276,9 @@ def from_numpy(ndarray: Any) -> Tensor:
 
 @export("as_tensor")
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor without copying where possible: a tensor itself (with its graph), an array's memory."""
+    """`data` as a tensor without copying where possible: a tensor itself (with its graph), an
+    array's memory.
+    """
     kind = None if dtype is None else checked_dtype(dtype)
     if isinstance(data, Tensor):
         return convert(data, kind, None if device is None else canonical_device(device))
@@ -258,18 +291,24 @@ def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
 
 @export("asarray")
 def asarray(
-    obj: Any, *, dtype: Any = None, device: Any = None, copy: bool | None = None, requires_grad: bool = False
+    obj: Any,
+    *,
+    dtype: Any = None,
+    device: Any = None,
+    copy: bool | None = None,
+    requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of `obj`; copy=True always copies, copy=False never (ValueError if it must), None as needed.
+    """A tensor of `obj`; copy=True always copies, copy=False never (ValueError if it must), None
+    as needed.
 
-    Buffers (bytes, bytearray, memoryview) are read as `dtype`, by default the default one.
+    Buffers (bytes, bytearray, array.array, mmap) are read as `dtype`, by default the default one.
     """
-    if isinstance(obj, (bytes, bytearray, memoryview)):
+    buffer = _is_buffer(obj)
+    if buffer:
         t = frombuffer(obj, dtype=get_default_dtype() if dtype is None else dtype)
     else:
         t = as_tensor(obj, dtype=dtype, device=device)
-    shares = t is obj or (isinstance(obj, (Tensor, ndarray)) and shares_memory(t, obj))
-    shares = shares or isinstance(obj, (bytes, bytearray, memoryview))
+    shares = buffer or t is obj or (isinstance(obj, (Tensor, ndarray)) and shares_memory(t, obj))
     if copy is False and not shares:
         what = "sequence" if _is_sequence(obj) else "object"
         raise ValueError(f"can't alias arbitrary {what} into a tensor.")
@@ -283,10 +322,24 @@ def asarray(
     return t
 
 
+def _is_buffer(obj: Any) -> bool:
+    if isinstance(obj, (Tensor, np.generic, ndarray)):
+        return False
+    try:
+        memoryview(obj)
+    except TypeError:
+        return False
+    return True
+
+
 def shares_memory(t: Tensor, other: Any) -> bool:
-    """Whether a tensor lies in the memory of another tensor or array (empty ones share with nobody)."""
+    """Whether a tensor lies in the memory of another tensor or array (empty ones share with
+    nobody).
+    """
     x = other._data if isinstance(other, Tensor) else other
-    return bool(array_module(x) is array_module(t._data) and array_module(x).may_share_memory(t._data, x))
+    return bool(
+        array_module(x) is array_module(t._data) and array_module(x).may_share_memory(t._data, x)
+    )
 
 
 class _Capsule:
@@ -304,7 +357,8 @@ class _Capsule:
 
 @export("from_dlpack", "utils.dlpack.from_dlpack")
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor of another library (anything with __dlpack__, or a capsule) as one that shares its memory.
+    """A tensor of another library (anything with __dlpack__, or a capsule) as one that shares its
+    memory.
 
     RuntimeError if it is neither.
     """
@@ -312,7 +366,9 @@ def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None
         ext_tensor = _Capsule(ext_tensor)
     get_device = getattr(ext_tensor, "__dlpack_device__", None)
     if get_device is None:
-        raise RuntimeError(f"from_dlpack expected an object with __dlpack__ or a capsule, got {type(ext_tensor)}")
+        raise RuntimeError(
+            f"from_dlpack expected an object with __dlpack__ or a capsule, got {type(ext_tensor)}"
+        )
     if int(get_device()[0]) == 1:
         array = np.from_dlpack(ext_tensor)
         from_numpy_dtype(array.dtype)
@@ -332,9 +388,11 @@ def to_dlpack(tensor: Tensor) -> Any:
 def frombuffer(
     buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
 ) -> Tensor:
-    """A 1-d tensor in the memory of a buffer (bytearray, mmap, array.array): `count` numbers from byte `offset` on.
+    """A 1-d tensor in the memory of a buffer (bytearray, mmap, array.array): `count` numbers from
+    byte `offset` on.
 
-    ValueError if the buffer is empty or too short, or its length is not a multiple of the element size.
+    ValueError if the buffer is empty or too short, or its length is not a multiple of the element
+    size.
     """
     kind = checked_dtype(dtype)
     length = memoryview(buffer).nbytes
@@ -342,30 +400,36 @@ def frombuffer(
         raise ValueError(f"both buffer length ({length}) and count ({count}) must not be 0")
     if not 0 <= offset < length:
         raise ValueError(
-            f"offset ({offset} bytes) must be non-negative and no greater than buffer length ({length} bytes) minus 1"
+            f"offset ({offset} bytes) must be non-negative and no greater than buffer length "
+            f"({length} bytes) minus 1"
         )
     if count < 0 and (length - offset) % kind.itemsize:
         raise ValueError(
-            f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a multiple of element size "
+            f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a "
+            "multiple of element size "
             f"({kind.itemsize})"
         )
     count = (length - offset) // kind.itemsize if count < 0 else count
     if offset + count * kind.itemsize > length:
         raise ValueError(
-            f"requested buffer length ({count} * {kind.itemsize} bytes) after offset ({offset} bytes) must not be "
+            f"requested buffer length ({count} * {kind.itemsize} bytes) after offset ({offset} "
+            "bytes) must not be "
             f"greater than actual buffer length ({length} bytes)"
         )
     raw = np.frombuffer(buffer, np.uint8, count * kind.itemsize, offset)
     return finish(raw.view(kind), requires_grad)
 
 
-# ------------------------------------------------------------------------------ complex numbers from parts
+# ------------------------------------------------------------ complex numbers from parts
 def _pair(name: str, a: Tensor, b: Tensor, kinds: str) -> tuple[Tensor, ...]:
     if a._data.dtype.kind != "f" or b._data.dtype.kind != "f":
-        raise RuntimeError(f"Expected both inputs to be {kinds} tensors but got {a.dtype.name} and {b.dtype.name}")
+        raise RuntimeError(
+            f"Expected both inputs to be {kinds} tensors but got {a.dtype.name} and {b.dtype.name}"
+        )
     if a._data.dtype != b._data.dtype:
         raise RuntimeError(
-            f"{name}: Expected object of scalar type {a.dtype.name} but got scalar type {b.dtype.name} for second "
+            f"{name}: Expected object of scalar type {a.dtype.name} but got scalar type "
+            f"{b.dtype.name} for second "
             "argument"
         )
     return broadcast_tensors(a, b)
@@ -388,7 +452,7 @@ def polar(abs: Tensor, angle: Tensor, *, out: Tensor | None = None) -> Tensor:
     return complex_(radius * cos(phi), radius * sin(phi), out=out)  # type: ignore[operator]
 
 
-# ------------------------------------------------------------------------------ questions
+# ------------------------------------------------------------ questions
 @export("numel")
 def numel(input: Tensor) -> int:
     """The number of elements."""
@@ -423,51 +487,3 @@ def is_inference(input: Tensor) -> bool:
 def result_type(tensor1: Any, tensor2: Any) -> DType:
     """The dtype of an arithmetic result of two tensors or numbers, by PyTorch's promotion."""
     return result_dtype([t._data if isinstance(t, Tensor) else t for t in (tensor1, tensor2)])
-
-
-# ------------------------------------------------------------------------------ legacy constructors
-class TensorType:
-    """`minigrad.FloatTensor` and its kin: `FloatTensor(2, 3)`, `FloatTensor([1, 2])`; isinstance asks for the dtype."""
-
-    def __init__(self, legacy: str, dtype: DType):
-        self.__name__ = self.__qualname__ = f"{legacy}Tensor"
-        self.dtype = dtype
-
-    def __call__(self, *args: Any, device: Any = None) -> Tensor:
-        if len(args) != 1 or isinstance(args[0], (int, np.integer, Size)):
-            return wrap(np.zeros(shape_of(self.__name__, args or (0,)), numpy_dtype(self.dtype)))
-        data = args[0]
-        if isinstance(data, Tensor):
-            if data.dtype is not self.dtype:
-                raise TypeError(f"expected a tensor of dtype {self.dtype.name}, got {data.dtype.name}")
-            return data.detach()
-        if not _is_sequence(data) and not isinstance(data, ndarray):
-            raise TypeError(f"new(): data must be a sequence (got {type(data).__name__})")
-        return tensor(data, dtype=self.dtype)
-
-    def __instancecheck__(self, x: Any) -> bool:
-        return isinstance(x, Tensor) and x.dtype is self.dtype
-
-    def __repr__(self) -> str:
-        return f"minigrad.{self.__name__}"
-
-
-FloatTensor = TensorType("Float", dtype_by_name("float32"))
-DoubleTensor = TensorType("Double", dtype_by_name("float64"))
-HalfTensor = TensorType("Half", dtype_by_name("float16"))
-BFloat16Tensor = TensorType("BFloat16", dtype_by_name("bfloat16"))
-LongTensor = TensorType("Long", dtype_by_name("int64"))
-IntTensor = TensorType("Int", dtype_by_name("int32"))
-ShortTensor = TensorType("Short", dtype_by_name("int16"))
-CharTensor = TensorType("Char", dtype_by_name("int8"))
-ByteTensor = TensorType("Byte", dtype_by_name("uint8"))
-BoolTensor = TensorType("Bool", dtype_by_name("bool"))
-
-for _legacy in ("Float", "Double", "Half", "BFloat16", "Long", "Int", "Short", "Char", "Byte", "Bool"):
-    export_constant(__name__, f"{_legacy}Tensor", f"{_legacy}Tensor")
-
-
-def new(input: Tensor, *args: Any) -> Tensor:
-    """`x.new(2, 3)`, `x.new([1, 2])`: the legacy constructor of x's dtype."""
-    legacy = next(k for k, v in TYPE_NAMES.items() if v == input.dtype.name)
-    return TensorType(legacy, input.dtype)(*args)

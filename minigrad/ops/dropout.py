@@ -6,131 +6,161 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.random import default_generator
+from ..backend import sampling
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
+from ..core.tensor import Tensor
 from ..export import export
 
 
-@primitive(residuals=("kept",))
-def drop(x: Any, *, p: float, mask_shape: tuple[int, ...], rng: Any) -> Any:
-    """y = x·m/(1 − p), m Bernoulli(1 − p) of mask_shape;  x̄ = ȳ·m/(1 − p). Keeps one byte per mask element."""
-    kept = rng.random(mask_shape, np.float32) >= p
-    return x * kept * x.dtype.type(1 / (1 - p) if p < 1 else 0), kept
+# ------------------------------------------------------------------------------ with zeros
+@primitive
+def drop(x: Any, kept: Any, *, p: float) -> Any:
+    """y = x·m/(1 − p) with the mask m;  x̄ = ȳ·m/(1 − p). One byte per element of m is kept."""
+    return x * (kept * x.dtype.type(1 / (1 - p) if p < 1 else 0))
 
 
-drop.vjp(x=lambda g, kept, p: g * kept * (1 / (1 - p) if p < 1 else 0.0))
+drop.vjp(x=lambda g, kept, p: drop(g, kept, p=p))
 drop.primitive.node_class.__name__ = "NativeDropoutBackward0"
 
 
-def _check(p: float) -> None:
+def _check(name: str, input: Any, p: float) -> None:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
     if not 0.0 <= p <= 1.0:
         raise ValueError(f"dropout probability has to be between 0 and 1, but got {p}")
 
 
-def _dropped(input: Any, p: float, training: bool, inplace: bool, shape: tuple[int, ...], generator: Any) -> Any:
-    _check(p)
+def _dropped(
+    input: Any, p: float, training: bool, inplace: bool, size: tuple[int, ...], generator: Any
+) -> Any:
+    """Dropout with a mask of shape `size`, which broadcasts to the input."""
     if not training or p == 0.0:
         return input
-
-    def dropout_(x: Any) -> Any:
-        return drop(x, p=p, mask_shape=shape, rng=rng)
-
-    rng = (default_generator if generator is None else generator).numpy
-    return in_place(dropout_, "dropout_")(input) if inplace else dropout_(input)
+    kept = sampling.bernoulli(size, 1 - p, bool, generator)
+    return (in_place(drop, "dropout_") if inplace else drop)(input, kept, p=p)
 
 
-@export("nn.functional.dropout", "dropout")
+@export("nn.functional.dropout")
 def dropout(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Any = None
 ) -> Any:
-    """Zero each element with probability p, scale the others by 1/(1 − p) (Srivastava et al. 2014).
+    """Zero each element with probability p, scale the others (Srivastava et al. 2014).
 
-    ValueError for p outside [0, 1]; the identity outside training.
+        y = x·m/(1 − p), m ~ Bernoulli(1 − p),  x̄ = ȳ·m/(1 − p)
+
+    The input itself outside training. ValueError for p outside [0, 1].
     """
+    _check("dropout", input, p)
     return _dropped(input, p, training, inplace, input._data.shape, generator)
 
 
-def _channels(input: Any, p: float, training: bool, inplace: bool, spatial: int, generator: Any) -> Any:
-    shape = input._data.shape
-    lead = shape[: len(shape) - spatial] if len(shape) > spatial else shape
-    return _dropped(input, p, training, inplace, (*lead, *[1] * (len(shape) - len(lead))), generator)
+@export("dropout")
+def dropout_of(input: Any, p: float, train: bool) -> Any:
+    """`nn.functional.dropout` with every argument given."""
+    return dropout(input, p, train)
+
+
+@export("dropout_")
+def dropout_in_place(input: Any, p: float, train: bool) -> Any:
+    """`nn.functional.dropout`, written into the input."""
+    return dropout(input, p, train, inplace=True)
+
+
+def _channels(shape: tuple[int, ...], spatial: int) -> tuple[int, ...]:
+    """The shape of a mask of whole channels: 1 in each of the last `spatial` dimensions."""
+    lead = max(len(shape) - spatial, 0)
+    return (*shape[:lead], *[1] * (len(shape) - lead))
 
 
 @export("nn.functional.dropout1d")
 def dropout1d(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Any = None
 ) -> Any:
-    """Zero whole channels of (N, C, L) or (C, L)."""
-    if input._data.ndim not in (2, 3):
-        raise RuntimeError(f"dropout1d: Expected 2D or 3D input, but received a {input._data.ndim}D input.")
-    return _channels(input, p, training, inplace, 1, generator)
+    """Dropout of whole channels of (N, C, L) or (C, L); RuntimeError for other ranks."""
+    _check("dropout1d", input, p)
+    shape = input._data.shape
+    if len(shape) not in (2, 3):
+        raise RuntimeError(
+            f"dropout1d: Expected 2D or 3D input, but received a {len(shape)}D input. Note that "
+            "dropout1d exists to provide channel-wise dropout on inputs with 1 spatial dimension, "
+            "a channel dimension, and an optional batch dimension (i.e. 2D or 3D inputs)."
+        )
+    return _dropped(input, p, training, inplace, _channels(shape, 1), generator)
 
 
 @export("nn.functional.dropout2d")
 def dropout2d(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Any = None
 ) -> Any:
-    """Zero whole channels of (N, C, H, W): the mask has one element per sample and channel (Tompson et al. 2015)."""
-    rank = input._data.ndim
-    spatial = max(rank - 2, 0)
-    return _channels(input, p, training, inplace, spatial, generator)
+    """Dropout of whole channels of (N, C, H, W): one draw a sample and channel (Tompson 2015)."""
+    _check("dropout2d", input, p)
+    shape = input._data.shape
+    return _dropped(input, p, training, inplace, _channels(shape, len(shape) - 2), generator)
 
 
 @export("nn.functional.dropout3d")
 def dropout3d(
     input: Any, p: float = 0.5, training: bool = True, inplace: bool = False, generator: Any = None
 ) -> Any:
-    """Zero whole channels of (N, C, D, H, W): the mask has one element per sample and channel."""
-    return _channels(input, p, training, inplace, max(input._data.ndim - 2, 0), generator)
+    """Dropout of whole channels of (N, C, D, H, W): one draw a sample and channel."""
+    _check("dropout3d", input, p)
+    shape = input._data.shape
+    return _dropped(input, p, training, inplace, _channels(shape, len(shape) - 2), generator)
 
 
-_ALPHA = -1.7580993408473766  # SELU's −λα: the value of a dropped unit
-
-
-def _alpha(input: Any, p: float, training: bool, inplace: bool, shape: tuple[int, ...], generator: Any) -> Any:
-    _check(p)
-    if not training or p == 0.0:
-        return input
-    rng = (default_generator if generator is None else generator).numpy
-    dtype = input._data.dtype
-    kept = rng.random(shape, np.float32) >= p
-    if p == 1.0:
-        scale, shift = np.zeros((), dtype), np.zeros((), dtype)
-    else:  # affine map that restores mean 0 and variance 1 (Klambauer et al. 2017, section "alpha dropout")
-        a = ((1 - p) * (1 + p * _ALPHA**2)) ** -0.5
-        scale = (a * kept).astype(dtype)
-        shift = np.where(kept, -a * p * _ALPHA, a * _ALPHA * (1 - p)).astype(dtype)
-
-    def alpha_dropout_(x: Any) -> Any:
-        return affine_drop(x, scale=scale, shift=shift)
-
-    return in_place(alpha_dropout_, "alpha_dropout_")(input) if inplace else alpha_dropout_(input)
+# ------------------------------------------------------------------------------ for SELU networks
+_SATURATION = -1.7580993408473766  # −λα of SELU: the value of a dropped unit
 
 
 @primitive
-def affine_drop(x: Any, *, scale: Any, shift: Any) -> Any:
-    """y = scale·x + shift with given arrays;  x̄ = ȳ·scale."""
-    return x * scale + shift
+def drop_to_saturation(x: Any, kept: Any, *, scale: float, low: float, high: float) -> Any:
+    """y = scale·m·x + (high where m, else low);  x̄ = ȳ·scale·m."""
+    kind = x.dtype.type
+    return x * (kept * kind(scale)) + np.where(kept, kind(high), kind(low))
 
 
-affine_drop.vjp(x=lambda g, scale: g * scale)
+drop_to_saturation.vjp(x=lambda g, kept, scale: g * kept * scale)
+drop_to_saturation.primitive.node_class.__name__ = "AlphaDropoutBackward0"
 
 
-@export("nn.functional.alpha_dropout", "alpha_dropout")
+def _saturated(
+    input: Any, p: float, training: bool, inplace: bool, size: tuple[int, ...], generator: Any
+) -> Any:
+    if not training or p == 0.0:
+        return input
+    kept = sampling.bernoulli(size, 1 - p, bool, generator)
+    if p == 1.0:
+        scale = low = high = 0.0
+    else:  # the affine map that restores mean 0 and variance 1
+        scale = ((1 - p) * (1 + p * _SATURATION**2)) ** -0.5
+        high = -scale * p * _SATURATION
+        low = scale * _SATURATION + high
+    op = in_place(drop_to_saturation, "alpha_dropout_") if inplace else drop_to_saturation
+    return op(input, kept, scale=scale, low=low, high=high)
+
+
+@export("nn.functional.alpha_dropout")
 def alpha_dropout(
     input: Any, p: float = 0.5, training: bool = False, inplace: bool = False, generator: Any = None
 ) -> Any:
-    """Dropout to SELU's negative saturation value, keeping mean 0 and variance 1 (Klambauer et al. 2017)."""
-    return _alpha(input, p, training, inplace, input._data.shape, generator)
+    """Dropout to SELU's saturation −λα, keeping mean 0 and variance 1 (Klambauer et al. 2017).
+
+        y = a (x m + s (1 − m)) + b,  x̄ = ȳ·a·m,  s = −λα, a = ((1 − p)(1 + p s²))^−½, b = −a p s
+
+    ValueError for p outside [0, 1].
+    """
+    _check("alpha_dropout", input, p)
+    return _saturated(input, p, training, inplace, input._data.shape, generator)
 
 
-@export("nn.functional.feature_alpha_dropout", "feature_alpha_dropout")
+@export("nn.functional.feature_alpha_dropout")
 def feature_alpha_dropout(
     input: Any, p: float = 0.5, training: bool = False, inplace: bool = False, generator: Any = None
 ) -> Any:
-    """Alpha dropout of whole channels (N, C, *)."""
+    """Alpha dropout of whole channels (N, C, *); RuntimeError with fewer than 2 dimensions."""
+    _check("feature_alpha_dropout", input, p)
     shape = input._data.shape
     if training and p > 0 and len(shape) < 2:
         raise RuntimeError("Feature dropout requires at least 2 dimensions in the input")
-    return _alpha(input, p, training, inplace, (*shape[:2], *[1] * (len(shape) - 2)), generator)
+    return _saturated(input, p, training, inplace, _channels(shape, len(shape) - 2), generator)

@@ -21,6 +21,7 @@ from .arithmetic import (
     add as add,
     div as div,
     float_power as float_power,
+    float_power_self as float_power_self,
     floor_divide as floor_divide,
     fmod as fmod,
     mul as mul,
@@ -76,6 +77,7 @@ from .piecewise import (
     zeros_as,
 )
 from .transcendental import (
+    LN_2,
     acos as acos,
     acosh as acosh,
     asin as asin,
@@ -101,6 +103,11 @@ from .transcendental import (
 
 def _number(x: Any) -> bool:
     return isinstance(x, (bool, int, float, complex))
+
+
+def of_number(function: Any, x: Any) -> Any:
+    """function(x), also where x is a Python number."""
+    return float(function(np.asarray(x, np.float64))) if _number(x) else function(x)
 
 
 # ------------------------------------------------------------------------------ three operands
@@ -245,10 +252,23 @@ def hypot(input: Any, other: Any, *, out: Any = None) -> Any:
     return finish(hypot_(input, other), out)
 
 
+@primitive(promote="float")
+def ldexp_(x: Any, other: Any) -> Any:
+    """y = x·2ᶻ;  x̄ = ȳ·2ᶻ, z̄ = ȳ·y·ln 2."""
+    return x * np.exp2(np.asarray(other, x.dtype))
+
+
+ldexp_.vjp(x=lambda g, other: g * 2.0**other, other=lambda g, y: g * (y * LN_2))
+
+
 @export("ldexp")
 def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
-    """y = x·2ᶻ;  x̄ = ȳ·2ᶻ, z̄ = ȳ·y·ln 2."""
-    return finish(mul(input, pow(2.0, other)), out)
+    """A number of given mantissa x and exponent z.
+
+    y = x·2ᶻ;  x̄ = ȳ·2ᶻ, z̄ = ȳ·y·ln 2
+    """
+    need_tensors("ldexp", input, other)
+    return finish(ldexp_(input, other), out)
 
 
 @primitive(promote="type")
@@ -282,8 +302,8 @@ def logaddexp2_(x: Any, other: Any) -> Any:
 
 
 logaddexp2_.vjp(
-    x=lambda g, x, other: g * sigmoid((x - other) * math.log(2)),
-    other=lambda g, x, other: g * sigmoid((other - x) * math.log(2)),
+    x=lambda g, x, other: g * sigmoid((x - other) * LN_2),
+    other=lambda g, x, other: g * sigmoid((other - x) * LN_2),
 )
 
 
@@ -300,11 +320,12 @@ def logaddexp2(input: Any, other: Any, *, out: Any = None) -> Any:
 @primitive(promote="float")
 def xlogy_(x: Any, other: Any) -> Any:
     """y = x·ln z, 0 where x = 0;  x̄ = ȳ·ln z (0 where x = 0 and z ≤ 0), z̄ = ȳ·x/z."""
+    other = np.asarray(other, x.dtype)  # it may be a Python number
     return np.where((x == 0) & (other == other), x.dtype.type(0), x * np.log(other))
 
 
 xlogy_.vjp(
-    x=lambda g, x, other: where((x == 0) & (other <= 0), 0, g * log(other)),
+    x=lambda g, x, other: where((x == 0) & (other <= 0), 0, g * of_number(log, other)),
     other=lambda g, x, other: g * (x / other),
 )
 

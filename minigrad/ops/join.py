@@ -1,4 +1,6 @@
-"""Several tensors as one: along a dimension they have, a new one, or by combining their elements."""
+"""Several tensors as one: along a dimension they have, a new one, or by combining their
+elements.
+"""
 
 from __future__ import annotations
 
@@ -15,9 +17,9 @@ from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from .pieces import meshgrid, split_
 from .rearrange import atleast_1d, atleast_2d, atleast_3d, pick_
-from .shape import reshape, view_
-from .slices import meshgrid, split_
+from .views import reshape, view_
 
 
 @primitive(promote="type", half="keep")
@@ -39,7 +41,8 @@ cat_.joint(lambda g, dim, xs_shape: _pieces(g, dim, xs_shape))
 def _tensors(given: Any, name: str) -> list[Tensor]:
     if isinstance(given, Tensor) or not isinstance(given, (tuple, list)):
         raise TypeError(
-            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not {type(given).__name__}"
+            f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
+            f"{type(given).__name__}"
         )
     for i, t in enumerate(given):
         if not isinstance(t, Tensor):
@@ -50,10 +53,14 @@ def _tensors(given: Any, name: str) -> list[Tensor]:
 
 
 @export("cat", "concat", "concatenate")
-def cat(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None) -> Tensor:
-    """Tensors joined along a dimension they have; dtypes are promoted. Each gets back its piece of ȳ.
+def cat(
+    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None
+) -> Tensor:
+    """Tensors joined along a dimension they have; dtypes are promoted. Each gets back its piece of
+    ȳ.
 
-    Empty vectors of shape (0,) are skipped. RuntimeError if the other sizes differ, for 0-d tensors or none.
+    Empty vectors of shape (0,) are skipped. RuntimeError if the other sizes differ, for 0-d
+    tensors or none.
     """
     given = _tensors(tensors, "cat")
     dim = index(dim if axis is None else axis)
@@ -74,18 +81,22 @@ def _check_sizes(first: tuple[int, ...], shape: tuple[int, ...], dim: int, posit
     if shape == (0,):
         return
     if len(shape) != len(first):
-        raise RuntimeError(f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}")
+        raise RuntimeError(
+            f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
+        )
     for d, (a, b) in enumerate(zip(first, shape, strict=True)):
         if a != b and d != dim:
             raise RuntimeError(
-                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but got size {b} for "
+                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but "
+                f"got size {b} for "
                 f"tensor number {position} in the list."
             )
 
 
 @export("stack")
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of one shape along a new dimension; dtypes are promoted. Each gets back its slice of ȳ.
+    """Tensors of one shape along a new dimension; dtypes are promoted. Each gets back its slice of
+    ȳ.
 
     RuntimeError if the shapes differ or there is no tensor.
     """
@@ -96,7 +107,8 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     for i, t in enumerate(given):
         if t._data.shape != first.shape:
             raise RuntimeError(
-                f"stack expects each tensor to be equal size, but got {list(first.shape)} at entry 0 and "
+                f"stack expects each tensor to be equal size, but got {list(first.shape)} at "
+                "entry 0 and "
                 f"{list(t._data.shape)} at entry {i}"
             )
     if any(t._data.dtype != first.dtype for t in given):
@@ -106,7 +118,7 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
     return y if out is None else write_out(y, out)
 
 
-# ------------------------------------------------------------------------------ NumPy's names
+# ------------------------------------------------------------ NumPy's names
 @export("hstack")
 def hstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """Side by side: `cat` along dimension 1, of vectors along dimension 0."""
@@ -130,7 +142,9 @@ def dstack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
 def column_stack(tensors: Sequence[Tensor], *, out: Tensor | None = None) -> Tensor:
     """`hstack`, with vectors as columns."""
     given = _some(tensors, "column_stack")
-    return cat([t if t._data.ndim > 1 else view_(t, size=(t._data.size, 1)) for t in given], 1, out=out)
+    return cat(
+        [t if t._data.ndim > 1 else view_(t, size=(t._data.size, 1)) for t in given], 1, out=out
+    )
 
 
 def _some(tensors: Any, name: str) -> list[Tensor]:
@@ -140,10 +154,12 @@ def _some(tensors: Any, name: str) -> list[Tensor]:
     return given
 
 
-# ------------------------------------------------------------------------------ blocks and products
+# ------------------------------------------------------------ blocks and products
 @primitive(promote="type", half="keep")
 def block_diag_(*xs: Any) -> Any:
-    """Matrices along the diagonal of a larger one, zeros elsewhere; each gets back its block of ȳ."""
+    """Matrices along the diagonal of a larger one, zeros elsewhere; each gets back its block of
+    ȳ.
+    """
     xp = array_module(xs[0])
     y = xp.zeros((sum(x.shape[0] for x in xs), sum(x.shape[1] for x in xs)), xs[0].dtype)
     row = column = 0
@@ -164,12 +180,16 @@ block_diag_.joint(lambda g, xs_shape: _blocks(g, xs_shape))
 
 @export("block_diag", "functional.block_diag")
 def block_diag(*tensors: Any) -> Tensor:
-    """Matrices (vectors as rows, 0-d as 1x1) along the diagonal, zeros elsewhere. RuntimeError above 2-d."""
+    """Matrices (vectors as rows, 0-d as 1x1) along the diagonal, zeros elsewhere.
+
+    RuntimeError above 2-d.
+    """
     given = _tensors(tensors, "block_diag")
     for i, t in enumerate(given):
         if t._data.ndim > 2:
             raise RuntimeError(
-                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has {t._data.ndim} "
+                f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
+                f"{t._data.ndim} "
                 "dimensions"
             )
     if not given:

@@ -28,5 +28,11 @@ channels_last = MemoryFormat("channels_last")
 channels_last_3d = MemoryFormat("channels_last_3d")
 strided = Tensor.layout
 
-for _name in ("contiguous_format", "preserve_format", "channels_last", "channels_last_3d", "strided"):
+for _name in (
+    "contiguous_format",
+    "preserve_format",
+    "channels_last",
+    "channels_last_3d",
+    "strided",
+):
     export_constant(__name__, _name, _name)

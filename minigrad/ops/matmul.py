@@ -340,14 +340,14 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _affine_x_vjp(g: Any, weight: Any, x_shape: Any) -> Any:
-    x_bar = matrix_product(_rows(view_(g, size=(1, *g.shape)) if len(x_shape) == 1 else g), weight)
+    x_bar = matrix_product(_rows(view_(g, size=(1, *g.shape)) if len(x_shape) == 1 else g), conj(weight))
     return x_bar if len(x_shape) == 2 else view_(x_bar, size=x_shape)
 
 
 def _affine_weight_vjp(g: Any, x: Any) -> Any:
     flat_g = view_(g, size=(1, *g.shape)) if len(g.shape) == 1 else _rows(g)
     flat_x = view_(x, size=(1, *x.shape)) if len(x.shape) == 1 else _rows(x)
-    return matrix_product(transpose_(flat_g, dim0=0, dim1=1), flat_x)
+    return matrix_product(transpose_(flat_g, dim0=0, dim1=1), conj(flat_x))
 
 
 affine.vjp(

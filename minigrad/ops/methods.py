@@ -12,19 +12,20 @@ from typing import Any
 from ..core.inplace import inplace
 from ..core.tensor import Tensor
 from . import (
+    activation,
+    einsum,
+    matmul,
+    softmax,
     arithmetic,
     bessel as bessel,
     casts,
     compare,
     convert,
     creation,
-    data,
     elementwise,
     orthogonal as orthogonal,
     random,
-    rearrange,
     shape,
-    slices,
     special,
 )
 
@@ -46,18 +47,20 @@ METHODS: dict[ModuleType, str] = {
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: """
         view reshape view_as reshape_as flatten ravel unflatten squeeze unsqueeze transpose swapaxes swapdims t adjoint
-        permute movedim moveaxis broadcast_to expand expand_as sum_to_size clone contiguous""",
-    slices: """
+        permute movedim moveaxis broadcast_to expand expand_as sum_to_size clone contiguous
         select narrow diagonal unfold as_strided unbind split split_with_sizes chunk unsafe_chunk unsafe_split
-        unsafe_split_with_sizes tensor_split hsplit vsplit dsplit""",
-    rearrange: """
+        unsafe_split_with_sizes tensor_split hsplit vsplit dsplit
         flip fliplr flipud roll rot90 repeat tile repeat_interleave tril triu diag diag_embed diagflat narrow_copy""",
-    convert: "to type type_as cpu cuda pin_memory copy_",
+    convert: "to type_as cpu cuda pin_memory copy_",
     casts: "float double half bfloat16 int long short char byte bool cfloat cdouble",
-    creation: "new_zeros new_ones new_empty new_full new_empty_strided",
-    data: "new new_tensor",
+    creation: "new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type",
     random: """
         bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ geometric_ cauchy_ log_normal_""",
+    matmul: """
+        matmul mm bmm mv dot vdot outer ger=outer addmm addmv addr baddbmm addbmm trace""",
+    einsum: "inner kron",
+    activation: "relu prelu hardshrink",
+    softmax: "softmax=softmax_of log_softmax=log_softmax_of",
 }
 
 # family -> names of its ops that have an in-place method with a trailing underscore
@@ -66,7 +69,7 @@ INPLACE: dict[ModuleType, str] = {
         add sub mul div true_divide pow remainder fmod floor_divide neg abs reciprocal sqrt rsqrt square exp exp2
         expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh atan2 sigmoid logit
         sign sgn floor ceil trunc round frac clamp clamp_min clamp_max lerp addcmul addcdiv hypot copysign ldexp
-        xlogy heaviside nan_to_num sinc float_power deg2rad rad2deg conj_physical nextafter fill zero
+        xlogy heaviside nan_to_num sinc float_power=float_power_self deg2rad rad2deg conj_physical nextafter fill zero
         subtract=sub multiply=mul divide=div negative=neg absolute=abs fix=trunc clip=clamp arctan2=atan2
         arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh""",
     compare: """
@@ -74,13 +77,14 @@ INPLACE: dict[ModuleType, str] = {
         bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm
         not_equal=ne less=lt less_equal=le greater=gt greater_equal=ge""",
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
-    rearrange: "tril triu",
+    shape: "tril triu",
+    matmul: "addmm addmv addr baddbmm addbmm",
+    activation: "relu",
 }
 
 # family -> names of its views that also change the tensor itself
 RESHAPING: dict[ModuleType, str] = {
-    shape: "squeeze unsqueeze transpose swapaxes swapdims t",
-    slices: "as_strided",
+    shape: "squeeze unsqueeze transpose swapaxes swapdims t as_strided",
 }
 
 # property -> function of the tensor
@@ -128,6 +132,9 @@ OPERATORS: dict[str, Any] = {
     "__pow__": arithmetic.power,
     "__rpow__": _reflected(arithmetic.pow_),
     "__ipow__": inplace(arithmetic.pow, "pow_"),
+    "__matmul__": matmul.operator_matmul,
+    "__rmatmul__": matmul.reflected_matmul,
+    "__imatmul__": inplace(matmul.matmul, "matmul_"),
     "__neg__": arithmetic.neg,
     "__pos__": arithmetic.positive,
     "__abs__": elementwise.abs,

@@ -1,7 +1,7 @@
 """Normalisation: layer, RMS, batch, group, instance, local response.
 
-Each fused op has a NumPy rule that reuses the statistics of the forward pass, and beside it the composition of
-differentiable ops that says the same and serves higher derivatives.
+Each fused op has a NumPy rule that reuses the statistics of the forward pass, and beside it the
+composition of differentiable ops that says the same and serves higher derivatives.
 
 With x̂ = (x − μ)·r, r = (σ² + ε)^−½ and h = ȳ·w, all of them share
 
@@ -16,17 +16,16 @@ from typing import Any
 
 import numpy as np
 
-from ..core.primitive import primitive, write_out
+from ..backend.dtypes import F32, F64, HALF
+from ..core.chores import sum_to_size
+from ..core.primitive import primitive
+from ..core.tensor import Tensor
 from ..export import export
 from .elementwise import clamp_min, pow, rsqrt, square
+from .piecewise import finish, refuse
 from .reduction import mean, vector_norm
-from .shape import narrow, reshape
-
-
-def _sum_to(x: Any, shape: tuple[int, ...]) -> Any:
-    lead = x.ndim - len(shape)
-    axes = tuple(range(lead)) + tuple(i + lead for i, n in enumerate(shape) if n == 1 and x.shape[i + lead] != 1)
-    return x.sum(axis=axes, keepdims=True).reshape(shape)
+from .shape import reshape
+from .slices import narrow, put_range
 
 
 # ------------------------------------------------------------------------------ over given axes
@@ -41,56 +40,70 @@ def _standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: 
 @primitive(residuals=("normed", "rstd"), composition=_standardise)
 def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     """y = x̂ w + b with mean and variance taken over the axes of every sample."""
-    mu = np.mean(x, axis=axes, keepdims=True)
-    normed = x - mu
+    normed = x - np.mean(x, axis=axes, keepdims=True)
     rstd = 1 / np.sqrt(np.mean(normed * normed, axis=axes, keepdims=True) + x.dtype.type(eps))
     normed *= rstd
+    if weight is None and bias is None:
+        return normed.copy(), normed, rstd  # the result may be changed in place
     y = normed if weight is None else normed * weight
-    if bias is not None:
-        y = y + bias
-    return (y.copy() if y is normed else y), normed, rstd
+    return (y if bias is None else y + bias), normed, rstd
 
 
-def _standardise_vjp(g: Any, normed: Any, rstd: Any, weight: Any, axes: Any, needs: Any) -> Any:
-    dx = dw = db = None
+def _standardise_vjp(
+    g: Any, normed: Any, rstd: Any, weight: Any, axes: Any, needs: Any
+) -> tuple[Any, Any, Any]:
+    x_bar = weight_bar = None
     if needs[0]:
         h = g if weight is None else g * weight
-        dx = h - np.mean(h, axis=axes, keepdims=True)
-        dx -= normed * np.mean(h * normed, axis=axes, keepdims=True)
-        dx *= rstd
+        x_bar = h - np.mean(h, axis=axes, keepdims=True)
+        x_bar -= normed * np.mean(h * normed, axis=axes, keepdims=True)
+        x_bar *= rstd
     if needs[1]:
-        dw = _sum_to(g * normed, weight.shape)
-    if needs[2]:
-        db = g
-    return dx, dw, db
+        weight_bar = sum_to_size(g * normed, size=weight.shape)
+    return x_bar, weight_bar, g if needs[2] else None
 
 
 standardise.joint(_standardise_vjp)
+standardise.primitive.node_class.__name__ = "NativeLayerNormBackward0"
 
 
-@export("nn.functional.layer_norm", "layer_norm")
+def _floating(name: str, input: Any) -> Any:
+    if not isinstance(input, Tensor):
+        raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
+    refuse(name, input._data, "biu")
+    return input._data
+
+
+@export("nn.functional.layer_norm")
 def layer_norm(
     input: Any,
     normalized_shape: Sequence[int],
     weight: Any = None,
     bias: Any = None,
     eps: float = 1e-5,
-    cudnn_enable: bool = True,
 ) -> Any:
-    r"""Each sample's last dimensions to mean 0 and variance 1, then y = x̂ w + b (Ba et al. 2016, eq. 4).
+    """Each sample's last dimensions to mean 0 and variance 1, then y = x̂ w + b (Ba et al. 2016).
 
-    normalized_shape must be the end of the input's shape, weight and bias have that shape; else RuntimeError.
+        x̄ = r (h − mean h − x̂ mean(h x̂)), h = ȳ w;  w̄ = Σ ȳ x̂,  b̄ = Σ ȳ
+
+    normalized_shape is the end of the input's shape, weight and bias have it; else RuntimeError.
     """
-    shape = _last_dimensions("layer_norm", input, normalized_shape, weight, bias)
+    x = _floating("LayerNormKernelImpl", input)
+    shape = _last_dimensions(x.shape, normalized_shape, weight, bias)
     return standardise(input, weight, bias, axes=tuple(range(-len(shape), 0)), eps=eps)
 
 
-def _last_dimensions(name: str, input: Any, normalized_shape: Any, weight: Any, bias: Any) -> tuple[int, ...]:
-    shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple([int(n) for n in normalized_shape])
+def _last_dimensions(
+    size: tuple[int, ...], normalized_shape: Any, weight: Any, bias: Any
+) -> tuple[int, ...]:
+    if isinstance(normalized_shape, int):
+        shape: tuple[int, ...] = (normalized_shape,)
+    else:
+        shape = tuple([int(n) for n in normalized_shape])
     if not shape:
         raise RuntimeError(
-            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one element, but got "
-            "normalized_shape = []"
+            "Expected normalized_shape to be at least 1-dimensional, i.e., containing at least one "
+            "element, but got normalized_shape = []"
         )
     for what, p in (("weight", weight), ("bias", bias)):
         if p is not None and p._data.shape != shape:
@@ -98,15 +111,16 @@ def _last_dimensions(name: str, input: Any, normalized_shape: Any, weight: Any, 
                 f"Expected {what} to be of same shape as normalized_shape, but got {what} of shape "
                 f"{list(p._data.shape)} and normalized_shape = {list(shape)}"
             )
-    if input._data.shape[input._data.ndim - len(shape) :] != shape or input._data.ndim < len(shape):
+    if len(size) < len(shape) or size[len(size) - len(shape) :] != shape:
         raise RuntimeError(
-            f"Given normalized_shape={list(shape)}, expected input with shape [*, {', '.join(map(str, shape))}], but "
-            f"got input of size{list(input._data.shape)}"
+            f"Given normalized_shape={list(shape)}, expected input with shape "
+            f"[*, {', '.join(map(str, shape))}], but got input of size{list(size)}"
         )
     return shape
 
 
 def _rms(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
+    """x·(mean x² + ε)^−½·w over the axes, from differentiable parts."""
     y = x * rsqrt(mean(square(x), axes, keepdim=True) + eps)
     return y if weight is None else y * weight
 
@@ -119,49 +133,65 @@ def root_mean_square(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) 
     return (y if weight is None else y * weight), rstd
 
 
-def _rms_vjp(g: Any, x: Any, rstd: Any, weight: Any, axes: Any, needs: Any) -> Any:
-    dx = dw = None
+def _rms_vjp(g: Any, x: Any, rstd: Any, weight: Any, axes: Any, needs: Any) -> tuple[Any, Any]:
+    """With x̂ = x·r:  x̄ = r (h − x̂ mean(h x̂)), h = ȳ w;  w̄ = Σ ȳ x̂."""
+    x_bar = weight_bar = None
     normed = x * rstd
     if needs[0]:
         h = g if weight is None else g * weight
-        dx = (h - normed * np.mean(h * normed, axis=axes, keepdims=True)) * rstd
+        x_bar = (h - normed * np.mean(h * normed, axis=axes, keepdims=True)) * rstd
     if needs[1]:
-        dw = _sum_to(g * normed, weight.shape)
-    return dx, dw
+        weight_bar = sum_to_size(g * normed, size=weight.shape)
+    return x_bar, weight_bar
 
 
 root_mean_square.joint(_rms_vjp)
+root_mean_square.primitive.node_class.__name__ = "FusedRmsNormBackward0"
 
 
 @export("nn.functional.rms_norm", "rms_norm")
-def rms_norm(input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None) -> Any:
-    r"""y = x / √(mean x² + ε) · w over the last dimensions (Zhang and Sennrich 2019, eq. 4).
+def rms_norm(
+    input: Any, normalized_shape: Sequence[int], weight: Any = None, eps: float | None = None
+) -> Any:
+    """y = x / √(mean x² + ε)·w over the last dimensions (Zhang and Sennrich 2019, eq. 4).
+
+        x̄ = r (h − x̂ mean(h x̂)), h = ȳ w, x̂ = x r;  w̄ = Σ ȳ x̂
 
     eps None: the machine epsilon of the dtype. RuntimeError if the shapes do not fit.
     """
-    shape = _last_dimensions("rms_norm", input, normalized_shape, weight, None)
-    if eps is None:
-        dtype = input._data.dtype
-        eps = float(np.finfo(dtype if dtype.kind == "f" and dtype.itemsize > 2 else np.float32).eps)
+    x = _floating("rms_norm", input)
+    shape = _last_dimensions(x.shape, normalized_shape, weight, None)
+    if eps is None:  # half precision is computed in float32
+        eps = float(np.finfo(F32 if x.dtype in HALF else x.dtype).eps)
     return root_mean_square(input, weight, axes=tuple(range(-len(shape), 0)), eps=eps)
 
 
-@export("nn.functional.group_norm", "group_norm")
-def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5) -> Any:
-    r"""Channels in groups, each group of each sample to mean 0 and variance 1 (Wu and He 2018).
+@export("nn.functional.group_norm")
+def group_norm(
+    input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
+) -> Any:
+    """Channels in groups, each group of each sample to mean 0 and variance 1 (Wu and He 2018).
 
     input (N, C, *), weight and bias (C). RuntimeError if C is not divisible by num_groups.
     """
-    x = input._data
+    x = _floating("GroupNormKernelImpl", input)
     if x.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
-    n, c = x.shape[:2]
-    if num_groups <= 0 or c % num_groups:
         raise RuntimeError(
-            f"Expected number of channels in input to be divisible by num_groups, but got input of shape "
-            f"{list(x.shape)} and num_groups={num_groups}"
+            f"Expected at least 2 dimensions for input tensor but received {x.ndim}"
+        )
+    n, c = x.shape[:2]
+    if num_groups <= 0:
+        raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
+    if c % num_groups:
+        raise RuntimeError(
+            "Expected number of channels in input to be divisible by num_groups, but got input of "
+            f"shape {list(x.shape)} and num_groups={num_groups}"
         )
     _check_channels("group_norm", c, weight=weight, bias=bias)
+    if n * (c // num_groups) * math.prod(x.shape[2:]) == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(x.shape)}"
+        )
     grouped = reshape(input, (n, num_groups, c // num_groups, *x.shape[2:]))
     per_channel = (num_groups, c // num_groups, *[1] * (x.ndim - 2))
     weight = None if weight is None else reshape(weight, per_channel)
@@ -172,21 +202,14 @@ def group_norm(input: Any, num_groups: int, weight: Any = None, bias: Any = None
 
 def _check_channels(name: str, channels: int, **per_channel: Any) -> None:
     for what, p in per_channel.items():
-        if p is not None and p._data.shape != (channels,):
+        if p is not None and p._data.size != channels:
             raise RuntimeError(
-                f"{name}: expected {what} to be a vector of size equal to the number of channels in input, but got "
-                f"{what} of shape {list(p._data.shape)} and {channels} channels"
+                f"{name}: {what} should contain {channels} elements not {p._data.size}"
             )
 
 
 # ------------------------------------------------------------------------------ over the batch
-def _affine_channels(y: Any, weight: Any, bias: Any, ndim: int) -> Any:
-    shape = (-1, *[1] * (ndim - 2))
-    y = y if weight is None else y * reshape(weight, shape)
-    return y if bias is None else y + reshape(bias, shape)
-
-
-@export("nn.functional.batch_norm", "batch_norm")
+@export("nn.functional.batch_norm")
 def batch_norm(
     input: Any,
     running_mean: Any,
@@ -197,49 +220,58 @@ def batch_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    r"""Each channel to mean 0 and variance 1 over batch and space (Ioffe and Szegedy 2015, algorithm 1).
+    """Each channel to mean 0 and variance 1 over batch and space (Ioffe and Szegedy 2015, alg. 1).
 
-    In training with the batch's own statistics, of which running_mean and running_var become moving averages (the
-    variance unbiased); otherwise with the running ones. input (N, C, *).
+    In training by the batch's own statistics, of which running_mean and running_var become moving
+    averages (the variance unbiased); otherwise by the running ones. input (N, C, *). ValueError in
+    training on one value per channel, RuntimeError if the shapes do not fit.
     """
-    x = input._data
+    x = _floating("batch_norm", input)
     if x.ndim < 2:
         raise RuntimeError(f"batch_norm: expected at least 2 dimensions, got {x.ndim}")
-    channels = x.shape[1]
     _check_channels(
-        "batch_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
-    axes = (0, *range(2, x.ndim))
-    count = math.prod([x.shape[a] for a in axes])
-    if training and count <= 1:
-        raise ValueError(f"Expected more than 1 value per channel when training, got input size {list(x.shape)}")
-    shape = (-1, *[1] * (x.ndim - 2))
-    if not training:
-        if running_mean is None or running_var is None:
-            raise RuntimeError("Expected running_mean and running_var to be defined when training=False")
-        scale = rsqrt(running_var + eps)
-        y = (input - reshape(running_mean, shape)) * reshape(scale, shape)
-        return _affine_channels(y, weight, bias, x.ndim)
-    if running_mean is not None or running_var is not None:
-        _move_averages(x, running_mean, running_var, axes, count, momentum)
+        "batch_norm", x.shape[1],
+        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias,
+    )  # fmt: skip
+    shape = (x.shape[1], *[1] * (x.ndim - 2))
     weight = None if weight is None else reshape(weight, shape)
     bias = None if bias is None else reshape(bias, shape)
+    if not training:
+        return _by_running(input, running_mean, running_var, weight, bias, eps)
+    axes = (0, *range(2, x.ndim))
+    count = math.prod([x.shape[a] for a in axes])
+    if count == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(x.shape)}"
+        )
+    if x.size and (running_mean is not None or running_var is not None):
+        wide = x.astype(F64)
+        _move(running_mean, wide.mean(axis=axes), momentum)
+        _move(running_var, wide.var(axis=axes) * (count / (count - 1)), momentum)
     return standardise(input, weight, bias, axes=axes, eps=eps)
 
 
-def _move_averages(x: Any, running_mean: Any, running_var: Any, axes: Any, count: int, momentum: float) -> None:
+def _by_running(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
+    if mean is None or var is None:
+        raise RuntimeError(
+            "Expected running_mean and running_var to be defined when training=False"
+        )
+    shape = (input._data.shape[1], *[1] * (input._data.ndim - 2))
+    dtype = input._data.dtype
+    y = (input - reshape(mean, shape)) * reshape(rsqrt(var + eps), shape)
+    y = y if weight is None else y * weight
+    y = y if bias is None else y + bias
+    return y if y._data.dtype == dtype else y.to(input.dtype)
+
+
+def _move(running: Any, batch: Any, momentum: float) -> None:
     """running ← (1 − momentum)·running + momentum·batch, outside the graph."""
-    x = x.astype(np.float64)
-    for running, batch in (
-        (running_mean, lambda: np.mean(x, axis=axes)),
-        (running_var, lambda: np.var(x, axis=axes) * (count / (count - 1))),
-    ):
-        if running is not None:
-            running._data[...] = (1 - momentum) * running._data + momentum * batch()
-            running._bump()
+    if running is not None:
+        running._data[...] = (1 - momentum) * running._data.astype(F64) + momentum * batch
+        running._bump()
 
 
-@export("nn.functional.instance_norm", "instance_norm")
+@export("nn.functional.instance_norm")
 def instance_norm(
     input: Any,
     running_mean: Any = None,
@@ -250,38 +282,36 @@ def instance_norm(
     momentum: float = 0.1,
     eps: float = 1e-5,
 ) -> Any:
-    r"""Each channel of each sample to mean 0 and variance 1 over space (Ulyanov et al. 2016). input (N, C, *)."""
-    x = input._data
+    """Each channel of each sample to mean 0 and variance 1 over space (Ulyanov et al. 2016).
+
+    input (N, C, *). Running averages (of all samples) are moved if given, and used instead of the
+    sample's own with use_input_stats=False. ValueError for one value per channel.
+    """
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
-    if x.ndim < 3:
-        raise RuntimeError(f"instance_norm: expected at least 3 dimensions, got {x.ndim}")
-    channels, count = x.shape[1], math.prod(x.shape[2:])
+    x = _floating("instance_norm", input)
+    if x.ndim < 2:
+        raise RuntimeError(f"instance_norm: expected at least 2 dimensions, got {x.ndim}")
+    count = math.prod(x.shape[2:])
     if count == 1:
         raise ValueError(
-            f"Expected more than 1 spatial element when training, got input size {from_size(x.shape)}"
+            "Expected more than 1 spatial element when training, got input size "
+            f"minigrad.Size({list(x.shape)})"
         )
     _check_channels(
-        "instance_norm", channels, running_mean=running_mean, running_var=running_var, weight=weight, bias=bias
-    )
+        "instance_norm", x.shape[1],
+        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias,
+    )  # fmt: skip
     axes = tuple(range(2, x.ndim))
-    if running_mean is not None or running_var is not None:
-        wide = x.astype(np.float64)
-        for running, batch in (
-            (running_mean, wide.mean(axis=axes).mean(axis=0)),
-            (running_var, (wide.var(axis=axes) * (count / (count - 1))).mean(axis=0)),
-        ):
-            if running is not None:
-                running._data[...] = (1 - momentum) * running._data + momentum * batch
-                running._bump()
-    shape = (-1, *[1] * (x.ndim - 2))
+    if x.size and (running_mean is not None or running_var is not None):
+        wide = x.astype(F64)
+        _move(running_mean, wide.mean(axis=(0, *axes)), momentum)
+        variance = wide.var(axis=axes).mean(axis=0) * (count / (count - 1))
+        _move(running_var, variance, momentum)
+    shape = (x.shape[1], *[1] * (x.ndim - 2))
     weight = None if weight is None else reshape(weight, shape)
     bias = None if bias is None else reshape(bias, shape)
     return standardise(input, weight, bias, axes=axes, eps=eps)
-
-
-def from_size(shape: tuple[int, ...]) -> str:
-    return f"minigrad.Size({list(shape)})"
 
 
 # ------------------------------------------------------------------------------ others
@@ -289,45 +319,79 @@ def from_size(shape: tuple[int, ...]) -> str:
 def local_response_norm(
     input: Any, size: int, alpha: float = 1e-4, beta: float = 0.75, k: float = 1.0
 ) -> Any:
-    """y = x / (k + α/n Σ x² over n neighbouring channels)^β (Krizhevsky et al. 2012, section 3.3)."""
+    """y = x / (k + α/n Σ x² over n neighbouring channels)^β (Krizhevsky et al. 2012, section 3.3).
+
+    input (N, C, *); ValueError with fewer than 3 dimensions.
+    """
     x = input._data
     if x.ndim < 3:
-        raise ValueError(f"Expected 3D or higher dimensionality input (got {x.ndim} dimensions)")
+        raise ValueError(
+            f"Expected 3D or higher dimensionality input (got {x.ndim} dimensions)"
+        )
     if x.size == 0:
         return input
-    channels = x.shape[1]
-    squares = square(input)
-    # a window of channels as a difference of shifted sums would cancel: add the `size` shifted copies instead
-    total = None
+    channels, squares, total = x.shape[1], square(input), None
+    # a window as a difference of running sums would cancel: add `size` shifted copies instead
     for offset in range(-(size // 2), (size - 1) // 2 + 1):
         low, high = max(0, -offset), min(channels, channels - offset)
-        if high <= low:
-            continue
-        part = pad_channels(narrow(squares, 1, low + offset, high - low), low, channels - high)
-        total = part if total is None else total + part
+        if low < high:
+            part = narrow(squares, 1, low + offset, high - low)
+            part = put_range(part, dim=1, start=low, stop=high, step=1, size=x.shape)
+            total = part if total is None else total + part
     return input / pow(total * (alpha / size) + k, beta)
 
 
-def pad_channels(x: Any, before: int, after: int) -> Any:
-    """x with zero channels before and after."""
-    return shifted_channels(x, before=before, after=after) if before or after else x
-
-
-@primitive
-def shifted_channels(x: Any, *, before: int, after: int) -> Any:
-    """Zeros put around dimension 1;  x̄ = that part of ȳ."""
-    return np.pad(x, [(0, 0), (before, after)] + [(0, 0)] * (x.ndim - 2))
-
-
-shifted_channels.vjp(x=lambda g, before, x_shape: narrow(g, 1, before, x_shape[1]))
-
-
 @export("nn.functional.normalize")
-def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
-    """x / max(‖x‖_p, ε) along `dim`."""
-    y = input / clamp_min(vector_norm(input, p, dim, keepdim=True), eps)
-    if out is None:
-        return y
-    return write_out(y, out)
+def normalize(
+    input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None
+) -> Any:
+    """y = x / max(‖x‖_p, ε) along `dim`."""
+    norm = vector_norm(input, p, dim, keepdim=True)
+    return finish(input / clamp_min(norm, eps), out)
 
 
+# ------------------------------------------------------------------------------ the order of torch.*
+@export("layer_norm")
+def layer_norm_of(
+    input: Any,
+    normalized_shape: Sequence[int],
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enable: bool = True,
+) -> Any:
+    """`nn.functional.layer_norm`; cudnn_enable changes nothing here."""
+    return layer_norm(input, normalized_shape, weight, bias, eps)
+
+
+@export("group_norm")
+def group_norm_of(
+    input: Any,
+    num_groups: int,
+    weight: Any = None,
+    bias: Any = None,
+    eps: float = 1e-5,
+    cudnn_enabled: bool = True,
+) -> Any:
+    """`nn.functional.group_norm`; cudnn_enabled changes nothing here."""
+    return group_norm(input, num_groups, weight, bias, eps)
+
+
+@export("batch_norm")
+def batch_norm_of(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
+    training: bool, momentum: float, eps: float, cudnn_enabled: bool,
+) -> Any:  # fmt: skip
+    """`nn.functional.batch_norm` with the arguments in another order."""
+    return batch_norm(input, running_mean, running_var, weight, bias, training, momentum, eps)
+
+
+@export("instance_norm")
+def instance_norm_of(
+    input: Any, weight: Any, bias: Any, running_mean: Any, running_var: Any,
+    use_input_stats: bool, momentum: float, eps: float, cudnn_enabled: bool,
+) -> Any:  # fmt: skip
+    """`nn.functional.instance_norm` with the arguments in another order."""
+    return instance_norm(
+        input, running_mean, running_var, weight, bias, use_input_stats, momentum, eps
+    )

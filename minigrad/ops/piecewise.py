@@ -72,7 +72,8 @@ def where_(condition: Any, x: Any, y: Any) -> Any:
     xp = array_module(condition)
     a, b = getattr(x, "dtype", None), getattr(y, "dtype", None)
     if a is not b or a is None:
-        dtype = result_dtype([v.item() if isinstance(v, np.generic) else v for v in (x, y)]).np
+        # NumPy's scalars are 0-d arrays in rules, not numbers: they must keep float64
+        dtype = result_dtype([np.asarray(v) if isinstance(v, np.generic) else v for v in (x, y)]).np
         if a != dtype:
             x = xp.asarray(x).astype(dtype)
         if b != dtype:
@@ -503,13 +504,13 @@ class frexp_result(NamedTuple):
 
 
 @primitive
-def frexp_(x: Any) -> Any:
-    """x = mantissa·2^exponent with ½ ≤ |mantissa| < 1;  x̄ = mantissa's gradient/2^exponent."""
-    mantissa, exponent = np.frexp(x)
-    return mantissa, exponent.astype(np.int32)
+def mantissa_(x: Any) -> Any:
+    """y = x/2ᵉ with the integer e for which ½ ≤ |y| < 1;  x̄ = ȳ/2ᵉ."""
+    return np.frexp(x)[0]
 
 
-frexp_.joint(lambda g, y: [g[0] / 2.0 ** y[1]])
+mantissa_.vjp(x=lambda g, x, y: g * where(x == 0, 1, y / where(x == 0, 1, x)))
+mantissa_.primitive.node_class.__name__ = "FrexpBackward0"
 
 
 @export("frexp")
@@ -520,7 +521,12 @@ def frexp(input: Any, *, out: Any = None) -> frexp_result:
     """
     if data_of(input).dtype.kind in "biuc":
         raise RuntimeError("minigrad.frexp() only supports floating-point dtypes")
-    parts = frexp_(input)
+    exponent = np.frexp(_widened_half(data_of(input)))[1].astype(np.int32)
+    parts = [mantissa_(input), wrap(np.asarray(exponent))]
     if out is not None:
-        parts = tuple([write_out(p, o) for p, o in zip(parts, out, strict=True)])
+        parts = [write_out(p, o) for p, o in zip(parts, out, strict=True)]
     return frexp_result(*parts)
+
+
+def _widened_half(x: Any) -> Any:
+    return x.astype(np.float32) if x.dtype.itemsize == 2 else x

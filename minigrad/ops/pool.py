@@ -525,9 +525,9 @@ def _fractional(
             raise RuntimeError(f"fractional_max_pool{n}d: expect _random_samples of shape {(b, c, n)}")
     index = np.empty((b, c, *out), np.int64)
     for i, j in np.ndindex(b, c):  # every channel has its own random windows
-        starts = [
-            _fractional_starts(float(samples[i, j, n - 1 - d]), spatial[d], out[d], kernel[d]) for d in range(n)
-        ]
+        # PyTorch's samples come as (width, height) in 2 dimensions and as (depth, height, width) in 3
+        u = samples[i, j, ::-1] if n == 2 else samples[i, j]
+        starts = [_fractional_starts(float(u[d]), spatial[d], out[d], kernel[d]) for d in range(n)]
         bounds = [[(s, s + k) for s in dim] for dim, k in zip(starts, kernel, strict=True)]
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)

@@ -1,8 +1,8 @@
 """Random tensors: new ones, ones like another, and in-place sampling.
 
-The numbers are made by `backend/sampling.py` in main memory (a seed gives the same ones on every device); here are
-PyTorch's signatures. Samples have no derivative: where one is recorded (normal of tensors, in-place sampling), it is
-zero.
+The numbers are made by `backend/sampling.py` in main memory (a seed gives the same ones on every
+device); here are PyTorch's signatures. Samples have no derivative: where one is recorded (normal
+of tensors, in-place sampling), it is zero.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .convert import nothing
-from .creation import checked_dtype, check_layout, dtype_or_default, finish, on_device, shape_of
-from .shape import common_shape, memory_order
+from .filled import check_layout, checked_dtype, dtype_or_default, finish, on_device, shape_of
+from .strides import common_shape, memory_order
 
 
-# ------------------------------------------------------------------------------ of a given size
+# ------------------------------------------------------------ of a given size
 def _new(
-    name: str, draw: Callable[..., Any], size: Any, named: dict, out: Any, dtype: Any, layout: Any, device: Any,
-    requires_grad: bool,
+    name: str, draw: Callable[..., Any], size: Any, named: dict, out: Any, dtype: Any, layout: Any,
+    device: Any, requires_grad: bool,
 ) -> Tensor:  # fmt: skip
     named = dict(named)
     shape = shape_of(name, size, named.pop("size", None))
@@ -45,8 +45,9 @@ def _new(
 
 @export("rand")
 def rand(
-    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any,
+    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    **named: Any,
 ) -> Tensor:  # fmt: skip
     """Uniform numbers of [0, 1): `rand(2, 3)`, `rand((2, 3))`."""
 
@@ -58,8 +59,9 @@ def rand(
 
 @export("randn")
 def randn(
-    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False, **named: Any,
+    *size: Any, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    **named: Any,
 ) -> Tensor:  # fmt: skip
     """Normal numbers of mean 0 and variance 1: `randn(2, 3)`, `randn((2, 3))`."""
 
@@ -79,11 +81,12 @@ def _bounds(name: str, values: Any) -> list[int]:
 
 @export("randint")
 def randint(
-    *args: Any, low: Any = None, high: Any = None, size: Any = None, generator: Generator | None = None,
-    out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    requires_grad: bool = False, pin_memory: bool = False,
+    *args: Any, low: Any = None, high: Any = None, size: Any = None,
+    generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Integers of [low, high): `randint(high, size)`, `randint(low, high, size)`; int64 unless a dtype is given.
+    """Integers of [low, high): `randint(high, size)`, `randint(low, high, size)`; int64 unless a
+    dtype is given.
 
     RuntimeError if the range is empty or the dtype does not reach it.
     """
@@ -105,8 +108,8 @@ def randint(
 
 @export("randperm")
 def randperm(
-    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
-    device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
+    n: int, *, generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
+    layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
     """0 .. n−1 in random order, int64 unless a dtype is given. RuntimeError if n is negative."""
     check_layout(layout)
@@ -115,10 +118,10 @@ def randperm(
     return finish(on_device(device, lambda xp: xp.asarray(array)), requires_grad, out, dtype)
 
 
-# ------------------------------------------------------------------------------ like another tensor
+# ------------------------------------------------------------ like another tensor
 def _like(
-    draw: Callable[..., Any], input: Tensor, dtype: Any, layout: Any, device: Any, requires_grad: bool,
-    memory_format: Any,
+    draw: Callable[..., Any], input: Tensor, dtype: Any, layout: Any, device: Any,
+    requires_grad: bool, memory_format: Any,
 ) -> Tensor:  # fmt: skip
     check_layout(layout)
     kind = input._data.dtype if dtype is None else checked_dtype(dtype)
@@ -130,8 +133,9 @@ def _like(
 
 @export("rand_like")
 def rand_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Uniform numbers of [0, 1) in input's shape, dtype and device."""
 
@@ -143,8 +147,9 @@ def rand_like(
 
 @export("randn_like")
 def randn_like(
-    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
-    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, *, generator: Generator | None = None, dtype: Any = None, layout: Any = None,
+    device: Any = None, pin_memory: bool = False, requires_grad: bool = False,
+    memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
     """Standard normal numbers in input's shape, dtype and device."""
 
@@ -156,11 +161,13 @@ def randn_like(
 
 @export("randint_like")
 def randint_like(
-    input: Tensor, *args: Any, low: Any = None, high: Any = None, generator: Generator | None = None,
-    dtype: Any = None, layout: Any = None, device: Any = None, pin_memory: bool = False,
-    requires_grad: bool = False, memory_format: Any = None,
+    input: Tensor, *args: Any, low: Any = None, high: Any = None,
+    generator: Generator | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
+    pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
-    """Integers of [low, high) in input's shape, dtype and device: `randint_like(x, high)`, `(x, low, high)`."""
+    """Integers of [low, high) in input's shape, dtype and device: `randint_like(x, high)`, `(x,
+    low, high)`.
+    """
     rest = list(args)
     if high is None and rest:
         high = rest.pop()
@@ -176,10 +183,12 @@ def randint_like(
     return _like(draw, input, dtype, layout, device, requires_grad, memory_format)
 
 
-# ------------------------------------------------------------------------------ distributions given by tensors
+# ------------------------------------------------------------ distributions given by tensors
 @primitive(half="keep")
 def normal_sample(mean: Any, std: Any, *, generator: Generator | None) -> Any:
-    """mean + std·z with standard normal z. PyTorch gives this sample zero gradients; use mean + std * randn."""
+    """mean + std·z with standard normal z. PyTorch gives this sample zero gradients; use mean +
+    std * randn.
+    """
     dtype = next(a.dtype for a in (mean, std) if isinstance(a, np.ndarray))
     shape = common_shape([np.shape(mean), np.shape(std)])
     return sampling.normal(shape, mean, std, dtype, generator)
@@ -194,7 +203,8 @@ def normal(
     out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Normal numbers of the given means and standard deviations (tensors that broadcast, or numbers and a size).
+    """Normal numbers of the given means and standard deviations (tensors that broadcast, or
+    numbers and a size).
 
     The gradient is zero. RuntimeError for a negative std.
     """
@@ -204,7 +214,9 @@ def normal(
         y = normal_sample(mean, std, generator=generator)
         return y if out is None else write_out(y, out)
     if size is None:
-        raise TypeError("normal() received an invalid combination of arguments: numbers need a size")
+        raise TypeError(
+            "normal() received an invalid combination of arguments: numbers need a size"
+        )
     shape, kind = shape_of("normal", (), size), dtype_or_default(dtype, out)
     check_layout(layout)
     array = sampling.normal(shape, float(mean), float(std), kind, generator)
@@ -224,7 +236,8 @@ bernoulli_sample.vjp(p=lambda g: nothing(g))
 def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None
 ) -> Tensor:
-    """1 with the probability that input (or p, for all) gives, else 0, in input's dtype. The gradient is zero.
+    """1 with the probability that input (or p, for all) gives, else 0, in input's dtype. The
+    gradient is zero.
 
     RuntimeError unless the probabilities lie in [0, 1].
     """
@@ -246,7 +259,10 @@ poisson_sample.vjp(rate=lambda g: nothing(g))
 
 @export("poisson")
 def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
-    """Counts of events that happen at the given rates, in input's dtype. RuntimeError for a negative rate."""
+    """Counts of events that happen at the given rates, in input's dtype.
+
+    RuntimeError for a negative rate.
+    """
     return poisson_sample(input, generator=generator)
 
 
@@ -258,18 +274,20 @@ def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) ->
 
 @export("multinomial")
 def multinomial(
-    input: Tensor, num_samples: int, replacement: bool = False, *, generator: Generator | None = None,
-    out: Tensor | None = None,
+    input: Tensor, num_samples: int, replacement: bool = False, *,
+    generator: Generator | None = None, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Indices drawn from each row of weights, shape (k,) or (n, k), with probability in proportion to them; int64.
+    """Indices drawn from each row of weights, shape (k,) or (n, k), with probability in proportion
+    to them; int64.
 
-    RuntimeError for weights that are negative, not finite or all zero, or too few of them without replacement.
+    RuntimeError for weights that are negative, not finite or all zero, or too few of them without
+    replacement.
     """
     y = wrap(sampling.multinomial(input._data, index(num_samples), bool(replacement), generator))
     return y if out is None else write_out(y, out)
 
 
-# ------------------------------------------------------------------------------ in place
+# ------------------------------------------------------------ in place
 @primitive(half="keep")
 def overwritten(x: Any, *, sample: Any) -> Any:
     """`sample` in the place of x; x̄ = 0."""
@@ -290,15 +308,22 @@ def _fill(self: Tensor, name: str, draw: Callable[..., Any]) -> Tensor:
     return self
 
 
-def uniform_(self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, **named: Any) -> Tensor:
-    """Fill with uniform numbers of [from, to). RuntimeError unless from <= to, both finite in the dtype."""
+def uniform_(
+    self: Tensor, from_: float = 0.0, to: float = 1.0, *, generator: Any = None, **named: Any
+) -> Tensor:
+    """Fill with uniform numbers of [from, to).
+
+    RuntimeError unless from <= to, both finite in the dtype.
+    """
     low = named.pop("from", from_)
     return _fill(self, "uniform_", lambda n, d: sampling.uniform(n, low, to, d, generator))
 
 
 def normal_(self: Tensor, mean: float = 0.0, std: float = 1.0, *, generator: Any = None) -> Tensor:
     """Fill with normal numbers. RuntimeError for a negative std."""
-    return _fill(self, "normal_", lambda n, d: sampling.normal(n, float(mean), float(std), d, generator))
+    return _fill(
+        self, "normal_", lambda n, d: sampling.normal(n, float(mean), float(std), d, generator)
+    )
 
 
 def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> Tensor:
@@ -313,7 +338,9 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
 
 
 def random_(self: Tensor, *bounds: Any, generator: Any = None, **named: Any) -> Tensor:
-    """Fill with integers: of [0, to) for random_(to), [from, to) for random_(from, to), else all the dtype counts."""
+    """Fill with integers: of [0, to) for random_(to), [from, to) for random_(from, to), else all
+    the dtype counts.
+    """
     given = list(bounds)
     to = named.pop("to", None)
     low = named.pop("from", None)
@@ -332,21 +359,28 @@ def random_(self: Tensor, *bounds: Any, generator: Any = None, **named: Any) -> 
 
 
 def geometric_(self: Tensor, p: float, *, generator: Any = None) -> Tensor:
-    """Fill with the number of trials up to the first success of probability p. RuntimeError unless 0 < p < 1."""
+    """Fill with the number of trials up to the first success of probability p.
+
+    RuntimeError unless 0 < p < 1.
+    """
     return _fill(self, "geometric_", lambda n, d: sampling.geometric(n, p, d, generator))
 
 
-def cauchy_(self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None) -> Tensor:
+def cauchy_(
+    self: Tensor, median: float = 0.0, sigma: float = 1.0, *, generator: Any = None
+) -> Tensor:
     """Fill with Cauchy numbers. RuntimeError unless sigma > 0."""
     return _fill(self, "cauchy_", lambda n, d: sampling.cauchy(n, median, sigma, d, generator))
 
 
-def log_normal_(self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None) -> Tensor:
+def log_normal_(
+    self: Tensor, mean: float = 1.0, std: float = 2.0, *, generator: Any = None
+) -> Tensor:
     """Fill with exp of normal numbers. RuntimeError unless std > 0."""
     return _fill(self, "log_normal_", lambda n, d: sampling.log_normal(n, mean, std, d, generator))
 
 
-# ------------------------------------------------------------------------------ the default generator's state
+# ------------------------------------------------------------ the default generator's state
 @export("get_rng_state", "random.get_rng_state")
 def get_rng_state() -> Tensor:
     """The state of the default generator, a tensor of bytes for set_rng_state."""

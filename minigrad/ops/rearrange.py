@@ -1,4 +1,6 @@
-"""Rearrangements that copy: flip, roll, repeat, triangles, diagonals put into matrices, copies of views."""
+"""Rearrangements that copy: flip, roll, repeat, triangles, diagonals put into matrices, copies of
+views.
+"""
 
 from __future__ import annotations
 
@@ -14,14 +16,17 @@ from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
-from . import shape, slices
-from .shape import clone_, normalize_dims, sizes, transpose_, view_
+from . import dims as turned
+from . import pieces, reinterpret, slices, views
+from .dims import transpose_
 from .slices import diagonal, diagonal_, put_diagonal, two_dims
+from .strides import normalize_dims, sizes
+from .views import clone_, view_
 
 ndarray = np.ndarray
 
 
-# ------------------------------------------------------------------------------ mirrored, rolled, turned
+# ------------------------------------------------------------ mirrored, rolled, turned
 @primitive(half="keep")
 def flip_(x: Any, *, dims: tuple[int, ...]) -> Any:
     """x with the order of the elements along `dims` reversed; x̄ = ȳ reversed in the same way."""
@@ -34,7 +39,12 @@ flip_.vjp(x=lambda g, dims: flip_(g, dims=dims))
 @export("flip")
 def flip(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """The order of the elements along `dims` reversed; a copy. x̄ = ȳ reversed in the same way."""
-    return flip_(input, dims=normalize_dims(sizes(dims, named, "dims"), input._data.ndim) if input._data.ndim else ())
+    return flip_(
+        input,
+        dims=normalize_dims(sizes(dims, named, "dims"), input._data.ndim)
+        if input._data.ndim
+        else (),
+    )
 
 
 @export("fliplr")
@@ -55,7 +65,9 @@ def flipud(input: Tensor) -> Tensor:
 
 @primitive(half="keep")
 def roll_(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...] | None) -> Any:
-    """x with its elements moved round by `shifts` along `dims` (of all elements if None); x̄ = ȳ moved back."""
+    """x with its elements moved round by `shifts` along `dims` (of all elements if None); x̄ = ȳ
+    moved back.
+    """
     return array_module(x).roll(x, shifts if dims is not None else shifts[0], dims)
 
 
@@ -78,13 +90,15 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
             f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}"
         )
     ndim = input._data.ndim
-    axes = tuple([normalize_dim(d, ndim) for d in axes])
-    return roll_(input, shifts=steps, dims=axes) if ndim else clone_(input, order="C")
+    if not ndim:
+        raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
+    return roll_(input, shifts=steps, dims=tuple([normalize_dim(d, ndim) for d in axes]))
 
 
 @export("rot90")
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """Turned k times by 90 degrees in the plane of two dimensions, from the first towards the second.
+    """Turned k times by 90 degrees in the plane of two dimensions, from the first towards the
+    second.
 
     RuntimeError unless there are two different dimensions.
     """
@@ -94,7 +108,9 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     if ndim < 2:
         raise RuntimeError(f"expected total dims >= 2, but got total dims = {ndim}")
     if dims[0] == dims[1] or abs(dims[0] - dims[1]) == ndim:
-        raise RuntimeError(f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}")
+        raise RuntimeError(
+            f"expected rotation dims to be different, but got dim0 = {dims[0]} and dim1 = {dims[1]}"
+        )
     first, second = normalize_dim(dims[0], ndim), normalize_dim(dims[1], ndim)
     turns = k % 4
     if turns == 1:
@@ -106,20 +122,26 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     return clone_(input, order="C")
 
 
-# ------------------------------------------------------------------------------ repeated
+# ------------------------------------------------------------ repeated
 @primitive(half="keep")
 def repeat_(x: Any, *, times: tuple[int, ...]) -> Any:
     """x side by side times[i] times along each dimension; x̄ sums over the repetitions."""
     lead = (1,) * (len(times) - x.ndim) + x.shape
     pairs = [n for t, s in zip(times, lead, strict=True) for n in (t, s)]
     columns = x.reshape([n for s in lead for n in (1, s)])
-    return array_module(x).broadcast_to(columns, pairs).reshape([t * s for t, s in zip(times, lead, strict=True)])
+    return (
+        array_module(x)
+        .broadcast_to(columns, pairs)
+        .reshape([t * s for t, s in zip(times, lead, strict=True)])
+    )
 
 
 def _unrepeat(g: Any, times: tuple[int, ...], shape: tuple[int, ...]) -> Any:
     lead = (1,) * (len(times) - len(shape)) + shape
     pairs = view_(g, size=tuple([n for t, s in zip(times, lead, strict=True) for n in (t, s)]))
-    return view_(chores.sum_to_size(pairs, size=tuple([n for s in lead for n in (1, s)])), size=shape)
+    return view_(
+        chores.sum_to_size(pairs, size=tuple([n for s in lead for n in (1, s)])), size=shape
+    )
 
 
 repeat_.vjp(x=lambda g, times, x_shape: _unrepeat(g, times, x_shape))
@@ -133,16 +155,21 @@ def repeat(input: Tensor, *repeats: Any, **named: Any) -> Tensor:
     times = sizes(repeats, named, "repeats")
     if len(times) < input._data.ndim:
         raise RuntimeError(
-            "Number of dimensions of repeat dims can not be smaller than number of dimensions of tensor"
+            "Number of dimensions of repeat dims can not be smaller than number of dimensions of "
+            "tensor"
         )
     if any(n < 0 for n in times):
-        raise RuntimeError(f"Trying to create tensor with negative dimension {min(times)}: {list(times)}")
+        raise RuntimeError(
+            f"Trying to create tensor with negative dimension {min(times)}: {list(times)}"
+        )
     return repeat_(input, times=times)
 
 
 @export("tile")
 def tile(input: Tensor, *dims: Any, **named: Any) -> Tensor:
-    """Like `repeat`; fewer numbers than dimensions count for the last ones, the first are kept once."""
+    """Like `repeat`; fewer numbers than dimensions count for the last ones, the first are kept
+    once.
+    """
     times = sizes(dims, named, "dims")
     return repeat(input, (1,) * (input._data.ndim - len(times)) + times)
 
@@ -168,13 +195,18 @@ put_picked.vjp(x=lambda g, where, dim: pick_(g, where=where, dim=dim))
 
 @export("repeat_interleave")
 def repeat_interleave(
-    input: Tensor, repeats: int | Tensor | None = None, dim: int | None = None, *, output_size: int | None = None
+    input: Tensor,
+    repeats: int | Tensor | None = None,
+    dim: int | None = None,
+    *,
+    output_size: int | None = None,
 ) -> Tensor:
     """Every element (along `dim`; of the flattened tensor if None) repeated, one after the other.
 
         y[j] = x[i] for the repeats[i] values of j that belong to i;  x̄[i] = Σ ȳ[j]
 
-    With one argument: the index i for every j. RuntimeError for counts that are negative or do not fit.
+    With one argument: the index i for every j. RuntimeError for counts that are negative or do not
+    fit.
     """
     if repeats is None:
         counts = _counts(input)
@@ -191,7 +223,8 @@ def repeat_interleave(
         counts = _counts(repeats).reshape(-1)
         if counts.size not in (1, n):
             raise RuntimeError(
-                f"repeats must have the same size as input along dim, but got repeats.size(0) = {counts.size} and "
+                "repeats must have the same size as input along dim, but got repeats.size(0) = "
+                f"{counts.size} and "
                 f"input.size({dim}) = {n}"
             )
         counts = np.broadcast_to(counts, (n,)) if counts.size == 1 else counts
@@ -217,10 +250,12 @@ def _counts(repeats: Tensor) -> Any:
 
 def _check_output_size(found: int, expected: int | None) -> None:
     if expected is not None and expected != found:
-        raise RuntimeError(f"allocated size does not match required size: output_size={expected}, needed {found}")
+        raise RuntimeError(
+            f"allocated size does not match required size: output_size={expected}, needed {found}"
+        )
 
 
-# ------------------------------------------------------------------------------ triangles and diagonals
+# ------------------------------------------------------------ triangles and diagonals
 @primitive(half="keep")
 def tril_(x: Any, *, diagonal: int) -> Any:
     """x with zeros above a diagonal; x̄ = ȳ with zeros there."""
@@ -237,7 +272,9 @@ tril_.vjp(x=lambda g, diagonal: tril_(g, diagonal=diagonal))
 triu_.vjp(x=lambda g, diagonal: triu_(g, diagonal=diagonal))
 
 
-def _triangle(op: Callable[..., Tensor], input: Tensor, diagonal: int, out: Tensor | None) -> Tensor:
+def _triangle(
+    op: Callable[..., Tensor], input: Tensor, diagonal: int, out: Tensor | None
+) -> Tensor:
     if input._data.ndim < 2:
         raise RuntimeError(f"{op.__name__}: input tensor must have at least 2 dimensions")
     y = op(input, diagonal=index(diagonal))
@@ -264,7 +301,8 @@ def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
 
 @export("diag_embed")
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """The last dimension as a diagonal of new matrices in dimensions dim1 and dim2, zeros elsewhere.
+    """The last dimension as a diagonal of new matrices in dimensions dim1 and dim2, zeros
+    elsewhere.
 
     x̄ = that diagonal of ȳ. The inverse of `diagonal`.
     """
@@ -301,7 +339,7 @@ def diagflat(input: Tensor, offset: int = 0) -> Tensor:
     return diag_embed(view_(input, size=(input._data.size,)), offset)
 
 
-# ------------------------------------------------------------------------------ at least so many dimensions
+# ------------------------------------------------------------ at least so many dimensions
 def _each(grow: Callable[[Tensor], Tensor], tensors: Any) -> Any:
     if len(tensors) == 1 and isinstance(tensors[0], Tensor):
         return grow(tensors[0])
@@ -323,7 +361,9 @@ def atleast_2d(*tensors: Any) -> Any:
 
 @export("atleast_3d", "functional.atleast_3d")
 def atleast_3d(*tensors: Any) -> Any:
-    """(n,) becomes (1, n, 1), (m, n) becomes (m, n, 1), others stay; a tuple for several tensors."""
+    """(n,) becomes (1, n, 1), (m, n) becomes (m, n, 1), others stay; a tuple for several
+    tensors.
+    """
 
     def grow(t: Tensor) -> Tensor:
         n = t._data.shape
@@ -334,7 +374,7 @@ def atleast_3d(*tensors: Any) -> Any:
     return _each(grow, tensors)
 
 
-# ------------------------------------------------------------------------------ copies of views
+# ------------------------------------------------------------ copies of views
 def _copying(view: Callable[..., Any], name: str) -> Callable[..., Any]:
     """The function that returns what `view` does, in memory of its own."""
 
@@ -354,20 +394,20 @@ def _copying(view: Callable[..., Any], name: str) -> Callable[..., Any]:
 
 alias_copy = _copying(chores.alias, "alias_copy")
 as_strided_copy = _copying(slices.as_strided, "as_strided_copy")
-detach_copy = _copying(shape.detach, "detach_copy")
+detach_copy = _copying(views.detach, "detach_copy")
 diagonal_copy = _copying(diagonal, "diagonal_copy")
-expand_copy = _copying(shape.expand, "expand_copy")
+expand_copy = _copying(turned.expand, "expand_copy")
 narrow_copy = _copying(slices.narrow, "narrow_copy")
-permute_copy = _copying(shape.permute, "permute_copy")
+permute_copy = _copying(turned.permute, "permute_copy")
 select_copy = _copying(slices.select, "select_copy")
-split_copy = _copying(slices.split, "split_copy")
-split_with_sizes_copy = _copying(slices.split_with_sizes, "split_with_sizes_copy")
-squeeze_copy = _copying(shape.squeeze, "squeeze_copy")
-t_copy = _copying(shape.t, "t_copy")
-transpose_copy = _copying(shape.transpose, "transpose_copy")
-unbind_copy = _copying(slices.unbind, "unbind_copy")
+split_copy = _copying(pieces.split, "split_copy")
+split_with_sizes_copy = _copying(pieces.split_with_sizes, "split_with_sizes_copy")
+squeeze_copy = _copying(turned.squeeze, "squeeze_copy")
+t_copy = _copying(turned.t, "t_copy")
+transpose_copy = _copying(turned.transpose, "transpose_copy")
+unbind_copy = _copying(pieces.unbind, "unbind_copy")
 unfold_copy = _copying(slices.unfold, "unfold_copy")
-unsqueeze_copy = _copying(shape.unsqueeze, "unsqueeze_copy")
-view_as_complex_copy = _copying(shape.view_as_complex, "view_as_complex_copy")
-view_as_real_copy = _copying(shape.view_as_real, "view_as_real_copy")
-view_copy = _copying(shape.reshape, "view_copy")
+unsqueeze_copy = _copying(turned.unsqueeze, "unsqueeze_copy")
+view_as_complex_copy = _copying(reinterpret.view_as_complex, "view_as_complex_copy")
+view_as_real_copy = _copying(reinterpret.view_as_real, "view_as_real_copy")
+view_copy = _copying(views.reshape, "view_copy")

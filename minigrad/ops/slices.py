@@ -2,7 +2,8 @@
 
     y = x[part];  x̄ = zeros with x̄[part] = ȳ
 
-Each forward has its adjoint beside it (`put_...`: a part into zeros), and each is the other's derivative.
+Each forward has its adjoint beside it (`put_...`: a part into zeros), and each is the other's
+derivative.
 """
 
 from __future__ import annotations
@@ -18,12 +19,12 @@ from ..core.chores import take_slice
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
-from .shape import common_shape, expand_, sizes, strided, view_
+from .strides import sizes, strided
 
 ndarray = np.ndarray
 
 
-# ------------------------------------------------------------------------------ one index, a range
+# ------------------------------------------------------------ one index, a range
 @export("select")
 def select(input: Tensor, dim: int, index: int) -> Tensor:
     """x at one index of `dim`, without that dimension; a view. x̄ is ȳ there, zero elsewhere.
@@ -37,7 +38,8 @@ def select(input: Tensor, dim: int, index: int) -> Tensor:
     i = index.__index__()
     if not -n <= i < n:
         raise IndexError(
-            f"select(): index {i} out of range for tensor of size {list(x.shape)} at dimension {dim}"
+            f"select(): index {i} out of range for tensor of size {list(x.shape)} at dimension "
+            f"{dim}"
         )
     return take_slice(input, dim=dim, index=i)
 
@@ -61,7 +63,9 @@ slice_.vjp(
         g, dim=dim, start=start, stop=stop, step=step, size=x_shape
     )
 )
-put_range.vjp(x=lambda g, dim, start, stop, step: slice_(g, dim=dim, start=start, stop=stop, step=step))
+put_range.vjp(
+    x=lambda g, dim, start, stop, step: slice_(g, dim=dim, start=start, stop=stop, step=step)
+)
 
 
 @export("narrow")
@@ -81,17 +85,21 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
     dim = normalize_dim(dim, len(shape))
     n = shape[dim]
     if not -n <= start <= n:
-        raise IndexError(f"start out of range (expected to be in range of [{-n}, {n}], but got {start})")
+        raise IndexError(
+            f"start out of range (expected to be in range of [{-n}, {n}], but got {start})"
+        )
     start = start + n if start < 0 else start
     if start + length > n:
         raise RuntimeError(f"start ({start}) + length ({length}) exceeds dimension size ({n}).")
     return slice_(input, dim=dim, start=start, stop=start + length, step=1)
 
 
-# ------------------------------------------------------------------------------ diagonals
+# ------------------------------------------------------------ diagonals
 @primitive(view=True)
 def diagonal_(x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
-    """The diagonal of dimensions dim1, dim2, as the last dimension; x̄ is ȳ there, zero elsewhere."""
+    """The diagonal of dimensions dim1, dim2, as the last dimension; x̄ is ȳ there, zero
+    elsewhere.
+    """
     y = x.diagonal(offset, dim1, dim2)
     if type(x) is ndarray and x.flags.writeable:  # NumPy hands it out read-only
         y.flags.writeable = True
@@ -110,7 +118,9 @@ def put_diagonal(x: Any, *, offset: int, dim1: int, dim2: int, size: tuple[int, 
 
 
 diagonal_.vjp(
-    x=lambda g, offset, dim1, dim2, x_shape: put_diagonal(g, offset=offset, dim1=dim1, dim2=dim2, size=x_shape)
+    x=lambda g, offset, dim1, dim2, x_shape: put_diagonal(
+        g, offset=offset, dim1=dim1, dim2=dim2, size=x_shape
+    )
 )
 put_diagonal.vjp(x=lambda g, offset, dim1, dim2: diagonal_(g, offset=offset, dim1=dim1, dim2=dim2))
 
@@ -133,10 +143,12 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
     return diagonal_(input, offset=index(offset), dim1=first, dim2=second)
 
 
-# ------------------------------------------------------------------------------ sliding windows
+# ------------------------------------------------------------ sliding windows
 @primitive(view=True)
 def unfold_(x: Any, *, dim: int, size: int, step: int) -> Any:
-    """Windows of length `size` every `step` elements of `dim`, their elements in a new last dimension."""
+    """Windows of length `size` every `step` elements of `dim`, their elements in a new last
+    dimension.
+    """
     if x.ndim == 0:
         return x.reshape(1)[:size]
     count = (x.shape[dim] - size) // step + 1
@@ -162,12 +174,17 @@ def put_windows(x: Any, *, dim: int, size: int, step: int, shape: tuple[int, ...
     return y
 
 
-unfold_.vjp(x=lambda g, dim, size, step, x_shape: put_windows(g, dim=dim, size=size, step=step, shape=x_shape))
+unfold_.vjp(
+    x=lambda g, dim, size, step, x_shape: put_windows(
+        g, dim=dim, size=size, step=step, shape=x_shape
+    )
+)
 put_windows.vjp(x=lambda g, dim, size, step: unfold_(g, dim=dim, size=size, step=step))
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of length `size`, `step` apart, of one dimension; a view with a new last dimension.
+    """All windows of length `size`, `step` apart, of one dimension; a view with a new last
+    dimension.
 
     y[..., i, ..., k] = x[..., i·step + k, ...];  x̄ sums the windows' gradients where they overlap
 
@@ -180,16 +197,19 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
     if size < 0:
         raise RuntimeError(f"size is {size} but must be >= 0")
     if size > length:
-        raise RuntimeError(f"maximum size for tensor at dimension {dim} is {length} but size is {size}")
+        raise RuntimeError(
+            f"maximum size for tensor at dimension {dim} is {length} but size is {size}"
+        )
     if step <= 0:
         raise RuntimeError(f"step is {step} but must be > 0")
     return unfold_(input, dim=dim, size=index(size), step=index(step))
 
 
-# ------------------------------------------------------------------------------ any strides
+# ------------------------------------------------------------ any strides
 @primitive(view=True)
 def as_strided_(x: Any, *, size: tuple, stride: tuple, shift: int, layout: tuple) -> Any:
-    """The elements at shift + Σ iₖ·strideₖ, counted from x's first; `layout` is x's own strides then.
+    """The elements at shift + Σ iₖ·strideₖ, counted from x's first; `layout` is x's own strides
+    then.
 
     Replayed on an array that lies otherwise in memory (a gradient), it is done by a copy.
     """
@@ -197,13 +217,17 @@ def as_strided_(x: Any, *, size: tuple, stride: tuple, shift: int, layout: tuple
     if x.strides == tuple([s * item for s in layout]):
         return strided(x, size, tuple([s * item for s in stride]), shift * item)
     low, place, wanted = _places(x.shape, size, stride, shift, layout)
-    block = array_module(x).zeros(int(max(place.max(initial=0), wanted.max(initial=0))) + 1, x.dtype)
+    block = array_module(x).zeros(
+        int(max(place.max(initial=0), wanted.max(initial=0))) + 1, x.dtype
+    )
     block[place] = x
     return block[wanted]
 
 
 @primitive
-def put_strided(g: Any, *, size: tuple, stride: tuple, shift: int, layout: tuple, shape: tuple) -> Any:
+def put_strided(
+    g: Any, *, size: tuple, stride: tuple, shift: int, layout: tuple, shape: tuple
+) -> Any:
     """The adjoint of as_strided: ȳ added up per memory cell, then read where x lies.
 
     A cell that x itself holds several times gives each its share (PyTorch's choice).
@@ -240,7 +264,9 @@ as_strided_.vjp(
     )
 )
 put_strided.vjp(
-    g=lambda g, size, stride, shift, layout: as_strided_(g, size=size, stride=stride, shift=shift, layout=layout)
+    g=lambda g, size, stride, shift, layout: as_strided_(
+        g, size=size, stride=stride, shift=shift, layout=layout
+    )
 )
 
 
@@ -248,272 +274,32 @@ put_strided.vjp(
 def as_strided(input: Tensor, size: Any, stride: Any, storage_offset: int | None = None) -> Tensor:
     """A view of x's storage with any size, strides and offset (counted in elements).
 
-    The gradient of each memory cell goes to the element of x that lies there; cells outside x get none.
-    RuntimeError if the view would leave the storage.
+    The gradient of each memory cell goes to the element of x that lies there; cells outside x get
+    none. RuntimeError if the view would leave the storage.
     """
     size, stride = sizes((size,)), sizes((stride,))
     if len(size) != len(stride):
-        raise RuntimeError(f"mismatch in length of strides and shape: {len(stride)} and {len(size)}")
+        raise RuntimeError(
+            f"mismatch in length of strides and shape: {len(stride)} and {len(size)}"
+        )
     if any(s < 0 for s in stride):
         raise RuntimeError(
-            f"as_strided: Negative strides are not supported at the moment, got strides: {list(stride)}"
+            "as_strided: Negative strides are not supported at the moment, got strides: "
+            f"{list(stride)}"
         )
     if any(n < 0 for n in size):
-        raise RuntimeError(f"Storage size calculation overflowed or a size is negative: sizes={list(size)}")
+        raise RuntimeError(
+            f"Storage size calculation overflowed or a size is negative: sizes={list(size)}"
+        )
     if storage_offset is not None and storage_offset < 0:
         raise RuntimeError(f"Tensor: invalid storage offset {storage_offset}")
     shift = 0 if storage_offset is None else index(storage_offset) - input.storage_offset()
     y = as_strided_(input, size=size, stride=stride, shift=shift, layout=input.stride())
     view = y._view
-    if view is not None and view.parent is not None:  # it may reach beyond input, into other parts of the base
+    if (
+        view is not None and view.parent is not None
+    ):  # it may reach beyond input, into other parts of the base
         base = view.base
         view.parent, shift = None, shift + input.storage_offset() - base.storage_offset()
         view.options = {"size": size, "stride": stride, "shift": shift, "layout": base.stride()}
     return y
-
-
-# ------------------------------------------------------------------------------ pieces
-@primitive(view=True)
-def unbind_(x: Any, *, dim: int) -> Any:
-    """x at every index of `dim`; x̄ stacks the gradients."""
-    rows = x.swapaxes(0, dim) if dim < 2 else x.transpose(dim, *[d for d in range(x.ndim) if d != dim])
-    return tuple([rows[i, ...] for i in range(x.shape[dim])])
-
-
-@primitive(half="keep")
-def put_rows(*xs: Any, dim: int, size: tuple[int, ...]) -> Any:
-    """Arrays stacked along `dim`; one that is None counts as zeros. The adjoint of unbind."""
-    first = next(x for x in xs if x is not None)
-    y = array_module(first).zeros(size, first.dtype)
-    for i, x in enumerate(xs):
-        if x is not None:
-            y[(slice(None),) * dim + (i,)] = x
-    return y
-
-
-unbind_.vjp(x=lambda g, dim, x_shape: put_rows(*g, dim=dim, size=x_shape))
-put_rows.joint(lambda g, dim: list(unbind_(g, dim=dim)))
-
-
-@primitive(view=True)
-def split_(x: Any, *, lengths: tuple[int, ...], dim: int) -> Any:
-    """Consecutive pieces of the given lengths; x̄ joins the gradients."""
-    where, start, pieces = (slice(None),) * dim, 0, []
-    for n in lengths:
-        pieces.append(x[(*where, slice(start, start + n))])
-        start += n
-    return tuple(pieces)
-
-
-@primitive(half="keep")
-def put_pieces(*xs: Any, lengths: tuple[int, ...], dim: int, size: tuple[int, ...]) -> Any:
-    """Arrays joined along `dim`; one that is None counts as zeros. The adjoint of split."""
-    first = next(x for x in xs if x is not None)
-    y = array_module(first).zeros(size, first.dtype)
-    start = 0
-    for x, n in zip(xs, lengths, strict=True):
-        if x is not None:
-            y[(slice(None),) * dim + (slice(start, start + n),)] = x
-        start += n
-    return y
-
-
-split_.vjp(x=lambda g, lengths, dim, x_shape: put_pieces(*g, lengths=lengths, dim=dim, size=x_shape))
-put_pieces.joint(lambda g, lengths, dim: list(split_(g, lengths=lengths, dim=dim)))
-
-
-@export("unbind")
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
-    """x at every index of `dim`, as a tuple of views. x̄ stacks the gradients. IndexError for a 0-d tensor."""
-    if not input._data.ndim:
-        raise IndexError("Dimension specified as 0 but tensor has no dimensions")
-    return unbind_(input, dim=normalize_dim(index(dim), input._data.ndim))
-
-
-@export("split")
-def split(
-    tensor: Tensor, split_size_or_sections: int | Sequence[int] | None = None, dim: int = 0, *, split_size: Any = None
-) -> tuple[Tensor, ...]:
-    """Pieces of one length (the last may be shorter), or of the given lengths; views.
-
-    x̄ joins the gradients. RuntimeError for a negative length or lengths that do not add up.
-    """
-    wanted = split_size if split_size_or_sections is None else split_size_or_sections
-    if isinstance(wanted, (tuple, list)):
-        return split_with_sizes(tensor, wanted, dim)
-    shape, length = tensor._data.shape, index(wanted)  # type: ignore[arg-type]
-    if not shape:
-        raise RuntimeError("split expects at least a 1-dimensional tensor")
-    if length < 0:
-        raise RuntimeError(f"split expects split_size be non-negative, but got split_size={length}")
-    dim = normalize_dim(index(dim), len(shape))
-    n = shape[dim]
-    if length == 0 and n:
-        raise RuntimeError(f"split_size can only be 0 if dimension size is 0, but got dimension size of {n}")
-    count = max(-(-n // length), 1) if length else 1
-    lengths = [length] * (count - 1) + [n - length * (count - 1)]
-    return split_(tensor, lengths=tuple(lengths), dim=dim)
-
-
-@export("split_with_sizes")
-def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Consecutive pieces of the given lengths, which must add up to the size of `dim`; views. x̄ joins."""
-    shape = input._data.shape
-    if not shape:
-        raise RuntimeError("split_with_sizes expects at least a 1-dimensional tensor")
-    dim, lengths = normalize_dim(index(dim), len(shape)), sizes((split_sizes,))
-    if any(n < 0 for n in lengths):
-        raise RuntimeError(
-            f"split_with_sizes expects split_sizes have only non-negative entries, but got split_sizes={list(lengths)}"
-        )
-    if sum(lengths) != shape[dim]:
-        raise RuntimeError(
-            f"split_with_sizes expects split_sizes to sum exactly to {shape[dim]} (input tensor's size at dimension "
-            f"{dim}), but got split_sizes={list(lengths)}"
-        )
-    return split_(input, lengths=lengths, dim=dim)
-
-
-def _chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[tuple[int, ...], int]:
-    shape = input._data.shape
-    if not shape:
-        raise RuntimeError("chunk expects at least a 1-dimensional tensor")
-    if chunks <= 0:
-        raise RuntimeError(f"chunk expects `chunks` to be greater than 0, got: {chunks}")
-    dim = normalize_dim(index(dim), len(shape))
-    n = shape[dim]
-    length = -(-n // chunks)
-    if not length:
-        return (0,) * chunks, dim
-    count = -(-n // length)
-    return (*((length,) * (count - 1)), n - length * (count - 1)), dim
-
-
-@export("chunk")
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """At most `chunks` pieces of equal length (the last may be shorter); views. x̄ joins the gradients."""
-    lengths, dim = _chunk_lengths(input, chunks, dim)
-    return split_(input, lengths=lengths, dim=dim)
-
-
-def _ranges(input: Tensor, stops: Sequence[int], dim: int) -> tuple[Tensor, ...]:
-    """x[0:s1], x[s1:s2], ..., x[sn:] as single views, with Python's meaning of negative and large stops."""
-    n, pieces, start = input._data.shape[dim], [], 0
-    for stop in (*stops, n):
-        first, last, _ = slice(start, stop).indices(n)
-        pieces.append(slice_(input, dim=dim, start=first, stop=max(first, last), step=1))
-        start = stop
-    return tuple(pieces)
-
-
-@export("unsafe_chunk")
-def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Like `chunk`, but the pieces may be modified in place under autograd."""
-    lengths, dim = _chunk_lengths(input, chunks, dim)
-    return _ranges(input, np.cumsum(lengths)[:-1].tolist(), dim)
-
-
-@export("unsafe_split")
-def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
-    """Like `split` with one length, but the pieces may be modified in place under autograd."""
-    lengths = [p._data.shape[dim] for p in split(tensor.detach(), split_size, dim)]
-    return _ranges(tensor, np.cumsum(lengths)[:-1].tolist(), normalize_dim(dim, tensor._data.ndim))
-
-
-@export("unsafe_split_with_sizes")
-def unsafe_split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
-    """Like `split_with_sizes`, but the pieces may be modified in place under autograd."""
-    split_with_sizes(input.detach(), split_sizes, dim)
-    return _ranges(input, np.cumsum(sizes((split_sizes,)))[:-1].tolist(), normalize_dim(dim, input._data.ndim))
-
-
-@export("tensor_split")
-def tensor_split(
-    input: Tensor, indices_or_sections: Any = None, dim: int = 0, *, indices: Any = None, sections: Any = None
-) -> tuple[Tensor, ...]:
-    """`sections` pieces whose lengths differ by at most one (longer ones first), or cuts at the given indices.
-
-    Views; x̄ joins the gradients. RuntimeError for a 0-d tensor or no sections.
-    """
-    shape = input._data.shape
-    if not shape:
-        raise RuntimeError("tensor_split expected at least a 1-dimensional tensor, but got a tensor with 0 dims")
-    given = next((a for a in (indices_or_sections, indices, sections) if a is not None), None)
-    dim = normalize_dim(index(dim), len(shape))
-    if isinstance(given, Tensor):
-        if given._data.dtype != np.int64:
-            raise RuntimeError("tensor_split expected tensor_indices_or_sections to have dtype of long")
-        if given._data.ndim > 1:
-            raise RuntimeError(
-                "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or one-dimensional tensor, "
-                f"but got a tensor with {given._data.ndim} dims"
-            )
-        given = given.tolist()
-    if isinstance(given, (tuple, list)):
-        return _ranges(input, [index(i) for i in given], dim)
-    count = index(given)  # type: ignore[arg-type]
-    if count <= 0:
-        raise RuntimeError(f"number of sections must be larger than 0, got {count}")
-    short, longer = divmod(shape[dim], count)
-    lengths = [short + 1] * longer + [short] * (count - longer)
-    return _ranges(input, np.cumsum(lengths)[:-1].tolist(), dim)
-
-
-def _named_split(name: str, dims: str, input: Tensor, given: Any, dim: int, least: int) -> tuple[Tensor, ...]:
-    shape = input._data.shape
-    if len(shape) < least:
-        raise RuntimeError(
-            f"torch.{name} requires a tensor with at least {least} dimension{dims}, but got a tensor with "
-            f"{len(shape)} dimensions!"
-        )
-    if isinstance(given, (int, np.integer)) and (given <= 0 or shape[dim] % given):
-        raise RuntimeError(
-            f"torch.{name} attempted to split along dimension {dim}, but the size of the dimension {shape[dim]} is not "
-            f"divisible by the split_size {given}!"
-        )
-    return tensor_split(input, given, dim)
-
-
-@export("hsplit")
-def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` into equal parts along dimension 1 (0 for vectors); RuntimeError if they are not equal."""
-    return _named_split("hsplit", "", input, indices_or_sections, int(input._data.ndim > 1), 1)
-
-
-@export("vsplit")
-def vsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` into equal parts along dimension 0; RuntimeError below two dimensions."""
-    return _named_split("vsplit", "s", input, indices_or_sections, 0, 2)
-
-
-@export("dsplit")
-def dsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` into equal parts along dimension 2; RuntimeError below three dimensions."""
-    return _named_split("dsplit", "s", input, indices_or_sections, 2, 3)
-
-
-@export("meshgrid", "functional.meshgrid")
-def meshgrid(*tensors: Any, indexing: str | None = None) -> tuple[Tensor, ...]:
-    """Coordinate matrices of vectors: output i varies along dimension i only; views.
-
-    indexing "ij" (default) has the first vector along rows, "xy" along columns. x̄ = ȳ summed over the rest.
-    """
-    given = list(tensors[0]) if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else list(tensors)
-    if not given:
-        raise RuntimeError("meshgrid expects a non-empty TensorList")
-    for t in given:
-        if t._data.ndim > 1:
-            raise RuntimeError(f"torch.meshgrid: Expected 0D or 1D tensor in the tensor list but got: {t!r}")
-        if t._data.dtype != given[0]._data.dtype:
-            raise RuntimeError("torch.meshgrid expects all tensors to have the same dtype")
-    if indexing not in (None, "ij", "xy"):
-        raise RuntimeError(f'torch.meshgrid: indexing must be one of "xy" or "ij", but received: {indexing}')
-    n = len(given)
-    order = list(range(n))
-    if indexing == "xy" and n > 1:
-        order[:2] = [1, 0]
-    columns = [
-        view_(t, size=(*((1,) * order[i]), t._data.size, *((1,) * (n - order[i] - 1)))) for i, t in enumerate(given)
-    ]
-    size = common_shape([c._data.shape for c in columns])
-    return tuple([expand_(c, size=size) for c in columns])

@@ -18,13 +18,13 @@ from ..core.primitive import primitive
 from ..errors import missing_package
 from ..export import export
 from .elementwise import (
-    add,
     data_of,
     exp,
     finish,
     log,
     log1p,
     need_tensors,
+    of_number,
     refuse,
     sign,
     where,
@@ -156,11 +156,12 @@ entr.vjp(x=lambda g, x: g * (-1 - log(x)))
 @primitive(promote="float")
 def xlog1py_(x: Any, other: Any) -> Any:
     """y = x·ln(1 + z), 0 where x = 0;  x̄ = ȳ·ln(1 + z), z̄ = ȳ·x/(1 + z)."""
+    other = np.asarray(other, x.dtype)  # it may be a Python number
     return np.where((x == 0) & (other == other), x.dtype.type(0), x * np.log1p(other))
 
 
 xlog1py_.vjp(
-    x=lambda g, x, other: where((x == 0) & (other <= -1), 0, g * log1p(other)),
+    x=lambda g, x, other: where((x == 0) & (other <= -1), 0, g * of_number(log1p, other)),
     other=lambda g, x, other: g * (x / (other + 1)),
 )
 
@@ -235,6 +236,17 @@ def polygamma_method(self: Any, n: int) -> Any:
     return polygamma(n, self)
 
 
+@primitive(promote="float")
+def mvlgamma_(x: Any, *, p: int) -> Any:
+    """y = p(p − 1)/4·ln π + Σⱼ ln |Γ(x − j/2)|,  j = 0 ... p − 1;  x̄ = ȳ·Σⱼ ψ(x − j/2)."""
+    gammaln = scipy_function("gammaln")
+    constant = x.dtype.type(p * (p - 1) / 4 * math.log(math.pi))
+    return sum([gammaln(x - x.dtype.type(j / 2)) for j in range(p)], constant)
+
+
+mvlgamma_.vjp(x=lambda g, x, p: g * sum([digamma(x - j / 2) for j in range(1, p)], digamma(x)))
+
+
 @export("special.multigammaln", "mvlgamma")
 def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """The logarithm of the multivariate gamma function of dimension p.
@@ -245,12 +257,7 @@ def mvlgamma(input: Any, p: int, *, out: Any = None) -> Any:
     """
     if p < 1:
         raise RuntimeError("p has to be greater than or equal to 1")
-    if data_of(input).dtype.kind == "b":
-        refuse("mvlgamma", data_of(input), "b")
-    total = lgamma(input) + p * (p - 1) / 4 * math.log(math.pi)
-    for j in range(1, p):
-        total = add(total, lgamma(input - j / 2))
-    return finish(total, out)
+    return finish(mvlgamma_(input, p=p), out)
 
 
 @primitive(promote="type")

@@ -22,7 +22,7 @@ from ..export import export
 Fn = Callable[..., Any]
 
 
-@export("autograd.gradcheck.GradcheckError")
+@export("testing.GradcheckError")
 class GradcheckError(RuntimeError):
     """A derivative does not agree with finite differences."""
 

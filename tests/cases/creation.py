@@ -1,11 +1,16 @@
-"""Other dtypes and contents; tensors made of tensors. (Tensors made of nothing: tests/test_creation.py.)"""
+"""Other dtypes and contents; tensors made of tensors. (Tensors made of nothing:
+tests/test_creation.py.)
+"""
 
 from __future__ import annotations
 
 from . import Case, S, const
 
 CASES = [
-    Case("Tensor.type_as", lambda r: [S(r(2, 3), const(r(1))), S(r(2, 3), r.int(0, 3, 2), grad=False)]),
+    Case(
+        "Tensor.type_as",
+        lambda r: [S(r(2, 3), const(r(1))), S(r(2, 3), r.int(0, 3, 2), grad=False)],
+    ),
     Case("Tensor.float", lambda r: [S(r(2, 3)), S(r())]),
     Case("Tensor.double", lambda r: [S(r(2, 3)), S(r())]),
     Case("Tensor.long", lambda r: [S(r(2, 3), grad=False)]),
@@ -19,10 +24,16 @@ CASES = [
     Case("empty_like", lambda r: [S(r(2, 3), grad=False)], random=True),
     Case("rand_like", lambda r: [S(r(2, 3), grad=False)], random=True),
     Case("randn_like", lambda r: [S(r(2, 3), grad=False)], random=True),
-    Case("randint_like", lambda r: [S(r(2, 3), 5, grad=False), S(r(2), 2, 5, grad=False)], random=True),
+    Case(
+        "randint_like",
+        lambda r: [S(r(2, 3), 5, grad=False), S(r(2), 2, 5, grad=False)],
+        random=True,
+    ),
     Case("bernoulli", lambda r: [S(r(2, 3, low=0.0, high=1.0))], random=True),
     Case("multinomial", lambda r: [S(r.pos(4), 2), S(r.pos(3, 4), 6, True)], random=True),
-    Case("normal", lambda r: [S(r(2, 1), r.pos(3)), S(r(2, 3), 0.5), S(0.0, r.pos(3))], random=True),
+    Case(
+        "normal", lambda r: [S(r(2, 1), r.pos(3)), S(r(2, 3), 0.5), S(0.0, r.pos(3))], random=True
+    ),
     Case("poisson", lambda r: [S(r.pos(2, 3))], random=True),
     Case("is_nonzero", lambda r: [S(r())], grad=False),
     Case("numel", lambda r: [S(r(2, 3)), S(r()), S(r(0, 2))], grad=False),

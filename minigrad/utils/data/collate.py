@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Callable, Iterable, Mapping, MutableMapping, MutableSequence, Sequence
+from collections.abc import Iterable, Mapping, MutableMapping, MutableSequence, Sequence
 from functools import reduce
 from typing import Any
 
@@ -125,13 +125,13 @@ def _collate_sequences(batch: Sequence[Any]) -> Any:
 
 
 def _like_mapping(pattern: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
-    """A mapping of the pattern's type; a copy keeps what else it holds, such as a default factory."""
+    """A mapping of the pattern's type; a copy keeps what else it has, such as a default factory."""
     try:
         if isinstance(pattern, MutableMapping):
             twin = copy.copy(pattern)
             twin.update(items)
             return twin
-        make: Callable[..., Any] = type(pattern)
+        make: Any = type(pattern)
         return make(items)
     except TypeError:  # a type that cannot be made from items
         return items
@@ -139,7 +139,7 @@ def _like_mapping(pattern: Mapping[Any, Any], items: dict[Any, Any]) -> Any:
 
 def _like_sequence(pattern: Sequence[Any], items: list[Any]) -> Any:
     """A sequence of the pattern's type, but a list for a tuple, as PyTorch has it."""
-    make: Callable[..., Any] = type(pattern)
+    make: Any = type(pattern)
     if isinstance(pattern, tuple):
         return make(*items) if getattr(pattern, "_fields", None) is not None else items
     try:

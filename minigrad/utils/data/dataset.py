@@ -64,7 +64,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
         self.tensors = tensors
 
     def __getitem__(self, index: Any) -> tuple[Tensor, ...]:
-        return tuple(tensor[index] for tensor in self.tensors)
+        return tuple(tensor[index] for tensor in self.tensors)  # type: ignore[index]
 
     def __len__(self) -> int:
         return self.tensors[0].size(0)
@@ -118,8 +118,11 @@ class StackDataset(Dataset[Any]):
         """The samples of a batch; members that have `__getitems__` are asked once."""
         if isinstance(self.datasets, dict):
             columns = [_items(dataset, indices) for dataset in self.datasets.values()]
-            return [dict(zip(self.datasets, row, strict=True)) for row in zip(*columns)]
-        return list(zip(*[_items(dataset, indices) for dataset in self.datasets]))
+            return [
+                dict(zip(self.datasets, row, strict=True)) for row in zip(*columns, strict=True)
+            ]
+        columns = [_items(dataset, indices) for dataset in self.datasets]
+        return list(zip(*columns, strict=True))
 
     def __len__(self) -> int:
         return self._length
@@ -132,8 +135,7 @@ def _items(dataset: Any, indices: Sequence[Any]) -> Sequence[Any]:
     items = fetch(indices)
     if len(items) != len(indices):
         raise ValueError(
-            "Nested dataset's output size mismatch. "
-            f"Expected {len(indices)}, got {len(items)}"
+            f"Nested dataset's output size mismatch. Expected {len(indices)}, got {len(items)}"
         )
     return items
 
@@ -263,9 +265,7 @@ def random_split(
     if math.isclose(sum(lengths), 1) and sum(lengths) <= 1:
         lengths = _whole_numbers(lengths, n)
     if sum(lengths) != n:
-        raise ValueError(
-            "Sum of input lengths does not equal the length of the input dataset!"
-        )
+        raise ValueError("Sum of input lengths does not equal the length of the input dataset!")
     order = randperm(n, gen=generator).tolist()
     ends: Iterable[Any] = itertools.accumulate(lengths)
     cuts: Iterable[Any] = zip(ends, lengths, strict=True)

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
+import enum
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from .collate import default_collate
 from .dataset import batch_getter, gather
 
-EXHAUSTED: Any = object()  # what a fetcher returns when an iterable data set has ended
+
+class Exhausted(enum.Enum):
+    """What a fetcher returns when an iterable data set has ended."""
+
+    EXHAUSTED = enum.auto()
+
+
+EXHAUSTED = Exhausted.EXHAUSTED  # the same object in every process
 
 
 class Recipe(NamedTuple):

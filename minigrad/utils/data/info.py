@@ -10,7 +10,7 @@ from ...export import export
 
 @dataclass(frozen=True, slots=True)
 class WorkerInfo:
-    """`id` in 0 .. num_workers - 1, the `seed` it started from, and its own copy of the `dataset`."""
+    """`id` in 0 .. num_workers - 1, the `seed` it started from, its own copy of the `dataset`."""
 
     id: int
     num_workers: int

@@ -27,7 +27,7 @@ import os
 import weakref
 from collections import deque
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -35,8 +35,11 @@ SMALLEST = 1 << 14  # bytes; less than that is sent faster than lent
 _LINE = 64  # arrays start on cache lines
 
 
+_memfd_create = getattr(os, "memfd_create", None)
+
+
 class Loan(NamedTuple):
-    """What the reader must know: where the bytes are, and which segments are no more."""
+    """What the reader must know: which segment, and which ones are no more."""
 
     segment: int
     capacity: int
@@ -49,17 +52,16 @@ class _Segment(NamedTuple):
     memory: mmap.mmap
 
 
-def _offsets(sizes: Sequence[int]) -> list[int]:
-    """Where buffers of these sizes start in a segment, and behind them where the last one ends."""
-    padded = [-(-size // _LINE) * _LINE for size in sizes]
-    return [0, *itertools.accumulate(padded)]
+def _layout(sizes: Sequence[int]) -> list[int]:
+    """Where buffers of these sizes start in a segment; behind them, where the last one ends."""
+    return [0, *itertools.accumulate(-(-size // _LINE) * _LINE for size in sizes)]
 
 
 class Lender:
     """The worker's side: at most `limit` segments, each lent or free."""
 
     def __init__(self, limit: int):
-        self._limit = limit if hasattr_memfd() else 0
+        self._limit = limit if _memfd_create is not None else 0
         self._lent: dict[int, _Segment] = {}
         self._free: list[_Segment] = []
         self._numbers = itertools.count()
@@ -67,28 +69,65 @@ class Lender:
 
     def lend(self, buffers: Sequence[memoryview]) -> tuple[Loan, int | None] | None:
         """Copy buffers into a segment; its file, too, if it is new. None: they must be sent."""
+        *starts, total = _layout([buffer.nbytes for buffer in buffers])
+        if total < SMALLEST or not self._limit:
+            return None
         while self.returned:
             self._free.append(self._lent.pop(self.returned.popleft()))
-        *starts, total = _offsets([buffer.nbytes for buffer in buffers])
-        if total < SMALLEST:
-            return None
-        fits = [s for s in self._free if len(s.memory) >= total]
         dropped: tuple[int, ...] = ()
         file = None
+        fits = [segment for segment in self._free if len(segment.memory) >= total]
         if fits:
             segment = min(fits, key=lambda s: len(s.memory))
             self._free.remove(segment)
-        else:
-            if len(self._lent) + len(self._free) >= self._limit:
-                if not self._free:
-                    return None
-                dropped = (self._free.pop(0).number,)
-            file = _new_file(total)
-            if file is None:
+        elif len(self._lent) + len(self._free) < self._limit or self._free:
+            try:
+                segment, file = self._new_segment(total)
+            except OSError:  # no such files on this system, or no more of them: send, from now on
                 self._limit = 0
                 return None
-            segment = _Segment(next(self._numbers), mmap.mmap(file, os.fstat(file).st_size))
+            if len(self._lent) + len(self._free) >= self._limit:
+                dropped = (self._free.pop(0).number,)
+        else:
+            return None
         for start, buffer in zip(starts, buffers, strict=True):
             segment.memory[start : start + buffer.nbytes] = buffer
         self._lent[segment.number] = segment
         return Loan(segment.number, len(segment.memory), file is not None, dropped), file
+
+    def _new_segment(self, size: int) -> tuple[_Segment, int]:
+        # A power of two fits batches that vary; pages that are never written take no memory.
+        capacity = 1 << (size - 1).bit_length()
+        file = _memfd_create("minigrad-batch")  # type: ignore[misc]
+        try:
+            os.ftruncate(file, capacity)
+            return _Segment(next(self._numbers), mmap.mmap(file, capacity)), file
+        except BaseException:
+            os.close(file)
+            raise
+
+
+class Borrower:
+    """The loader's side: segments of one worker as arrays, and when they are read no more."""
+
+    def __init__(self) -> None:
+        self._memory: dict[int, mmap.mmap] = {}
+        self._watches: dict[int, weakref.ref[Any]] = {}
+        self._read: deque[int] = deque()
+
+    def borrow(self, loan: Loan, file: int | None, sizes: Sequence[int]) -> list[np.ndarray]:
+        """The buffers of a loan, writable, nothing copied."""
+        for segment in loan.dropped:
+            del self._memory[segment]
+        if file is not None:
+            self._memory[loan.segment] = mmap.mmap(file, loan.capacity)
+        # NumPy makes every view of a view refer to this array, so it lives as long as any of them.
+        whole = np.frombuffer(self._memory[loan.segment], np.uint8)
+        number, read = loan.segment, self._read
+        self._watches[number] = weakref.ref(whole, lambda _: read.append(number))
+        *starts, _ = _layout(sizes)
+        return [whole[start : start + size] for start, size in zip(starts, sizes, strict=True)]
+
+    def returns(self) -> tuple[int, ...]:
+        """Segments whose last array has gone since the last call."""
+        return tuple(self._read.popleft() for _ in range(len(self._read)))

@@ -23,7 +23,7 @@ _BLOCK = 32  # indices drawn with replacement at a time
 
 @export("utils.data.Sampler")
 class Sampler(Generic[T_co]):
-    """Base class: `__iter__` gives indices (or lists of indices); `__len__` says how many, if known."""
+    """Base class: `__iter__` gives indices, or lists of them; `__len__` says how many, if known."""
 
     def __iter__(self) -> Iterator[T_co]:
         raise NotImplementedError
@@ -89,7 +89,7 @@ class RandomSampler(Sampler[int]):
         if gen is None:
             gen = Generator().manual_seed(draw_seed(None))
         if n == 0:
-            raise ValueError(f"RandomSampler: cannot draw {count} samples from an empty data source")
+            raise ValueError(f"RandomSampler: cannot draw {count} samples from no data")
         while count > 0:
             if self.replacement:
                 block = gen.numpy.integers(n, size=min(_BLOCK, count))
@@ -152,9 +152,7 @@ class WeightedRandomSampler(Sampler[int]):
         self.generator = generator
 
     def __iter__(self) -> Iterator[int]:
-        drawn = multinomial(
-            self.weights._data, self.num_samples, self.replacement, self.generator
-        )
+        drawn = multinomial(self.weights._data, self.num_samples, self.replacement, self.generator)
         yield from drawn.tolist()
 
     def __len__(self) -> int:
