@@ -1,8 +1,10 @@
-"""A small character-level GPT (Radford et al. 2019) trained on the source of Python's standard library.
+"""A small character-level GPT (Radford et al. 2019) trained on the source of Python's standard
+library.
 
     python examples/char_gpt.py
 
-Like digits_cnn.py it is one program for two libraries: `make_model(torch)` builds the same model in PyTorch.
+Like digits_cnn.py it is one program for two libraries: `make_model(torch)` builds the same model in
+PyTorch.
 """
 
 from __future__ import annotations
@@ -35,7 +37,9 @@ class Config:
 
 
 def load_text(limit: int = 1_000_000) -> np.ndarray:
-    """Characters of the standard library as numbers 0..96: newline 95, all else that is not ASCII text 96."""
+    """Characters of the standard library as numbers 0..96: newline 95, all else that is not ASCII
+    text 96.
+    """
     root = Path(sysconfig.get_paths()["stdlib"])
     names = sorted(p for p in root.glob("*.py") if p.stat().st_size > 2000)
     raw = b"".join(p.read_bytes() for p in names)[:limit]
@@ -78,7 +82,10 @@ def make_model(lib: ModuleType, config: Config) -> Any:
     class GPT(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.token, self.position = nn.Embedding(config.vocab, d), nn.Embedding(config.context, d)
+            self.token, self.position = (
+                nn.Embedding(config.vocab, d),
+                nn.Embedding(config.context, d),
+            )
             self.blocks = nn.ModuleList([Block() for _ in range(config.layers)])
             self.norm, self.head = nn.LayerNorm(d), nn.Linear(d, config.vocab, bias=False)
 
@@ -89,9 +96,18 @@ def make_model(lib: ModuleType, config: Config) -> Any:
             return self.head(self.norm(x))
 
     model = GPT()
-    for name, p in model.named_parameters():  # GPT-2's first values, smaller for what ends in the residual stream
+    for (
+        name,
+        p,
+    ) in (
+        model.named_parameters()
+    ):  # GPT-2's first values, smaller for what ends in the residual stream
         if p.dim() >= 2:
-            scale = 0.02 / (2 * config.layers) ** 0.5 if name.endswith(("proj.weight", "down.weight")) else 0.02
+            scale = (
+                0.02 / (2 * config.layers) ** 0.5
+                if name.endswith(("proj.weight", "down.weight"))
+                else 0.02
+            )
             nn.init.normal_(p, std=scale)
     return model
 
@@ -103,7 +119,9 @@ def batches(text: np.ndarray, config: Config, seed: int = 0) -> list[np.ndarray]
     return [text[s[:, None] + np.arange(config.context + 1)] for s in starts]
 
 
-def sample(lib: ModuleType, model: Any, config: Config, prompt: str, length: int, seed: int = 0) -> str:
+def sample(
+    lib: ModuleType, model: Any, config: Config, prompt: str, length: int, seed: int = 0
+) -> str:
     """Continue the prompt, character by character, at temperature 0.8."""
     rng = np.random.default_rng(seed)
     codes = encode(prompt)
@@ -115,9 +133,13 @@ def sample(lib: ModuleType, model: Any, config: Config, prompt: str, length: int
     return decode(codes)
 
 
-def train(lib: ModuleType, model: Any, config: Config, plan: list[np.ndarray], show: int = 0) -> list[float]:
+def train(
+    lib: ModuleType, model: Any, config: Config, plan: list[np.ndarray], show: int = 0
+) -> list[float]:
     """One AdamW step for each batch with a cosine schedule and clipped gradients; the losses."""
-    optimizer = lib.optim.AdamW(model.parameters(), lr=config.lr, betas=(0.9, 0.95), weight_decay=0.1)
+    optimizer = lib.optim.AdamW(
+        model.parameters(), lr=config.lr, betas=(0.9, 0.95), weight_decay=0.1
+    )
     losses: list[float] = []
     bar = tqdm(plan, desc=f"char GPT ({lib.__name__})", unit="step")
     for step, window in enumerate(bar):
@@ -149,18 +171,26 @@ def main(out: Path, config: Config | None = None) -> dict[str, Any]:
     mg.manual_seed(0)
     text = load_text()
     model = make_model(mg, config)
-    print(f"char GPT: {sum(p.numel() for p in model.parameters()):,} parameters, {len(text):,} characters")
+    print(
+        f"char GPT: {sum(p.numel() for p in model.parameters()):,} parameters, {len(text):,}"
+        " characters"
+    )
     start = {name: p.detach().numpy().copy() for name, p in model.state_dict().items()}
     plan = batches(text, config)
     losses = train(mg, model, config, plan, show=max(config.steps // 3, 1))
     loss_curves({"training loss": losses}, out / "char_gpt_loss.png", "char GPT")
     mg.save(model.state_dict(), out / "char_gpt.safetensors")
-    print(f"char GPT: loss {losses[0]:.3f} at the start, {np.mean(losses[-20:]):.3f} at the end (nats a character)")
+    print(
+        f"char GPT: loss {losses[0]:.3f} at the start, {np.mean(losses[-20:]):.3f} at the end (nats"
+        " a character)"
+    )
     return {"losses": losses, "start": start, "plan": plan, "config": config}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--steps", type=int, default=400)
     arguments = parser.parse_args()

@@ -2,8 +2,8 @@
 
     make demo      (or: python examples/demo.py)
 
-Pictures, checkpoints and a summary go to out/. With PyTorch, both libraries start from the same weights, see the same
-batches, and must agree on the loss to 1e-4 relative over the first 50 steps.
+Pictures, checkpoints and a summary go to out/. With PyTorch, both libraries start from the same
+weights, see the same batches, and must agree on the loss to 1e-4 relative over the first 50 steps.
 """
 
 from __future__ import annotations
@@ -36,13 +36,21 @@ def load_weights(torch: ModuleType, model: Any, start: dict[str, np.ndarray]) ->
 
 def compare(name: str, ours: list[float], theirs: list[float], out: Path) -> float:
     """Print the two curves side by side; the largest relative difference."""
-    loss_curves({"minigrad": ours[: len(theirs)], "torch": theirs}, out / f"{name}_vs_torch.png", name)
+    loss_curves(
+        {"minigrad": ours[: len(theirs)], "torch": theirs}, out / f"{name}_vs_torch.png", name
+    )
     a, b = np.array(ours[: len(theirs)]), np.array(theirs)
     gap = np.abs(a - b) / np.abs(b)
-    print(f"\n{name}: loss, step by step\n{'step':>5} {'minigrad':>12} {'torch':>12} {'difference':>11}")
+    print(
+        f"\n{name}: loss, step by step\n{'step':>5} {'minigrad':>12} {'torch':>12}"
+        f" {'difference':>11}"
+    )
     for i in sorted({*range(0, len(b), 5), len(b) - 1}):
         print(f"{i:>5} {a[i]:>12.7f} {b[i]:>12.7f} {gap[i]:>11.1e}")
-    print(f"{name}: largest relative difference over {len(b)} steps {gap.max():.1e} (at most {TOLERANCE:.0e} wanted)")
+    print(
+        f"{name}: largest relative difference over {len(b)} steps {gap.max():.1e} (at most"
+        f" {TOLERANCE:.0e} wanted)"
+    )
     return float(gap.max())
 
 
@@ -60,8 +68,12 @@ def torch_runs(digits: dict[str, Any], gpt: dict[str, Any], out: Path) -> bool:
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--out", type=Path, default=Path("out"), help="where pictures and checkpoints go")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path("out"), help="where pictures and checkpoints go"
+    )
     out = parser.parse_args().out
     started = time.perf_counter()
     digits = digits_cnn.main(out)
@@ -74,7 +86,10 @@ def main() -> int:
         print("PyTorch is not installed: no comparison (pip install torch==2.13.0 to see it)")
     else:
         ok = torch_runs(digits, gpt, out) and ok
-    print(f"\nAll of it took {time.perf_counter() - started:.0f} s; pictures and checkpoints are in {out}/")
+    print(
+        f"\nAll of it took {time.perf_counter() - started:.0f} s; pictures and checkpoints are in"
+        f" {out}/"
+    )
     return 0 if ok else 1
 
 

@@ -2,8 +2,8 @@
 
     python examples/digits_cnn.py
 
-The model and the training step are written against names that minigrad and PyTorch share, so that `run(torch)` is the
-same program in PyTorch: the demo compares the two loss curves.
+The model and the training step are written against names that minigrad and PyTorch share, so that
+`run(torch)` is the same program in PyTorch: the demo compares the two loss curves.
 """
 
 from __future__ import annotations
@@ -27,7 +27,9 @@ def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     digits = sklearn_digits()
     images = (digits.images[:, None] / 16).astype(np.float32)
     labels = digits.target.astype(np.int64)
-    x, x_test, y, y_test = train_test_split(images, labels, test_size=360, random_state=0, stratify=labels)
+    x, x_test, y, y_test = train_test_split(
+        images, labels, test_size=360, random_state=0, stratify=labels
+    )
     return x, y, x_test, y_test
 
 
@@ -50,10 +52,16 @@ def make_model(lib: ModuleType) -> Any:
 def batches(count: int, size: int, epochs: int, seed: int = 0) -> list[np.ndarray]:
     """The indices of every batch of every epoch, the same for both libraries."""
     rng = np.random.default_rng(seed)
-    return [order[i : i + size] for order in (rng.permutation(count) for _ in range(epochs)) for i in range(0, count, size)]
+    return [
+        order[i : i + size]
+        for order in (rng.permutation(count) for _ in range(epochs))
+        for i in range(0, count, size)
+    ]
 
 
-def accuracy(lib: ModuleType, model: Any, images: np.ndarray, labels: np.ndarray) -> tuple[float, np.ndarray]:
+def accuracy(
+    lib: ModuleType, model: Any, images: np.ndarray, labels: np.ndarray
+) -> tuple[float, np.ndarray]:
     """The share of images that are classified correctly, and the predictions."""
     model.eval()
     with lib.no_grad():
@@ -63,7 +71,12 @@ def accuracy(lib: ModuleType, model: Any, images: np.ndarray, labels: np.ndarray
 
 
 def train(
-    lib: ModuleType, model: Any, images: np.ndarray, labels: np.ndarray, plan: list[np.ndarray], progress: bool = True
+    lib: ModuleType,
+    model: Any,
+    images: np.ndarray,
+    labels: np.ndarray,
+    plan: list[np.ndarray],
+    progress: bool = True,
 ) -> list[float]:
     """One AdamW step for each batch of the plan; the losses."""
     optimizer = lib.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
@@ -102,13 +115,20 @@ def main(out: Path, epochs: int = 20) -> dict[str, Any]:
     again.load_state_dict(mg.load(path))
     reloaded, _ = accuracy(mg, again, x_test, y_test)
     if reloaded != score:
-        raise RuntimeError(f"the checkpoint gives {reloaded:.4f}, the trained model gave {score:.4f}")
-    print(f"digits: test accuracy {score:.2%} ({len(y_test)} images); loaded back from {path}: {reloaded:.2%}")
+        raise RuntimeError(
+            f"the checkpoint gives {reloaded:.4f}, the trained model gave {score:.4f}"
+        )
+    print(
+        f"digits: test accuracy {score:.2%} ({len(y_test)} images); loaded back from {path}:"
+        f" {reloaded:.2%}"
+    )
     return {"accuracy": score, "losses": losses, "start": start, "plan": plan, "data": (x, y)}
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--out", type=Path, default=Path("out"))
     parser.add_argument("--epochs", type=int, default=20)
     arguments = parser.parse_args()

@@ -30,7 +30,9 @@ def loss_curves(curves: Mapping[str, Sequence[float]], path: Path, title: str) -
     plt.close(figure)
 
 
-def confusion_matrix(truth: np.ndarray, guess: np.ndarray, classes: int, path: Path, title: str) -> None:
+def confusion_matrix(
+    truth: np.ndarray, guess: np.ndarray, classes: int, path: Path, title: str
+) -> None:
     """How often each true class (row) was taken for each class (column)."""
     plt = _pyplot()
     counts = np.zeros((classes, classes), int)
@@ -41,7 +43,9 @@ def confusion_matrix(truth: np.ndarray, guess: np.ndarray, classes: int, path: P
         if counts[i, j]:
             color = "white" if counts[i, j] > counts.max() / 2 else "black"
             axes.text(j, i, counts[i, j], ha="center", va="center", color=color, fontsize=8)
-    axes.set(xlabel="predicted", ylabel="true", title=title, xticks=range(classes), yticks=range(classes))
+    axes.set(
+        xlabel="predicted", ylabel="true", title=title, xticks=range(classes), yticks=range(classes)
+    )
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)

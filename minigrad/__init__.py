@@ -1,4 +1,5 @@
-"""minigrad: define-by-run tensors with automatic differentiation, in Python, with PyTorch's meaning.
+"""minigrad: define-by-run tensors with automatic differentiation, in Python, with PyTorch's
+meaning.
 
     import minigrad as mg
 
@@ -9,7 +10,8 @@
 
 The package in reading order, lower layers first:
 
-    export, config, errors   a public name is declared where the thing is defined; switches; error texts
+    export, config, errors   a public name is declared where the thing is defined; switches; error
+    texts
     backend                  dtypes, devices, random generators
     core                     tensors, nodes, primitives, the backward walk: the pages to read first
     ops                      differentiable functions, a family a file
@@ -24,8 +26,9 @@ from __future__ import annotations
 import math
 import warnings
 
-# NumPy reports overflow and 0/0 as warnings, PyTorch as inf and nan. Silenced for minigrad's own frames only: a
-# user's NumPy code keeps its warnings, and an op pays nothing (np.errstate costs as much as a small op).
+# NumPy reports overflow and 0/0 as warnings, PyTorch as inf and nan. Silenced for minigrad's own
+# frames only: a user's NumPy code keeps its warnings, and an op pays nothing (np.errstate costs as
+# much as a small op).
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
 from . import autograd, config, debug, io, nn, optim, testing, utils  # noqa: E402

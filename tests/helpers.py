@@ -146,10 +146,16 @@ def assert_same(got: Any, want: Any, rtol: float, atol: float, what: str) -> Non
     np.testing.assert_allclose(numbers(got), numbers(want), rtol=rtol, atol=atol, err_msg=what)
 
 
-def weights_like(result: Any, seed: int = 1) -> list[np.ndarray]:
-    """One random array for each differentiable tensor of the result."""
-    rng = np.random.default_rng(seed)
-    return [np.asarray(rng.standard_normal(tuple(t.shape))) for t in differentiable(result)]
+def weights_like(result: Any) -> list[np.ndarray]:
+    """One random array for each differentiable tensor of the result, float64 or complex128."""
+    return [random_like(t, seed) for seed, t in enumerate(differentiable(result), 1)]
+
+
+def random_like(t: Any, seed: int) -> np.ndarray:
+    """Normal numbers in the tensor's shape, complex ones for a complex tensor; in full precision."""
+    rng, shape = np.random.default_rng(seed), tuple(t.shape)
+    x = np.asarray(rng.standard_normal(shape))
+    return np.asarray(x + 1j * rng.standard_normal(shape)) if "complex" in dtype_of(t) else x
 
 
 def differentiable(result: Any) -> list[Tensor]:
@@ -162,8 +168,22 @@ EPSILON = 3e-6
 ORACLE_RTOL, ORACLE_ATOL = 1e-5, 1e-6
 
 
+def record(function: Callable, call: Call, second: bool = True) -> list[Any]:
+    """What a call and its gradients record: the result, and gradients with a graph of their own."""
+    result = call(function)
+    outputs, leaves = differentiable(result), call.leaves
+    if not outputs or not leaves:
+        return []
+    ws = [wrap(np.asarray(w, numbers(t).dtype), True) for w, t in _weighted(result)]
+    return [result, *gradients(outputs, leaves, ws, create_graph=second)]
+
+
+def _weighted(result: Any) -> Any:
+    return zip(weights_like(result), differentiable(result), strict=True)
+
+
 def check_gradients(function: Callable, call: Call, second: bool) -> list[Any]:
-    """Compare gradients with central differences, in float64; the recorded results come back.
+    """Compare gradients with central differences, in float64; what was recorded comes back.
 
     Leaves are moved along one random direction v. First order: d/dε Σ w·f(x + εv) against Σ x̄·v.
     Second order: the same for Σ x̄·u, where w moves, too, for x̄ depends on it linearly.
@@ -173,33 +193,40 @@ def check_gradients(function: Callable, call: Call, second: bool) -> list[Any]:
     if not outputs or not leaves:
         return []
     places = [i for i, t in enumerate(tensors_in(result)) if t.requires_grad]
-    ws = [wrap(w.astype(numbers(t).dtype), True) for w, t in zip(weights_like(result), outputs)]
+    ws = [wrap(np.asarray(w, numbers(t).dtype), True) for w, t in _weighted(result)]
 
     def value() -> float:
         moved = tensors_in(call(function))
         return sum(_inner(w, moved[i]) for w, i in zip(ws, places, strict=True))
 
     xbar = gradients(outputs, leaves, ws, create_graph=second)
-    directions = [_direction(x, 2 + i) for i, x in enumerate(leaves)]
+    directions = [random_like(x, 20 + i) for i, x in enumerate(leaves)]
     _assert_slope(xbar, directions, _difference(value, leaves, directions), "first derivative")
-    if not second:
-        return [result]
-    us = [_direction(x, 20 + i) for i, x in enumerate(leaves)]
-    total = [(g, u) for g, u in zip(xbar, us, strict=True) if g is not None and g.requires_grad]
+    if second:
+        _check_second(function, call, places, ws, xbar)
+    return [result, *xbar]
+
+
+def _check_second(
+    function: Callable, call: Call, places: list[int], ws: list[Tensor], xbar: list[Any]
+) -> None:
+    leaves = call.leaves
+    us = [random_like(x, 40 + i) for i, x in enumerate(leaves)]
 
     def probe() -> float:
         again = tensors_in(call(function))
-        found = gradients([again[i] for i in places], leaves, ws, create_graph=False)
-        return sum(_inner(g, u) for g, u in zip(found, us, strict=True))
+        found = gradients([again[i] for i in places], leaves, ws)
+        return sum(_inner(u, g) for g, u in zip(found, us, strict=True))
 
     moving = [*leaves, *ws]
-    directions = [_direction(x, 40 + i) for i, x in enumerate(moving)]
-    second_order: list[Any] = [None] * len(moving)
-    if total:
-        second_order = gradients([g for g, _ in total], moving, [wrap(u) for _, u in total])
+    directions = [random_like(x, 60 + i) for i, x in enumerate(moving)]
+    pairs = [(g, u) for g, u in zip(xbar, us, strict=True) if g is not None and g.requires_grad]
+    second: list[Any] = [None] * len(moving)
+    if pairs:
+        us_there = [wrap(np.asarray(u, numbers(g).dtype)) for g, u in pairs]
+        second = gradients([g for g, _ in pairs], moving, us_there)
     difference = _difference(probe, moving, directions)
-    _assert_slope(second_order, directions, difference, "second derivative")
-    return [result, *xbar]
+    _assert_slope(second, directions, difference, "second derivative")
 
 
 def gradients(
@@ -213,15 +240,11 @@ def gradients(
     )
 
 
-def _direction(x: Any, seed: int) -> np.ndarray:
-    return np.random.default_rng(seed).standard_normal(tuple(x.shape)).astype(numbers(x).dtype)
-
-
 def _inner(a: Any, b: Any) -> float:
     if a is None or b is None:
         return 0.0
     x, y = [numbers(v) if isinstance(v, Tensor) else v for v in (a, b)]
-    return float(np.sum((np.conj(x) * y).real))
+    return float(np.sum((np.conj(x) * y).real))  # Re⟨a, b⟩
 
 
 def _difference(

@@ -17,7 +17,8 @@ def leaf(*shape, seed=0):
     return mg.from_numpy(np.random.default_rng(seed).standard_normal(shape)).requires_grad_()
 
 
-# ------------------------------------------------------------------------------ the 60-minute blitz (A7)
+# ------------------------------------------------------------------------------ the 60-minute blitz
+# (A7)
 def test_blitz_mean_of_three_squares():
     x = mg.ones(2, 2, requires_grad=True)
     y = x + 2
@@ -42,7 +43,8 @@ def test_blitz_vector_jacobian_product():
     np.testing.assert_allclose(x.grad.numpy(), expected, rtol=1e-6)
 
 
-# ------------------------------------------------------------------------------ leaves and accumulation
+# ------------------------------------------------------------------------------ leaves and
+# accumulation
 def test_leaves_accumulate_and_results_do_not_keep_gradients():
     x = leaf(3)
     y = x * 2
@@ -584,7 +586,8 @@ def test_function_setup_context():
     assert x.grad.tolist() == [5, 5, 5]
 
 
-# ------------------------------------------------------------------------------ anomaly mode, saved tensors
+# ------------------------------------------------------------------------------ anomaly mode, saved
+# tensors
 def test_anomaly_mode_names_the_forward_line():
     with (
         mg.autograd.detect_anomaly(),

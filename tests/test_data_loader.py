@@ -495,9 +495,7 @@ def own_pid(samples: list[Any]) -> list[int]:
 
 
 def test_persistent_workers_stay() -> None:
-    loader = data.DataLoader(
-        Rows(8), 2, num_workers=2, persistent_workers=True, collate_fn=own_pid
-    )
+    loader = data.DataLoader(Rows(8), 2, num_workers=2, persistent_workers=True, collate_fn=own_pid)
     first = pids(loader)
     assert len(first) == 2 and os.getpid() not in first
     assert pids(loader) == first
@@ -545,9 +543,7 @@ def test_prefetch_factor(factor: int) -> None:
         def __iter__(self) -> Iterator[int]:
             return sampler()
 
-    loader = data.DataLoader(
-        Rows(30), 1, sampler=Sampler(), num_workers=2, prefetch_factor=factor
-    )
+    loader = data.DataLoader(Rows(30), 1, sampler=Sampler(), num_workers=2, prefetch_factor=factor)
     batches = iter(loader)
     assert len(asked) == 2 * factor
     next(batches)

@@ -539,9 +539,7 @@ CONVERTED: dict[str, Any] = {
 
 @pytest.mark.parametrize("name", CONVERTED)
 def test_convert(name: str, torch_data: Any) -> None:
-    assert_same(
-        data.default_convert(CONVERTED[name]), torch_data.default_convert(CONVERTED[name])
-    )
+    assert_same(data.default_convert(CONVERTED[name]), torch_data.default_convert(CONVERTED[name]))
 
 
 def test_convert_shares_memory() -> None:

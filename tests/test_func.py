@@ -1,4 +1,6 @@
-"""Products with Jacobians and Hessians, functions of functions, vmap: against PyTorch and against formulas."""
+"""Products with Jacobians and Hessians, functions of functions, vmap: against PyTorch and against
+formulas.
+"""
 
 from __future__ import annotations
 

@@ -357,6 +357,47 @@ def test_requires_grad_is_kept() -> None:
     assert all(t.is_leaf for t in got.values())
 
 
+def test_parameters_stay_parameters() -> None:
+    p = mg.nn.Parameter(wrap(np.ones((2, 3), np.float32)))
+    frozen = mg.nn.Parameter(wrap(np.arange(3)), requires_grad=False)
+    got = roundtrip({"p": p, "again": p, "frozen": frozen, "plain": p.detach()})
+    assert [type(t) for t in got.values()] == [mg.nn.Parameter] * 3 + [Tensor]
+    assert [t.requires_grad for t in got.values()] == [True, True, False, False]
+    assert got["again"] is got["p"]
+    got["p"]._data[...] = 4
+    assert (got["plain"]._data == 4).all()
+
+
+def test_a_training_run_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    """Interrupted after 3 of 6 steps and loaded into new objects: the same to the bit."""
+
+    def build() -> tuple[Any, Any]:
+        mg.manual_seed(0)
+        model = mg.nn.Sequential(mg.nn.Linear(3, 4), mg.nn.Tanh(), mg.nn.Linear(4, 1))
+        return model, mg.optim.AdamW(model.parameters(), lr=0.05)
+
+    def train(model: Any, optimizer: Any, steps: int) -> None:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            model(mg.randn(8, 3)).square().mean().backward()
+            optimizer.step()
+
+    model, optimizer = build()
+    train(model, optimizer, 3)
+    states = {"model": model.state_dict(), "optimizer": optimizer.state_dict()}
+    save({**states, "rng": mg.get_rng_state(), "step": 3}, tmp_path / "m")
+    train(model, optimizer, 3)
+
+    other, other_optimizer = build()
+    checkpoint = load(tmp_path / "m")
+    assert other.load_state_dict(checkpoint["model"]) and checkpoint["step"] == 3
+    other_optimizer.load_state_dict(checkpoint["optimizer"])
+    mg.set_rng_state(checkpoint["rng"])
+    train(other, other_optimizer, 3)
+    same(other.state_dict(), model.state_dict())
+    same(other_optimizer.state_dict(), optimizer.state_dict())
+
+
 def test_saving_leaves_the_tensors_alone() -> None:
     w = wrap(np.ones((2, 3), np.float32).T, True)
     before = w._data

@@ -165,7 +165,10 @@ def entry(dtype: Any, shape: Any, begin: Any, end: Any) -> dict[str, Any]:
         ({"__metadata__": {"minigrad.tree": '{"version":1,"root":{"eval":"1"}}'}}, 0, "structure"),
         ({"__metadata__": {"minigrad.crc32": "[]"}}, 0, "minigrad.crc32"),
         (
-            {"a": entry("F32", [2], 0, 8), "__metadata__": {"minigrad.complex": '{"a": "complex128"}'}},
+            {
+                "a": entry("F32", [2], 0, 8),
+                "__metadata__": {"minigrad.complex": '{"a": "complex128"}'},
+            },
             8,
             "noted as complex128.*float64 with a last dimension of 2",
         ),
@@ -277,7 +280,8 @@ PROGRAMS = {
     ),
     "module's source": b"(Vmodule\nVx\nVx\nVx\ntQ.",
     "tensor of a subclass": global_("torch._tensor._rebuild_from_type_v2")
-    + b"(" + global_("torch._utils._rebuild_tensor_v2") + global_("collections.OrderedDict") + b"))tR.",
+    + b"(" + global_("torch._utils._rebuild_tensor_v2") + global_("collections.OrderedDict")
+    + b"))tR.",
     "function in a subclass": global_("torch._tensor._rebuild_from_type_v2")
     + b"(" + global_("collections.OrderedDict") + global_("torch.Tensor") + b"))tR.",
     "sparse": global_("torch._utils._rebuild_sparse_tensor") + b"(tR.",
@@ -415,7 +419,7 @@ if kind == "kill":
         time.sleep(random.random() * 0.03)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
-        leftovers += any(name != os.path.basename(path) for name in os.listdir(os.path.dirname(path)))
+        leftovers += len(os.listdir(os.path.dirname(path))) > 1
         progress += check() >= i * 1_000_000
 else:
     pids = [start(i * 1_000_000) for i in range(3)]

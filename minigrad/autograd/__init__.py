@@ -1,5 +1,5 @@
-"""What can be asked of the engine: `backward`, `grad`, Function, anomaly mode (all in `core`), and from here
-products with Jacobians and Hessians (`functional`), and functions of functions (`func`).
+"""What can be asked of the engine: `backward`, `grad`, Function, anomaly mode (all in `core`), and
+from here products with Jacobians and Hessians (`functional`), and functions of functions (`func`).
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     grad(f)(x)      the gradient as a function
     vmap(f)(xs)     f over a batch
 
-`vmap` calls f once for each element of the batch and stacks the results: exact for every f, at the price of a loop
-(it says so once, by a warning).
+`vmap` calls f once for each element of the batch and stacks the results: exact for every f, at the
+price of a loop (it says so once, by a warning).
 """
 
 from __future__ import annotations
@@ -34,13 +34,17 @@ def _selected(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[An
 
 def _replaced(args: tuple[Any, ...], argnums: Any, new: Any) -> tuple[Any, ...]:
     result = list(args)
-    for i, value in zip(argnums, new, strict=True) if isinstance(argnums, tuple) else ((argnums, new),):
+    for i, value in (
+        zip(argnums, new, strict=True) if isinstance(argnums, tuple) else ((argnums, new),)
+    ):
         result[i] = value
     return tuple(result)
 
 
 def _track(tree: Any) -> Any:
-    """The tree with fresh tensors to differentiate by, still part of an outer graph if there is one."""
+    """The tree with fresh tensors to differentiate by, still part of an outer graph if there is
+    one.
+    """
 
     def fresh(t: Any) -> Any:
         if not isinstance(t, Tensor):
@@ -54,7 +58,9 @@ def _track(tree: Any) -> Any:
 def grad_and_value(
     func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """A function that returns (gradient, value) of a scalar function; with has_aux (gradient, (value, aux))."""
+    """A function that returns (gradient, value) of a scalar function; with has_aux (gradient,
+    (value, aux)).
+    """
 
     @functools.wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -65,8 +71,8 @@ def grad_and_value(
             if not isinstance(value, Tensor) or value.dim() != 0:
                 shape = list(value.shape) if isinstance(value, Tensor) else type(value).__name__
                 raise RuntimeError(
-                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got a tensor of shape "
-                    f"{shape}"
+                    "grad_and_value(f)(*args): Expected f(*args) to return a scalar tensor, got a"
+                    f" tensor of shape {shape}"
                 )
             leaves, spec = flatten(tracked)
             outer = any(isinstance(t, Tensor) and t.requires_grad for t in flatten(args)[0])
@@ -91,7 +97,9 @@ def _gradients(value: Tensor, leaves: list[Any], outer: bool) -> list[Tensor]:
 def grad(
     func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False
 ) -> Callable[..., Any]:
-    """The gradient of a scalar function as a function of the same arguments; with has_aux (gradient, aux)."""
+    """The gradient of a scalar function as a function of the same arguments; with has_aux
+    (gradient, aux).
+    """
     both = grad_and_value(func, argnums, has_aux)
 
     @functools.wraps(func)
@@ -120,9 +128,13 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
             found: Any = [wrap(np.zeros_like(t._data)) for t in leaves]
         else:
             found = _engine_grad(
-                [y for y, _ in pairs], leaves, [s for _, s in pairs], retain_graph=True, create_graph=True,
+                [y for y, _ in pairs],
+                leaves,
+                [s for _, s in pairs],
+                retain_graph=True,
+                create_graph=True,
                 materialize_grads=True,
-            )  # fmt: skip
+            )
         return unflatten(list(found), spec)
 
     shown = unflatten(list(out_leaves), out_spec)
@@ -130,7 +142,13 @@ def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
 
 
 @export("func.jvp")
-def jvp(func: Callable[..., Any], primals: tuple[Any, ...], tangents: tuple[Any, ...], *, has_aux: bool = False) -> Any:
+def jvp(
+    func: Callable[..., Any],
+    primals: tuple[Any, ...],
+    tangents: tuple[Any, ...],
+    *,
+    has_aux: bool = False,
+) -> Any:
     """(func(*primals), J·tangents[, aux])."""
     leaves, spec = flatten(primals)
     kept: list[Any] = []
@@ -177,7 +195,11 @@ def _jacobian_function(func: Callable[..., Any], argnums: Any, has_aux: bool) ->
 
 @export("func.jacrev")
 def jacrev(
-    func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, *, has_aux: bool = False, chunk_size: int | None = None
+    func: Callable[..., Any],
+    argnums: int | tuple[int, ...] = 0,
+    *,
+    has_aux: bool = False,
+    chunk_size: int | None = None,
 ) -> Callable[..., Any]:
     """The Jacobian as a function: one backward for each element of the output."""
     return _jacobian_function(func, argnums, has_aux)
@@ -185,10 +207,16 @@ def jacrev(
 
 @export("func.jacfwd")
 def jacfwd(
-    func: Callable[..., Any], argnums: int | tuple[int, ...] = 0, has_aux: bool = False, *, randomness: str = "error",
+    func: Callable[..., Any],
+    argnums: int | tuple[int, ...] = 0,
+    has_aux: bool = False,
+    *,
+    randomness: str = "error",
     chunk_size: int | None = None,
-) -> Callable[..., Any]:  # fmt: skip
-    """The Jacobian as a function; the same as jacrev here, where products Jv are made from backwards anyway."""
+) -> Callable[..., Any]:
+    """The Jacobian as a function; the same as jacrev here, where products Jv are made from
+    backwards anyway.
+    """
     return _jacobian_function(func, argnums, has_aux)
 
 
@@ -210,7 +238,8 @@ def vmap(
     *,
     chunk_size: int | None = None,
 ) -> Callable[..., Any]:
-    """func over a batch: its tensor arguments lose dimension in_dims (None: not batched), its results gain out_dims.
+    """func over a batch: its tensor arguments lose dimension in_dims (None: not batched), its
+    results gain out_dims.
 
     ValueError if no argument is batched or the batch sizes differ.
     """
@@ -221,14 +250,23 @@ def vmap(
         leaves, spec = flatten(args)
         dims = _spread(in_dims, args)
         sizes = {
-            t.shape[d] for t, d in zip(leaves, dims, strict=True) if d is not None and isinstance(t, Tensor)
+            t.shape[d]
+            for t, d in zip(leaves, dims, strict=True)
+            if d is not None and isinstance(t, Tensor)
         }
         if len(sizes) != 1:
-            what = f"got different sizes {sorted(sizes)}" if sizes else "got no input with a dimension to map over"
+            what = (
+                f"got different sizes {sorted(sizes)}"
+                if sizes
+                else "got no input with a dimension to map over"
+            )
             raise ValueError(f"vmap({getattr(func, '__name__', func)}): {what}; in_dims={in_dims}")
         results = []
         for i in range(sizes.pop()):
-            row = [t if d is None else take_slice(t, dim=d, index=i) for t, d in zip(leaves, dims, strict=True)]
+            row = [
+                t if d is None else take_slice(t, dim=d, index=i)
+                for t, d in zip(leaves, dims, strict=True)
+            ]
             results.append(flatten(func(*unflatten(row, spec), **kwargs)))
         if not results:
             raise ValueError("vmap: cannot map over a dimension of size 0")
@@ -247,7 +285,9 @@ def _spread(dims: Any, tree: Any) -> list[Any]:
         return [dims] * len(flatten(tree)[0])
     if isinstance(tree, tuple | list):
         if len(dims) != len(tree):
-            raise ValueError(f"vmap: expected one dimension for each of {len(tree)} values, got {dims}")
+            raise ValueError(
+                f"vmap: expected one dimension for each of {len(tree)} values, got {dims}"
+            )
         return [d for part, t in zip(dims, tree, strict=True) for d in _spread(part, t)]
     if isinstance(tree, dict):
         return [d for key, t in tree.items() for d in _spread(dims[key], t)]
@@ -258,4 +298,6 @@ def _tell_once() -> None:
     global _told
     if not _told:
         _told = True
-        warnings.warn("vmap runs the function once for each element of the batch (a loop)", stacklevel=3)
+        warnings.warn(
+            "vmap runs the function once for each element of the batch (a loop)", stacklevel=3
+        )

@@ -14,10 +14,18 @@ def flatten(tree: Any) -> tuple[list[Any], Spec]:
     """The leaves of a tree from left to right, and what is needed to build it again."""
     if isinstance(tree, tuple | list):
         parts = [flatten(t) for t in tree]
-        return [leaf for leaves, _ in parts for leaf in leaves], (_maker(tree), [s for _, s in parts], None)
+        return [leaf for leaves, _ in parts for leaf in leaves], (
+            _maker(tree),
+            [s for _, s in parts],
+            None,
+        )
     if isinstance(tree, dict):
         parts = [flatten(t) for t in tree.values()]
-        return [leaf for leaves, _ in parts for leaf in leaves], (type(tree), [s for _, s in parts], list(tree))
+        return [leaf for leaves, _ in parts for leaf in leaves], (
+            type(tree),
+            [s for _, s in parts],
+            list(tree),
+        )
     return [tree], _LEAF
 
 

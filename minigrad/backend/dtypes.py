@@ -1,8 +1,8 @@
 """Data types and PyTorch's type promotion.
 
-NumPy promotes by size (int64 with float32 gives float64), PyTorch by *category*: bool < integer < floating <
-complex, and within one category by size. Tensors with dimensions outrank 0-d tensors, which outrank Python
-numbers: a lower rank changes the result only if its category is higher.
+NumPy promotes by size (int64 with float32 gives float64), PyTorch by *category*: bool < integer <
+floating < complex, and within one category by size. Tensors with dimensions outrank 0-d tensors,
+which outrank Python numbers: a lower rank changes the result only if its category is higher.
 (PyTorch, "Tensor Attributes", type promotion.)
 """
 
@@ -25,7 +25,8 @@ BOOL, INTEGER, FLOATING, COMPLEX = range(4)
 class DType:
     """A data type: `minigrad.float32` and its kin. Immutable, compared by identity.
 
-    `.np` is the NumPy dtype; `.is_floating_point`, `.is_complex`, `.is_signed` and `.itemsize` are PyTorch's.
+    `.np` is the NumPy dtype; `.is_floating_point`, `.is_complex`, `.is_signed` and `.itemsize` are
+    PyTorch's.
     """
 
     __slots__ = ("name", "np", "category", "size", "is_signed")
@@ -115,14 +116,16 @@ def from_numpy_dtype(dtype: Any) -> DType:
         found = _BY_NUMPY.get(np.dtype(dtype).newbyteorder("="))
     if found is None:
         raise TypeError(
-            f"can't convert np.ndarray of type {dtype}. The only supported types are: float64, float32, "
-            "float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool."
+            f"can't convert np.ndarray of type {dtype}. The only supported types are: float64,"
+            " float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, and bool."
         )
     return found
 
 
 def numpy_dtype(dtype: Any) -> np.dtype:
-    """The NumPy dtype of a minigrad dtype, or of Python's float, int, bool, complex (as PyTorch takes them)."""
+    """The NumPy dtype of a minigrad dtype, or of Python's float, int, bool, complex (as PyTorch
+    takes them).
+    """
     if isinstance(dtype, DType):
         if dtype.np is None:
             raise ImportError("bfloat16 needs the package ml_dtypes: pip install ml_dtypes")
@@ -137,7 +140,9 @@ def numpy_dtype(dtype: Any) -> np.dtype:
         return complex128.np
     if isinstance(dtype, np.dtype):
         return dtype
-    raise TypeError(f"expected a minigrad dtype, got {dtype!r}; help: write minigrad.float32, not a string")
+    raise TypeError(
+        f"expected a minigrad dtype, got {dtype!r}; help: write minigrad.float32, not a string"
+    )
 
 
 @export("get_default_dtype")
@@ -161,7 +166,9 @@ _promoted: dict[tuple[DType, DType], DType] = {}
 
 @export("promote_types")
 def promote_types(type1: DType, type2: DType) -> DType:
-    """The smallest dtype of the higher category that holds both, e.g. int64 with float16 -> float16."""
+    """The smallest dtype of the higher category that holds both, e.g. int64 with float16 ->
+    float16.
+    """
     if type1 is type2:
         return type1
     key = (type1, type2)
@@ -221,7 +228,9 @@ def result_dtype(operands: Any) -> DType:
 
 
 def _raise_category(higher: DType, lower: DType) -> DType:
-    """A lower rank of a higher category: it decides, but a floating tensor keeps its precision in complex."""
+    """A lower rank of a higher category: it decides, but a floating tensor keeps its precision in
+    complex.
+    """
     if lower.is_complex and higher.is_floating_point:
         return higher.to_complex()
     return promote_types(higher, lower)
@@ -239,7 +248,10 @@ class finfo:
     def __init__(self, type: DType | None = None):
         type = _default if type is None else type
         if type.category < FLOATING:
-            raise TypeError(f"torch.finfo() requires a floating point input type. Use iinfo to handle '{type.name}'")
+            raise TypeError(
+                "torch.finfo() requires a floating point input type. Use iinfo to handle"
+                f" '{type.name}'"
+            )
         real = numpy_dtype(type.to_real())
         if real == BF16:
             from ml_dtypes import finfo as half_finfo
@@ -255,8 +267,9 @@ class finfo:
 
     def __repr__(self) -> str:
         return (
-            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g}, eps={self.eps:g}, "
-            f"smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g}, dtype={self.dtype})"
+            f"finfo(resolution={self.resolution:g}, min={self.min:g}, max={self.max:g},"
+            f" eps={self.eps:g}, smallest_normal={self.smallest_normal:g}, tiny={self.tiny:g},"
+            f" dtype={self.dtype})"
         )
 
 
@@ -265,7 +278,9 @@ class iinfo:
 
     def __init__(self, type: DType):
         if type.category != INTEGER:
-            raise TypeError(f"torch.iinfo() requires an integer input type. Use finfo to handle '{type.name}'")
+            raise TypeError(
+                f"torch.iinfo() requires an integer input type. Use finfo to handle '{type.name}'"
+            )
         info = np.iinfo(numpy_dtype(type))
         self.bits, self.max, self.min = info.bits, int(info.max), int(info.min)
         self.dtype = type.name

@@ -1,8 +1,10 @@
-"""Anomaly mode: remember where each node was made, and stop at the first gradient that is not a number.
+"""Anomaly mode: remember where each node was made, and stop at the first gradient that is not a
+number.
 
-    with minigrad.autograd.detect_anomaly():
-        loss = model(x)
-        loss.backward()      # an error now tells the line of the forward pass that made the failing node
+with minigrad.autograd.detect_anomaly():
+    loss = model(x)
+    loss.backward()      # an error now tells the line of the forward pass that made the failing
+                         node
 """
 
 from __future__ import annotations
@@ -40,14 +42,19 @@ def run_checked(node: Node, g: Any, needed: Any, create_graph: bool) -> Any:
             array = gi._data if isinstance(gi, Tensor) else gi
             if isinstance(array, np.ndarray) and array.dtype.kind in "fc" and np.isnan(array).any():
                 _tell_forward(node)
-                raise RuntimeError(f"Function '{node.name()}' returned nan values in its {i}th output.")
+                raise RuntimeError(
+                    f"Function '{node.name()}' returned nan values in its {i}th output."
+                )
     return grads
 
 
 def _tell_forward(node: Node) -> None:
     frames = node.metadata.get("traceback_")
     if frames is None:
-        text = "No forward pass information available. Enable detect anomaly during forward pass for more information."
+        text = (
+            "No forward pass information available. Enable detect anomaly during forward pass for"
+            " more information."
+        )
     else:
         text = (
             f"Error detected in {node.name()}. Traceback of forward call that caused the error:\n"
@@ -58,7 +65,9 @@ def _tell_forward(node: Node) -> None:
 
 @export("autograd.detect_anomaly", "autograd.anomaly_mode.detect_anomaly")
 class detect_anomaly(ModeContext):
-    """Inside, nodes remember their forward call; an error in backward, or (check_nan) a nan gradient, names it."""
+    """Inside, nodes remember their forward call; an error in backward, or (check_nan) a nan
+    gradient, names it.
+    """
 
     def __init__(self, check_nan: bool = True):
         super().__init__(anomaly=True, check_nan=check_nan)
@@ -66,7 +75,9 @@ class detect_anomaly(ModeContext):
 
 @export("autograd.set_detect_anomaly", "autograd.anomaly_mode.set_detect_anomaly")
 class set_detect_anomaly(ModeContext):
-    """Anomaly mode on or off: at once when called, until the end of the block when used with `with`."""
+    """Anomaly mode on or off: at once when called, until the end of the block when used with
+    `with`.
+    """
 
     def __init__(self, mode: bool, check_nan: bool = True):
         super().__init__(anomaly=mode, check_nan=check_nan)
@@ -86,9 +97,11 @@ def is_anomaly_enabled() -> bool:
 
 @export("autograd.graph.saved_tensors_hooks")
 class saved_tensors_hooks:
-    """Inside, what a node saves for backward goes through `pack`, and comes back through `unpack` when needed.
+    """Inside, what a node saves for backward goes through `pack`, and comes back through `unpack`
+    when needed.
 
-    pack(tensor) may return anything (a file name, a CPU copy); unpack(that) must return a tensor of equal content.
+    pack(tensor) may return anything (a file name, a CPU copy); unpack(that) must return a tensor of
+    equal content.
     """
 
     def __init__(self, pack_hook: Any, unpack_hook: Any):

@@ -3,12 +3,14 @@
     pending: node -> gradient of its output, summed so far
     heap:    nodes with a pending gradient, youngest (largest seq) first
 
-A node's consumers are all younger than the node, so when it comes out of the heap every contribution to its gradient
-has arrived. That one sentence replaces both the topological sort and the counting of dependencies, and there is no
-recursion: a chain of 100,000 ops is walked like a chain of ten.
+A node's consumers are all younger than the node, so when it comes out of the heap every
+contribution to its gradient has arrived. That one sentence replaces both the topological sort and
+the counting of dependencies, and there is no recursion: a chain of 100,000 ops is walked like a
+chain of ten.
 
-The same loop serves both kinds of backward: gradients are arrays, and nothing is recorded; or, with create_graph,
-they are Tensors, and the rules, being made of operators and primitives, record their own graph.
+The same loop serves both kinds of backward: gradients are arrays, and nothing is recorded; or, with
+create_graph, they are Tensors, and the rules, being made of operators and primitives, record their
+own graph.
 """
 
 from __future__ import annotations
@@ -149,7 +151,9 @@ def _untensor(g: Any, create_graph: bool) -> Any:
 
 
 def _arrive(node: Node, g: Any, run: _Run) -> Any:
-    """All of `g` is there: tensor hooks, then retained gradients and captures, then the node's pre-hooks."""
+    """All of `g` is there: tensor hooks, then retained gradients and captures, then the node's
+    pre-hooks.
+    """
     grads = list(g) if node.multi else [g]
     hooks = node.hooks
     if hooks is not None:
@@ -184,7 +188,9 @@ def _call_tensor_hooks(hooks: Hooks, g: Any, create_graph: bool) -> Any:
         replaced = hook(given)
         if replaced is not None:
             if not isinstance(replaced, Tensor):
-                raise TypeError(f"hook must return None or a Tensor, but got {type(replaced).__name__}")
+                raise TypeError(
+                    f"hook must return None or a Tensor, but got {type(replaced).__name__}"
+                )
             if replaced.shape != given.shape:
                 raise RuntimeError(
                     f"hook '{getattr(hook, '__name__', hook)}' has changed the size of value"
@@ -238,12 +244,16 @@ def _run_backward(
     for i, (t, g) in enumerate(zip(outputs, grads, strict=True)):
         fresh(t)
         if not t._requires_grad:
-            raise RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
+            raise RuntimeError(
+                f"element {i} of tensors does not require grad and does not have a grad_fn"
+            )
         roots.append((edge_of(t), g if create_graph else g._data))
     if inputs is not None:
         for t in inputs:
             run.captures[edge_of(fresh(t))] = None
-        run.needed = _needed_nodes([edge[0] for edge, _ in roots], {node for node, _ in run.captures})
+        run.needed = _needed_nodes(
+            [edge[0] for edge, _ in roots], {node for node, _ in run.captures}
+        )
     outer_mode, outer_run = MODE.get(), _current.get()
     MODE.set(with_grad(outer_mode, create_graph))
     _current.set(run)
@@ -293,13 +303,14 @@ def _make_gradients(outputs: Sequence[Tensor], given: Any, what: str) -> list[Te
             raise TypeError(f"gradients can be either Tensors or None, but got {type(g).__name__}")
         elif g._data.shape != t._data.shape:
             raise RuntimeError(
-                f"Mismatch in shape: {what}[{i}] has a shape of {tuple_text(g)} and output[{i}] has a shape of "
-                f"{tuple_text(t)}."
+                f"Mismatch in shape: {what}[{i}] has a shape of {tuple_text(g)} and output[{i}] has"
+                f" a shape of {tuple_text(t)}."
             )
         elif (g._data.dtype.kind == "c") != (t._data.dtype.kind == "c"):
             raise RuntimeError(
-                f"For complex Tensors, both grad_output and output are required to have the same dtype. Mismatch in "
-                f"dtype: {what}[{i}] has a dtype of {g.dtype} and output[{i}] has a dtype of {t.dtype}."
+                "For complex Tensors, both grad_output and output are required to have the same"
+                f" dtype. Mismatch in dtype: {what}[{i}] has a dtype of {g.dtype} and output[{i}]"
+                f" has a dtype of {t.dtype}."
             )
         made.append(g)
     return made
@@ -318,16 +329,19 @@ def backward(
     grad_variables: Any = None,
     inputs: Tensor | Sequence[Tensor] | None = None,
 ) -> None:
-    """Accumulate d(sum of tensors · grad_tensors)/d leaf into the `.grad` of every leaf (or of `inputs` only).
+    """Accumulate d(sum of tensors · grad_tensors)/d leaf into the `.grad` of every leaf (or of
+    `inputs` only).
 
-    Without a gradient a tensor must have one element. The graph is freed unless retain_graph (default:
-    create_graph); with create_graph the gradients can be differentiated again.
+    Without a gradient a tensor must have one element. The graph is freed unless retain_graph
+    (default: create_graph); with create_graph the gradients can be differentiated again.
     """
     outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     chosen = [inputs] if isinstance(inputs, Tensor) else None if inputs is None else list(inputs)
     if chosen is not None and not chosen:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
-    grads = _make_gradients(outputs, grad_tensors if grad_variables is None else grad_variables, "grad_output")
+    grads = _make_gradients(
+        outputs, grad_tensors if grad_variables is None else grad_variables, "grad_output"
+    )
     keep = create_graph if retain_graph is None else retain_graph
     if chosen is not None:
         for t in chosen:
@@ -350,10 +364,11 @@ def grad(
     is_grads_batched: bool = False,
     materialize_grads: bool = False,
 ) -> tuple[Any, ...]:
-    """The gradients of sum(outputs · grad_outputs) with respect to `inputs`, returned, not accumulated.
+    """The gradients of sum(outputs · grad_outputs) with respect to `inputs`, returned, not
+    accumulated.
 
-    An input that was not used gives an error, None (allow_unused) or zeros (materialize_grads). With
-    is_grads_batched the first dimension of grad_outputs counts independent gradients.
+    An input that was not used gives an error, None (allow_unused) or zeros (materialize_grads).
+    With is_grads_batched the first dimension of grad_outputs counts independent gradients.
     """
     outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
@@ -365,7 +380,9 @@ def grad(
     allow_unused = materialize_grads if allow_unused is None else allow_unused
     keep = create_graph if retain_graph is None else retain_graph
     if is_grads_batched:
-        return _batched_grad(outs, ins, grad_outputs, keep, create_graph, allow_unused, materialize_grads)
+        return _batched_grad(
+            outs, ins, grad_outputs, keep, create_graph, allow_unused, materialize_grads
+        )
     for t in ins:
         if not t.requires_grad:
             raise RuntimeError("One of the differentiated Tensors does not require grad")
@@ -374,16 +391,20 @@ def grad(
     found = [run.captures[edge_of(fresh(t))] for t in ins]
     if not allow_unused and any(g is None for g in found):
         raise RuntimeError(
-            "One of the differentiated Tensors appears to not have been used in the graph. Set allow_unused=True if "
-            "this is the desired behavior."
+            "One of the differentiated Tensors appears to not have been used in the graph. Set"
+            " allow_unused=True if this is the desired behavior."
         )
     if materialize_grads:
-        found = [np.zeros_like(t._data) if g is None else g for g, t in zip(found, ins, strict=True)]
+        found = [
+            np.zeros_like(t._data) if g is None else g for g, t in zip(found, ins, strict=True)
+        ]
     return _own(found, create_graph)
 
 
 def _own(found: list[Any], create_graph: bool) -> tuple[Any, ...]:
-    """Captured gradients as Tensors that own their memory (rules may hand out broadcast or shared arrays)."""
+    """Captured gradients as Tensors that own their memory (rules may hand out broadcast or shared
+    arrays).
+    """
     result, seen = [], set()
     for g in found:
         if isinstance(g, ndarray):
@@ -395,23 +416,36 @@ def _own(found: list[Any], create_graph: bool) -> tuple[Any, ...]:
 
 
 def _batched_grad(
-    outs: list[Tensor], ins: list[Tensor], grad_outputs: Any, keep: bool, create_graph: bool, *rest: bool
+    outs: list[Tensor],
+    ins: list[Tensor],
+    grad_outputs: Any,
+    keep: bool,
+    create_graph: bool,
+    *rest: bool,
 ) -> tuple[Any, ...]:
-    """One backward for each gradient in the batch: the graph is walked as often, memory stays that of one."""
+    """One backward for each gradient in the batch: the graph is walked as often, memory stays that
+    of one.
+    """
     given = [grad_outputs] if isinstance(grad_outputs, Tensor) else list(grad_outputs)
     size = given[0].shape[0]
     rows = []
     for i in range(size):
         row = [None if g is None else g[i] for g in given]
         last = i == size - 1
-        rows.append(grad(outs, ins, row, keep or not last, create_graph, True, rest[0], False, rest[1]))
-    return tuple([None if column[0] is None else stack(*column) for column in zip(*rows, strict=True)])
+        rows.append(
+            grad(outs, ins, row, keep or not last, create_graph, True, rest[0], False, rest[1])
+        )
+    return tuple(
+        [None if column[0] is None else stack(*column) for column in zip(*rows, strict=True)]
+    )
 
 
 def gradients_through(
     function: Any, args: list[Any], options: dict, g: Any, wanted: tuple[bool, ...]
 ) -> list[Any]:
-    """The gradients of function(*args) for the wanted args, as Tensors that can be differentiated again."""
+    """The gradients of function(*args) for the wanted args, as Tensors that can be differentiated
+    again.
+    """
     with ModeContext(grad=True):
         shadows = [alias(a) if w else a for a, w in zip(args, wanted, strict=True)]
         result = function(*shadows, **options)
@@ -437,7 +471,8 @@ def queue_callback(callback: Callable[[], None]) -> None:
     run.callbacks.append(callback)
 
 
-# ------------------------------------------------------------------------------ the engine's methods of Tensor
+# ------------------------------------------------------------------------------ the engine's
+# methods of Tensor
 def _backward(
     self: Tensor,
     gradient: Tensor | None = None,
@@ -452,7 +487,9 @@ def _backward(
     keep = create_graph if retain_graph is None else retain_graph
     outputs = (self,)
     given = None if gradient is None else (gradient,)
-    _run_backward(outputs, _make_gradients(outputs, given, "grad_output"), keep, create_graph, None, True)
+    _run_backward(
+        outputs, _make_gradients(outputs, given, "grad_output"), keep, create_graph, None, True
+    )
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
@@ -471,7 +508,9 @@ def _leaf_hooks(leaf: Tensor, kind: str) -> Hooks:
     return leaf._hooks.setdefault(kind, Hooks())
 
 
-def _register_post_accumulate_grad_hook(self: Tensor, hook: Callable[[Tensor], None]) -> RemovableHandle:
+def _register_post_accumulate_grad_hook(
+    self: Tensor, hook: Callable[[Tensor], None]
+) -> RemovableHandle:
     """hook(leaf), called after this leaf's .grad has been accumulated into."""
     if not self.requires_grad:
         raise RuntimeError("cannot register a hook on a tensor that doesn't require gradient")

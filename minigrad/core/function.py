@@ -1,17 +1,17 @@
 """autograd.Function: an op with a derivative of the user's own.
 
-    class Exp(Function):
-        @staticmethod
-        def forward(ctx, x):
-            y = x.exp()
-            ctx.save_for_backward(y)
-            return y
+class Exp(Function):
+    @staticmethod
+    def forward(ctx, x):
+        y = x.exp()
+        ctx.save_for_backward(y)
+        return y
 
-        @staticmethod
-        def backward(ctx, g):
-            return g * ctx.saved_tensors[0]
+    @staticmethod
+    def backward(ctx, g):
+        return g * ctx.saved_tensors[0]
 
-    y = Exp.apply(x)
+y = Exp.apply(x)
 """
 
 from __future__ import annotations
@@ -34,7 +34,15 @@ from .views import fresh
 class FunctionNode(Node):
     """The node of one Function.apply; it is also the `ctx` that forward and backward get."""
 
-    __slots__ = ("function", "saved", "counters", "needs_input_grad", "materialize", "dirty", "non_differentiable")
+    __slots__ = (
+        "function",
+        "saved",
+        "counters",
+        "needs_input_grad",
+        "materialize",
+        "dirty",
+        "non_differentiable",
+    )
     __slots__ += ("once", "made_outputs", "__dict__")
     owns_results = False  # a user's backward may return an array that it keeps
 
@@ -60,7 +68,8 @@ class FunctionNode(Node):
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(
-                    f"save_for_backward can only save variables, but argument is of type {type(t).__name__}"
+                    "save_for_backward can only save variables, but argument is of type"
+                    f" {type(t).__name__}"
                 )
         self.saved = tensors
 
@@ -80,7 +89,9 @@ class FunctionNode(Node):
 
     @property
     def saved_tensors(self) -> tuple[Tensor | None, ...]:
-        """What save_for_backward kept; RuntimeError if the graph was freed or a tensor changed in place."""
+        """What save_for_backward kept; RuntimeError if the graph was freed or a tensor changed in
+        place.
+        """
         if self.saved is FREED:
             iter(FREED)
         result = []
@@ -91,9 +102,9 @@ class FunctionNode(Node):
             data, counter, version, edge, cls_tensor = kept
             if counter[0] != version:
                 raise RuntimeError(
-                    "one of the variables needed for gradient computation has been modified by an inplace "
-                    f"operation: [{list(data.shape)}], saved for {self.name()}, is at version {counter[0]}; expected "
-                    f"version {version} instead."
+                    "one of the variables needed for gradient computation has been modified by an"
+                    f" inplace operation: [{list(data.shape)}], saved for {self.name()}, is at"
+                    f" version {counter[0]}; expected version {version} instead."
                 )
             if cls_tensor is not None:
                 result.append(cls_tensor)
@@ -110,7 +121,9 @@ class FunctionNode(Node):
         grads = list(g) if self.multi else [g]
         for i, gi in enumerate(grads):
             if gi is None and self.materialize:
-                shape, dtype = (self.shape[i], self.dtype[i]) if self.multi else (self.shape, self.dtype)
+                shape, dtype = (
+                    (self.shape[i], self.dtype[i]) if self.multi else (self.shape, self.dtype)
+                )
                 gi = np.zeros(shape, dtype)
             grads[i] = gi if gi is None or isinstance(gi, Tensor) else wrap(gi)
         with ModeContext(grad=create_graph):
@@ -120,16 +133,16 @@ class FunctionNode(Node):
             found.pop()
         if len(found) != len(self.edges):
             raise RuntimeError(
-                f"function {self.name()} returned an incorrect number of gradients (expected {len(self.edges)}, got "
-                f"{len(found)})"
+                f"function {self.name()} returned an incorrect number of gradients (expected"
+                f" {len(self.edges)}, got {len(found)})"
             )
         for i, gi in enumerate(found):
             if gi is None:
                 continue
             if not isinstance(gi, Tensor):
                 raise TypeError(
-                    f"function {self.name()} returned gradient {i} of type {type(gi).__name__}; expected Tensor or "
-                    "None"
+                    f"function {self.name()} returned gradient {i} of type {type(gi).__name__};"
+                    " expected Tensor or None"
                 )
             if self.edges[i] is None:
                 found[i] = None
@@ -162,7 +175,8 @@ def _keep_saved(ctx: FunctionNode, inputs: tuple[Any, ...], outputs: list[Tensor
 
 @export("autograd.Function", "autograd.function.Function")
 class Function:
-    """Base class of user-defined differentiable functions: static `forward(ctx, ...)` and `backward(ctx, ...)`.
+    """Base class of user-defined differentiable functions: static `forward(ctx, ...)` and
+    `backward(ctx, ...)`.
 
     With a static `setup_context(ctx, inputs, output)`, forward is written without ctx.
     """
@@ -172,14 +186,16 @@ class Function:
     @staticmethod
     def forward(*args: Any, **kwargs: Any) -> Any:
         """Compute the result; its first parameter is ctx unless setup_context is given."""
-        raise NotImplementedError("You must implement the forward function for custom autograd.Function.")
+        raise NotImplementedError(
+            "You must implement the forward function for custom autograd.Function."
+        )
 
     @staticmethod
     def backward(ctx: Any, *grad_outputs: Any) -> Any:
         """From the outputs' gradients, the gradient (or None) of every argument of forward."""
         raise NotImplementedError(
-            "You must implement either the backward or vjp method for your custom autograd.Function to use it with "
-            "backward mode AD."
+            "You must implement either the backward or vjp method for your custom autograd.Function"
+            " to use it with backward mode AD."
         )
 
     @classmethod
@@ -188,7 +204,11 @@ class Function:
         needs = tuple([isinstance(a, Tensor) and fresh(a)._requires_grad for a in args])
         ctx = FunctionNode(cls, needs)
         recording = MODE.get().grad and any(needs)
-        edges = tuple([edge_of(a) if n else None for a, n in zip(args, needs, strict=True)]) if recording else ()
+        edges = (
+            tuple([edge_of(a) if n else None for a, n in zip(args, needs, strict=True)])
+            if recording
+            else ()
+        )
         before = [(a, a._counter) for a in args if isinstance(a, Tensor)]
         with ModeContext(grad=False):
             if cls.setup_context is None:
@@ -205,11 +225,19 @@ class Function:
         if recording:
             _connect(ctx, edges, outputs, single)
         _keep_saved(ctx, args, outputs)
-        return outputs[0] if single else type(result)(outputs) if type(result) is list else tuple(outputs)
+        return (
+            outputs[0]
+            if single
+            else type(result)(outputs)
+            if type(result) is list
+            else tuple(outputs)
+        )
 
 
 def _as_output(ctx: FunctionNode, out: Any, inputs: Any) -> Any:
-    """An input that forward returned unchanged becomes a tensor of its own (unless it was marked dirty)."""
+    """An input that forward returned unchanged becomes a tensor of its own (unless it was marked
+    dirty).
+    """
     if not isinstance(out, Tensor) or any(out is d for d in ctx.dirty):
         return out
     if any(out is a for a, _ in inputs):
@@ -241,7 +269,9 @@ def _connect(ctx: FunctionNode, edges: Any, outputs: list[Any], single: bool) ->
 
 @export("autograd.function.once_differentiable")
 def once_differentiable(backward: Callable) -> Callable:
-    """Decorator of Function.backward: it may use anything, and a second derivative raises instead of being wrong."""
+    """Decorator of Function.backward: it may use anything, and a second derivative raises instead
+    of being wrong.
+    """
 
     @functools.wraps(backward)
     def run(ctx: Any, *grads: Any) -> Any:
@@ -254,7 +284,9 @@ def once_differentiable(backward: Callable) -> Callable:
         ):
             return found
         results = found if isinstance(found, tuple) else (found,)
-        marked = tuple([_RaiseOnBackward.apply(r, *grads) if isinstance(r, Tensor) else r for r in results])
+        marked = tuple(
+            [_RaiseOnBackward.apply(r, *grads) if isinstance(r, Tensor) else r for r in results]
+        )
         return marked if isinstance(found, tuple) else marked[0]
 
     return run
@@ -267,4 +299,6 @@ class _RaiseOnBackward(Function):
 
     @staticmethod
     def backward(ctx: Any, *grads: Any) -> Any:
-        raise RuntimeError("trying to differentiate twice a function that was marked with @once_differentiable")
+        raise RuntimeError(
+            "trying to differentiate twice a function that was marked with @once_differentiable"
+        )

@@ -16,7 +16,7 @@ class RemovableHandle:
     def __init__(self, hooks: OrderedDict, *, extra: Any = None):
         self.hooks_ref = weakref.ref(hooks)
         self.id = next(_ids)
-        self.extra_refs = tuple(weakref.ref(d) for d in (extra or ()))
+        self.extra_refs = tuple(weakref.ref(d) for d in extra or ())
 
     def remove(self) -> None:
         for ref in (self.hooks_ref, *self.extra_refs):

@@ -1,8 +1,9 @@
 """In-place changes under autograd.
 
-`x.op_(...)` computes op(x, ...), writes the result into x's memory, and hands x the result's place in the graph. If x
-is a view, its base gets a node `CopySlices` in front of everything it was: "the old base, but with this slice
-replaced". Whoever saved the old contents for backward notices by the version number.
+`x.op_(...)` computes op(x, ...), writes the result into x's memory, and hands x the result's place
+in the graph. If x is a view, its base gets a node `CopySlices` in front of everything it was: "the
+old base, but with this slice replaced". Whoever saved the old contents for backward notices by the
+version number.
 """
 
 from __future__ import annotations
@@ -10,8 +11,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
-
-import numpy as np
 
 from ..backend.devices import array_module
 from ..backend.dtypes import from_numpy_dtype
@@ -23,9 +22,13 @@ from .views import MULTI_VIEW, NO_GRAD_VIEW, View, fresh
 
 @primitive
 def zero_slice(x: Any, *, view: View) -> Any:
-    """x with the part that `view` describes set to zero (the gradient of "everything but that part")."""
+    """x with the part that `view` describes set to zero (the gradient of "everything but that
+    part").
+    """
     xp = array_module(x)
-    y = xp.empty_like(view.base._data, dtype=x.dtype)  # where the base can be viewed so can an array of its strides
+    y = xp.empty_like(
+        view.base._data, dtype=x.dtype
+    )  # where the base can be viewed so can an array of its strides
     y[...] = x
     part = view.of(y)
     if xp.may_share_memory(part, y):
@@ -43,7 +46,9 @@ zero_slice.vjp(x=lambda g, view: zero_slice(g, view=view))
 
 @primitive
 def copy_slices(base: Any, part: Any, *, view: View) -> Any:
-    """base with the part that `view` describes replaced; only ever recorded, the memory holds the result already."""
+    """base with the part that `view` describes replaced; only ever recorded, the memory holds the
+    result already.
+    """
     return base
 
 
@@ -54,7 +59,9 @@ copy_slices.vjp(
 
 
 def check_inplace(x: Tensor, recorded: bool) -> None:
-    """RuntimeError where PyTorch refuses an in-place change; `recorded`: whether it would enter the graph."""
+    """RuntimeError where PyTorch refuses an in-place change; `recorded`: whether it would enter the
+    graph.
+    """
     if x._counter is INFERENCE and not MODE.get().inference:
         x._bump()  # raises
     if not MODE.get().grad:
@@ -68,25 +75,31 @@ def check_inplace(x: Tensor, recorded: bool) -> None:
         return
     base = view.base
     if base._requires_grad and base._node is None:
-        raise RuntimeError("a view of a leaf Variable that requires grad is being used in an in-place operation.")
+        raise RuntimeError(
+            "a view of a leaf Variable that requires grad is being used in an in-place operation."
+        )
     if not (recorded or base._requires_grad):
         return
     if view.made == MULTI_VIEW:
         raise RuntimeError(
-            f"Output {view.output} of {view.primitive.node_class.__name__} is a view and is being modified inplace. "
-            "This view is the output of a function that returns multiple views. Such functions do not allow the "
-            "output views to be modified inplace. You should replace the inplace operation by an out-of-place one."
+            f"Output {view.output} of {view.primitive.node_class.__name__} is a view and is being"
+            " modified inplace. This view is the output of a function that returns multiple views."
+            " Such functions do not allow the output views to be modified inplace. You should"
+            " replace the inplace operation by an out-of-place one."
         )
     if view.made == NO_GRAD_VIEW:
         raise RuntimeError(
-            "A view was created in no_grad mode and is being modified inplace with grad mode enabled. Given that "
-            "this use case is ambiguous and error-prone, it is forbidden. You can clarify your code by moving both "
-            "the view and the inplace either both inside the no_grad block or both outside."
+            "A view was created in no_grad mode and is being modified inplace with grad mode"
+            " enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You"
+            " can clarify your code by moving both the view and the inplace either both inside the"
+            " no_grad block or both outside."
         )
 
 
 def commit(x: Tensor, result: Tensor) -> None:
-    """x's memory holds `result` now: count the change and give x (and its base) the new place in the graph."""
+    """x's memory holds `result` now: count the change and give x (and its base) the new place in
+    the graph.
+    """
     x._bump()
     if not MODE.get().grad:
         return
@@ -105,23 +118,38 @@ def commit(x: Tensor, result: Tensor) -> None:
 
 
 def _keep_argument(x: Tensor, result: Tensor) -> None:
-    """If the node saved x itself, whose memory is about to change, let it hold a copy of the old contents."""
+    """If the node saved x itself, whose memory is about to change, let it hold a copy of the old
+    contents.
+    """
     node = result._node
     if not isinstance(node, PrimitiveNode) or node.unpack:
         return
-    places = [i for i, (kind, _) in enumerate(node.plan.keep) if kind == "arg" and node.saved[i] is x._data]
+    places = [
+        i
+        for i, (kind, _) in enumerate(node.plan.keep)
+        if kind == "arg" and node.saved[i] is x._data
+    ]
     if places:
         saved, versions = list(node.saved), list(node.versions)
         for i in places:
             saved[i] = x._data.copy()
-            del versions[next(k for k, (counter, _) in enumerate(versions) if counter is x._counter)]
+            del versions[
+                next(k for k, (counter, _) in enumerate(versions) if counter is x._counter)
+            ]
         node.saved, node.versions = tuple(saved), tuple(versions)
 
 
 def _keep_result(x: Tensor, result: Tensor) -> None:
-    """If the node saved its result, let it hold x's memory instead: one array less, and later changes are seen."""
+    """If the node saved its result, let it hold x's memory instead: one array less, and later
+    changes are seen.
+    """
     node = result._node
-    if not isinstance(node, PrimitiveNode) or node.multi or node.unpack or x._data.dtype != result._data.dtype:
+    if (
+        not isinstance(node, PrimitiveNode)
+        or node.multi
+        or node.unpack
+        or x._data.dtype != result._data.dtype
+    ):
         return
     places = [i for i, (kind, _) in enumerate(node.plan.keep) if kind == "y"]
     if places:
@@ -130,7 +158,9 @@ def _keep_result(x: Tensor, result: Tensor) -> None:
             saved[i] = x._data
         node.saved = tuple(saved)
         old = result._counter
-        node.versions = tuple([(x._counter, x._counter[0]) if c is old else (c, v) for c, v in node.versions])
+        node.versions = tuple(
+            [(x._counter, x._counter[0]) if c is old else (c, v) for c, v in node.versions]
+        )
 
 
 def write(x: Tensor, y: Any, name: str) -> None:
@@ -138,21 +168,26 @@ def write(x: Tensor, y: Any, name: str) -> None:
     source, target = from_numpy_dtype(y.dtype), x.dtype
     if source.category > target.category:
         raise RuntimeError(
-            f"result type {_type_name(source)} can't be cast to the desired output type {_type_name(target)}"
+            f"result type {_type_name(source)} can't be cast to the desired output type"
+            f" {_type_name(target)}"
         )
     if y.shape != x._data.shape:
         raise RuntimeError(
-            f"output with shape {list(x._data.shape)} doesn't match the broadcast shape {list(y.shape)}"
+            f"output with shape {list(x._data.shape)} doesn't match the broadcast shape"
+            f" {list(y.shape)}"
         )
     overwrite(x, y, name)
 
 
 def overwrite(x: Tensor, y: Any, name: str) -> None:
-    """Copy the array y, broadcast and cast as need be, into x's memory; RuntimeError if its elements share cells."""
+    """Copy the array y, broadcast and cast as need be, into x's memory; RuntimeError if its
+    elements share cells.
+    """
     if not x._data.flags.c_contiguous and _overlaps(x._data):
         raise RuntimeError(
-            f"{name}: unsupported operation: more than one element of the written-to tensor refers to a single "
-            "memory location. Please clone() the tensor before performing the operation."
+            f"{name}: unsupported operation: more than one element of the written-to tensor refers"
+            " to a single memory location. Please clone() the tensor before performing the"
+            " operation."
         )
     array_module(x._data).copyto(x._data, y, casting="unsafe")
 
@@ -162,7 +197,13 @@ def _overlaps(x: Any) -> bool:
 
 
 def _type_name(dtype: Any) -> str:
-    names = {"float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16", "int64": "Long"}
+    names = {
+        "float32": "Float",
+        "float64": "Double",
+        "float16": "Half",
+        "bfloat16": "BFloat16",
+        "int64": "Long",
+    }
     names |= {"int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte", "bool": "Bool"}
     names |= {"complex64": "ComplexFloat", "complex128": "ComplexDouble"}
     return names[dtype.name]

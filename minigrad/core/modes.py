@@ -1,7 +1,7 @@
 """Grad mode, inference mode, anomaly mode: what the engine does while an op runs.
 
-One immutable `Mode` lives in a context variable, so every thread (and asyncio task) has its own, and an op asks
-for all switches with a single look-up.
+One immutable `Mode` lives in a context variable, so every thread (and asyncio task) has its own,
+and an op asks for all switches with a single look-up.
 """
 
 from __future__ import annotations
@@ -79,7 +79,9 @@ class ModeContext:
 
 
 def _wrap_generator(context: ModeContext, func: Callable) -> Callable:
-    """A decorated generator holds the mode only while its own body runs, not while its consumer does."""
+    """A decorated generator holds the mode only while its own body runs, not while its consumer
+    does.
+    """
 
     @functools.wraps(func)
     def run(*args: Any, **kwargs: Any) -> Any:
@@ -153,7 +155,9 @@ class set_grad_enabled(ModeContext):
 
 @export("inference_mode", "autograd.inference_mode", "autograd.grad_mode.inference_mode")
 class inference_mode(ModeContext):
-    """no_grad, and tensors made inside carry no version counter and can never take part in autograd."""
+    """no_grad, and tensors made inside carry no version counter and can never take part in
+    autograd.
+    """
 
     def __init__(self, mode: bool | Callable = True):
         super().__init__(**({"grad": False, "inference": True} if mode else {"inference": False}))

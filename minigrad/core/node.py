@@ -1,12 +1,14 @@
 """Nodes: what a recorded op leaves behind, and where gradients go from it.
 
-    node.edges   for each input: (node that made it, which of its outputs), or None if it needs no gradient
-    node.seq     a number that grows with time. An op can only use tensors that exist already, so every consumer of a
-                 node has a larger number than the node itself: walking from large to small *is* a reverse
-                 topological order, and no search for one is needed.
+    node.edges   for each input: (node that made it, which of its outputs), or None if it needs no
+                 gradient
+    node.seq     a number that grows with time. An op can only use tensors that exist already, so
+                 every consumer of a
+                 node has a larger number than the node itself: walking from large to small *is* a
+                 reverse topological order, and no search for one is needed.
 
-A tensor holds its node, a node holds the nodes before it, and never a tensor that comes after: no reference cycle
-arises, and a graph is freed by reference counting the moment its last result goes.
+A tensor holds its node, a node holds the nodes before it, and never a tensor that comes after: no
+reference cycle arises, and a graph is freed by reference counting the moment its last result goes.
 """
 
 from __future__ import annotations
@@ -15,7 +17,6 @@ import itertools
 import weakref
 from typing import Any
 
-
 from .hooks import Hooks, RemovableHandle
 from .tensor import Tensor
 
@@ -23,7 +24,9 @@ next_seq = itertools.count(1).__next__
 
 
 class NodeHooks:
-    """Hooks of one node: on its output tensors, before it, after it, and tensors that retain their gradient."""
+    """Hooks of one node: on its output tensors, before it, after it, and tensors that retain their
+    gradient.
+    """
 
     __slots__ = ("tensor", "pre", "post", "retain")
 
@@ -122,10 +125,10 @@ def edge_of(t: Tensor) -> tuple[Node, int]:
 
 
 _FREED_MESSAGE = (
-    "Trying to backward through the graph a second time (or directly access saved tensors after they have already "
-    "been freed). Saved intermediate values of the graph are freed when you call .backward() or autograd.grad(). "
-    "Specify retain_graph=True if you need to backward through the graph a second time or if you need to access "
-    "saved tensors after calling backward."
+    "Trying to backward through the graph a second time (or directly access saved tensors after"
+    " they have already been freed). Saved intermediate values of the graph are freed when you call"
+    " .backward() or autograd.grad(). Specify retain_graph=True if you need to backward through the"
+    " graph a second time or if you need to access saved tensors after calling backward."
 )
 
 

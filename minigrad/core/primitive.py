@@ -6,19 +6,20 @@
 
     tanh.vjp(x=lambda g, y: g * (1 - y * y))
 
-A rule takes the gradient `g` of the result and returns the gradient of one argument. The names of its other
-parameters say what is kept from the forward pass for it:
+A rule takes the gradient `g` of the result and returns the gradient of one argument. The names of
+its other parameters say what is kept from the forward pass for it:
 
     y          the result                      <arg>         that argument's array
     <option>   a keyword-only option           <arg>_shape   only the shape of that argument
     <residual> an extra forward result         needs         per argument: is its gradient wanted
 
-and nothing else is kept, and only if the rule's argument requires a gradient. `f.joint(rule)` gives one rule that
-returns the gradients of all arguments, for derivatives that share work.
+and nothing else is kept, and only if the rule's argument requires a gradient. `f.joint(rule)` gives
+one rule that returns the gradients of all arguments, for derivatives that share work.
 
-Primitives called with plain arrays compute plain arrays. A rule written with operators and primitives therefore
-serves twice: in an ordinary backward it runs on arrays and records nothing; under create_graph=True it runs on
-Tensors, and so has a derivative itself. Rules need not undo broadcasting nor match dtypes: the engine does.
+Primitives called with plain arrays compute plain arrays. A rule written with operators and
+primitives therefore serves twice: in an ordinary backward it runs on arrays and records nothing;
+under create_graph=True it runs on Tensors, and so has a derivative itself. Rules need not undo
+broadcasting nor match dtypes: the engine does.
 """
 
 from __future__ import annotations
@@ -31,7 +32,15 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend.dtypes import F32, F64, FLOATING, HALF, from_numpy_dtype, get_default_dtype, result_dtype
+from ..backend.dtypes import (
+    F32,
+    F64,
+    FLOATING,
+    HALF,
+    from_numpy_dtype,
+    get_default_dtype,
+    result_dtype,
+)
 from ..errors import broadcast_error
 from .anomaly import note_forward
 from .modes import DEFAULT, MODE, Mode
@@ -44,8 +53,6 @@ Array = Any
 REGISTRY: dict[str, Primitive] = {}
 """Every primitive by name: what tests, benchmarks and the documentation walk over."""
 
-_Empty = inspect.Parameter.empty
-
 
 class Plan(NamedTuple):
     """What one primitive keeps and does when a given subset of its arguments requires gradients."""
@@ -53,7 +60,9 @@ class Plan(NamedTuple):
     wanted: tuple[bool, ...]
     keep: tuple[tuple[str, Any], ...]  # (kind, key) of each saved value
     save: Callable[..., tuple]
-    checked: Callable[[Any], tuple] | None  # picks from (*args, result) the tensors whose arrays are saved
+    checked: (
+        Callable[[Any], tuple] | None
+    )  # picks from (*args, result) the tensors whose arrays are saved
     rules: tuple[tuple[int, Callable, Any], ...]  # (argument, rule, positions of its saved values)
     joint: Callable | None
     frees: bool  # holds memory that release() gives back
@@ -64,7 +73,9 @@ class PrimitiveNode(Node):
 
     __slots__ = ("plan", "saved", "versions", "unpack")
     primitive: Primitive
-    differentiate: Callable[..., list[Any]]  # given by engine.py: gradients of a function of Tensors
+    differentiate: Callable[
+        ..., list[Any]
+    ]  # given by engine.py: gradients of a function of Tensors
 
     def run(self, g: Any, needed: Any, create_graph: bool) -> Any:
         plan, saved = self.plan, self.saved
@@ -103,7 +114,8 @@ class PrimitiveNode(Node):
     def _as_tensors(self, saved: Any) -> list[Any]:
         """The saved arrays as Tensors that know where they came from."""
         return [
-            self._tensor(kind, key, value) for (kind, key), value in zip(self.plan.keep, saved, strict=True)
+            self._tensor(kind, key, value)
+            for (kind, key), value in zip(self.plan.keep, saved, strict=True)
         ]
 
     def _tensor(self, kind: str, key: Any, value: Any) -> Any:
@@ -118,7 +130,9 @@ class PrimitiveNode(Node):
         return value  # residuals stay arrays: constants, which operators and primitives take as they are
 
     def _through_composition(self, g: Any, saved: Any) -> Any:
-        """Differentiate the differentiable formula instead of the fused kernel (for higher derivatives)."""
+        """Differentiate the differentiable formula instead of the fused kernel (for higher
+        derivatives).
+        """
         primitive = self.primitive
         values = dict(zip((key for _, key in self.plan.keep), saved, strict=True))
         args = [_attach(values[i], self.edges[i]) for i in range(primitive.arity)]
@@ -145,15 +159,19 @@ def _widen(x: Any) -> Any:
 def _modified_error(node: PrimitiveNode, now: int, then: int) -> RuntimeError:
     shape = node.shape[0] if node.multi else node.shape
     return RuntimeError(
-        "one of the variables needed for gradient computation has been modified by an inplace operation: "
-        f"[minigrad.{from_numpy_dtype(node.dtype[0] if node.multi else node.dtype).name} {list(shape)}], saved for "
-        f"{node.name()}, is at version {now}; expected version {then} instead. Hint: enable anomaly detection to "
-        "find the operation that failed to compute its gradient, with minigrad.autograd.set_detect_anomaly(True)."
+        "one of the variables needed for gradient computation has been modified by an inplace"
+        " operation:"
+        f" [minigrad.{from_numpy_dtype(node.dtype[0] if node.multi else node.dtype).name}"
+        f" {list(shape)}], saved for {node.name()}, is at version {now}; expected version {then}"
+        " instead. Hint: enable anomaly detection to find the operation that failed to compute its"
+        " gradient, with minigrad.autograd.set_detect_anomaly(True)."
     )
 
 
 class Primitive:
-    """A function over arrays with its derivative rules. Made by `@primitive`, which returns its call path."""
+    """A function over arrays with its derivative rules. Made by `@primitive`, which returns its
+    call path.
+    """
 
     def __init__(
         self,
@@ -172,12 +190,17 @@ class Primitive:
         self.view = view
         self.half = "keep" if view else half  # a view has nothing to round
         self.composition = composition
+        self.tensor_first = False  # whether PyTorch refuses a number as first of two arguments
         self.call: Callable = forward
-        parameters = inspect.signature(forward).parameters.values()
-        positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-        self.args = tuple(p.name for p in parameters if p.kind in positional)
-        self.varargs = next((p.name for p in parameters if p.kind is p.VAR_POSITIONAL), None)
-        self.options = {p.name: p.default for p in parameters if p.kind is p.KEYWORD_ONLY}
+        # from the code object: inspect.signature would take most of the package's import time
+        code = forward.__code__
+        names, positional, keyword = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
+        self.args = names[:positional]
+        self.varargs = names[positional + keyword] if code.co_flags & inspect.CO_VARARGS else None
+        defaults = forward.__kwdefaults__ or {}
+        self.options = {
+            name: defaults.get(name) for name in names[positional : positional + keyword]
+        }
         self.arity = len(self.args)
         self.rules: dict[str, Callable] = {}
         self.joint_rule: Callable | None = None
@@ -195,7 +218,9 @@ class Primitive:
         """One rule per argument; raises at import if a rule asks for a name that there is not."""
         for arg, rule in rules.items():
             if arg not in self.args:
-                raise TypeError(f"{self.name}.vjp: no argument {arg!r}; it has {', '.join(self.args)}")
+                raise TypeError(
+                    f"{self.name}.vjp: no argument {arg!r}; it has {', '.join(self.args)}"
+                )
             self._check_names(rule, f"{self.name}.vjp({arg})")
         self.rules.update(rules)
 
@@ -212,7 +237,9 @@ class Primitive:
         for name in _wanted_names(rule):
             if self._kind(name) is None:
                 known = ["y", "needs", *self.args, *self.options, *self.residuals]
-                raise TypeError(f"{where}: unknown name {name!r}; may use {', '.join(known)}, <argument>_shape")
+                raise TypeError(
+                    f"{where}: unknown name {name!r}; may use {', '.join(known)}, <argument>_shape"
+                )
 
     def _kind(self, name: str) -> tuple[str, Any] | None:
         if name == "y":
@@ -249,7 +276,9 @@ class Primitive:
                     continue
                 rule = self.rules.get(self.args[i])
                 if rule is None:
-                    raise RuntimeError(f"the derivative for '{self.args[i]}' of {self.name} is not implemented")
+                    raise RuntimeError(
+                        f"the derivative for '{self.args[i]}' of {self.name} is not implemented"
+                    )
                 rules.append((i, rule, _wanted_names(rule)))
             names = list(dict.fromkeys(name for _, _, wants in rules for name in wants))
         else:
@@ -259,7 +288,8 @@ class Primitive:
         keep = tuple(self._kind(name) for name in names)
         places = {name: i for i, name in enumerate(names)}
         final = [
-            (i, rule, None if wants == names else _getter([places[n] for n in wants])) for i, rule, wants in rules
+            (i, rule, None if wants == names else _getter([places[n] for n in wants]))
+            for i, rule, wants in rules
         ]
         joint = self.joint_rule
         if joint is not None and (count := len(_wanted_names(joint))) < len(names):
@@ -273,10 +303,14 @@ class Primitive:
         return Plan(wanted, keep, save, checked, tuple(final), joint, frees)  # type: ignore[arg-type]
 
     def _checked(self, keep: Any) -> Callable[[Any], tuple] | None:
-        """Whose version must not change until backward: the tensors (of args and result) behind saved arrays."""
+        """Whose version must not change until backward: the tensors (of args and result) behind
+        saved arrays.
+        """
         if any(kind == "args" for kind, _ in keep):
             fixed = {key for kind, key in keep if kind == "arg"}
-            return lambda tensors: tuple(t for i, t in enumerate(tensors) if i in fixed or i >= self.arity)
+            return lambda tensors: tuple(
+                t for i, t in enumerate(tensors) if i in fixed or i >= self.arity
+            )
         places = [-1 if kind == "y" else key for kind, key in keep if kind in ("arg", "y")]
         return _getter(places) if places else None
 
@@ -286,7 +320,9 @@ class Primitive:
             # the common case, without a Python loop: pick from (*args, y)
             pick = _getter([self.arity if kind == "y" else key for kind, key in keep])
             return lambda args, y, options, residuals: pick((*args, y))
-        return lambda args, y, options, residuals: tuple([f(args, y, options, residuals) for f in fetch])
+        return lambda args, y, options, residuals: tuple(
+            [f(args, y, options, residuals) for f in fetch]
+        )
 
     # ------------------------------------------------------------ recording
     def record(self, args: Any, raw: Any, y: Any, options: Any, residuals: Any, out: Any) -> None:
@@ -295,7 +331,9 @@ class Primitive:
         plan = self.plans.get(wanted) or self.plan(wanted)
         node: PrimitiveNode = self.node_class()
         node.edges = tuple([edge_of(a) if w else None for a, w in zip(args, wanted, strict=True)])
-        node.seq = next_seq()  # after the edges: a leaf's node may have been made just now, and must be older
+        node.seq = (
+            next_seq()
+        )  # after the edges: a leaf's node may have been made just now, and must be older
         node.plan = plan
         node.hooks = node.unpack = None
         if type(out) is tuple:
@@ -337,7 +375,11 @@ def _record_specially(node: PrimitiveNode, mode: Mode, plan: Plan) -> None:
 
 
 def _wanted_names(rule: Callable) -> list[str]:
-    return [p.name for p in list(inspect.signature(rule).parameters.values())[1:] if p.default is _Empty]
+    """The parameters of a rule after the gradient; those with a default are the rule's own
+    business.
+    """
+    count = rule.__code__.co_argcount - len(rule.__defaults__ or ())
+    return list(rule.__code__.co_varnames[1:count])
 
 
 def _getter(places: list[int]) -> Callable[[Any], tuple]:
@@ -384,12 +426,17 @@ def primitive(
 
     Arguments are arrays (Python numbers and None are allowed), options are keyword-only.
 
-    promote      "type": the arguments are brought to PyTorch's common dtype; "float": integers become the default
+    promote      "type": the arguments are brought to PyTorch's common dtype; "float": integers
+                 become the default
                  floating dtype, too; None: the function takes the arrays as they are
-    residuals    names of extra results, kept for rules and not returned: forward gives (y, *residuals)
-    view         the result shares the memory of the one argument (a copy is noticed and treated as one)
-    half         "widen": float16 and bfloat16 are computed in float32 and rounded once; "keep": as they are
-    composition  the same function from differentiable parts, used for second derivatives of fused kernels; it takes
+    residuals    names of extra results, kept for rules and not returned: forward gives (y,
+                 *residuals)
+    view         the result shares the memory of the one argument (a copy is noticed and treated as
+                 one)
+    half         "widen": float16 and bfloat16 are computed in float32 and rounded once; "keep": as
+                 they are
+    composition  the same function from differentiable parts, used for second derivatives of fused
+                 kernels; it takes
                  the same arguments, as Tensors. Without it residuals count as constants.
     """
     if forward is None:
@@ -406,10 +453,9 @@ def primitive(
         call = _binary(p)
     else:
         call = _general(p)
-    name, signature = call.__name__, inspect.signature(call)
     update_wrapper(call, forward)
-    if name != "call_general":  # callers use PyTorch's argument names: input, other
-        call.__signature__ = signature  # type: ignore[attr-defined]
+    if plain and p.arity in _SIGNATURES:  # callers use PyTorch's argument names: input, other
+        call.__signature__ = _SIGNATURES[p.arity]  # type: ignore[attr-defined]
         del call.__wrapped__  # type: ignore[attr-defined]
     call.__name__ = p.name
     call.vjp, call.joint, call.primitive = p.vjp, p.joint, p  # type: ignore[attr-defined]
@@ -433,7 +479,12 @@ def _unary(p: Primitive) -> Callable:
         view = input._view
         if view is not None and view.seen != input._counter[0]:
             refresh_view(input)
-        if input._requires_grad and MODE.get().grad and p.differentiable and _differentiable_dtype(y.dtype):
+        if (
+            input._requires_grad
+            and MODE.get().grad
+            and p.differentiable
+            and _differentiable_dtype(y.dtype)
+        ):
             record((input,), (x,), y, None, None, result)
         return result if out is None else write_out(result, out)
 
@@ -441,7 +492,9 @@ def _unary(p: Primitive) -> Callable:
 
 
 def _binary(p: Primitive, operator: bool = False) -> Callable:
-    """The call path of two arguments; as an `operator` it answers NotImplemented to types it does not know."""
+    """The call path of two arguments; as an `operator` it answers NotImplemented to types it does
+    not know.
+    """
     forward, record = p.forward, p.record
 
     def call_binary(input: Any, other: Any, *, out: Any = None) -> Any:
@@ -450,6 +503,10 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
             b = other._data if isinstance(other, Tensor) else other
         elif isinstance(other, Tensor):
             a, b = input, other._data
+            if p.tensor_first and isinstance(a, (int, float, complex)):
+                raise _operand_error(p, a, b)
+            if (type(a) is float or type(a) is int) and (b.dtype is F32 or b.dtype is F64):
+                a = np.asarray(a, b.dtype)
         else:
             return _raw(p, (input, other), {})
         kind = type(b)
@@ -485,7 +542,7 @@ def _is_operand(x: Any) -> bool:
 
 
 def _operand_error(p: Primitive, a: Any, b: Any) -> TypeError:
-    place, bad = ("'other' (position 2)", b) if _is_operand(a) else ("'input' (position 1)", a)
+    place, bad = ("'other' (position 2)", b) if not _is_operand(b) else ("'input' (position 1)", a)
     return TypeError(f"{p.name}(): argument {place} must be Tensor, not {type(bad).__name__}")
 
 
@@ -531,6 +588,12 @@ def _general(p: Primitive) -> Callable:
     return call_general
 
 
+_SIGNATURES = {
+    1: inspect.signature(lambda input, *, out=None: None),
+    2: inspect.signature(lambda input, other, *, out=None: None),
+}
+
+
 def _any_requires_grad(args: Any) -> bool:
     found = False
     for a in args:
@@ -545,7 +608,9 @@ def _any_requires_grad(args: Any) -> bool:
 
 def _raw(p: Primitive, args: Any, options: dict) -> Any:
     """A call without Tensors: arrays in, arrays out (how rules run in an ordinary backward)."""
-    if not any(isinstance(a, (ndarray, np.generic)) for a in args) and not any(_on_gpu(a) for a in args):
+    if not any(isinstance(a, (ndarray, np.generic)) for a in args) and not any(
+        _on_gpu(a) for a in args
+    ):
         kinds = ", ".join(type(a).__name__ for a in args)
         raise TypeError(f"{p.name}(): argument 'input' (position 1) must be Tensor, not {kinds}")
     y = p.forward(*args, **options)
@@ -560,7 +625,8 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
     """Promote, run, split off residuals: (y, residuals, the arrays that the forward function got)."""
     narrow = None
     if p.promote is not None:
-        args, narrow = _promoted(p, args)
+        if not _uniform(args):
+            args, narrow = _promoted(p, args)
     elif p.half == "widen":
         narrow = next((a.dtype for a in args if isinstance(a, ndarray) and a.dtype in HALF), None)
         if narrow is not None:
@@ -572,6 +638,22 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
     if narrow is not None:
         y = tuple([_round(v, narrow) for v in y]) if type(y) is tuple else _round(y, narrow)
     return y, residuals, tuple(args)
+
+
+def _uniform(args: Any) -> bool:
+    """Whether promotion has nothing to do: a float32 or float64 array with numbers and arrays of
+    its dtype.
+    """
+    first = args[0]
+    if type(first) is not ndarray or not ((dtype := first.dtype) is F32 or dtype is F64):
+        return False
+    for a in args[1:]:
+        if type(a) is ndarray:
+            if a.dtype is not dtype:
+                return False
+        elif not (a is None or type(a) is float or type(a) is int):
+            return False
+    return True
 
 
 def _promoted(p: Primitive, args: Any) -> tuple[Any, Any]:
@@ -605,13 +687,18 @@ def _as_array(y: Any) -> Any:
 
 
 def write_out(result: Tensor, out: Tensor) -> Tensor:
-    """The `out=` argument: copy the result there and return it; refused under autograd, as in PyTorch."""
+    """The `out=` argument: copy the result there and return it; refused under autograd, as in
+    PyTorch.
+    """
     if MODE.get().grad and (result._requires_grad or out.requires_grad):
-        raise RuntimeError("out=... arguments don't support automatic differentiation, but one requires grad.")
+        raise RuntimeError(
+            "out=... arguments don't support automatic differentiation, but one requires grad."
+        )
     y = result._data
     if not _castable(y.dtype, out._data.dtype):
         raise RuntimeError(
-            f"result type {result.dtype.name} can't be cast to the desired output type {out.dtype.name}"
+            f"result type {result.dtype.name} can't be cast to the desired output type"
+            f" {out.dtype.name}"
         )
     if out._data.shape == y.shape:
         out._data[...] = y
@@ -623,5 +710,3 @@ def write_out(result: Tensor, out: Tensor) -> Tensor:
 
 def _castable(source: Any, target: Any) -> bool:
     return from_numpy_dtype(source).category <= from_numpy_dtype(target).category
-
-

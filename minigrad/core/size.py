@@ -10,7 +10,9 @@ from ..export import export
 
 @export("Size")
 class Size(tuple):
-    """A tensor's shape: a tuple of ints with `.numel()`. Slices, sums and repeats of it are Sizes too."""
+    """A tensor's shape: a tuple of ints with `.numel()`. Slices, sums and repeats of it are Sizes
+    too.
+    """
 
     __slots__ = ()
 

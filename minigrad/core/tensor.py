@@ -1,17 +1,18 @@
 """Tensor: an array, whether it needs a gradient, and the node that made it.
 
-Only state lives here. What can be computed with a tensor is bound to it by one table, `minigrad/ops/methods.py`;
-`backward` comes from `engine.py`.
+Only state lives here. What can be computed with a tensor is bound to it by one table,
+`minigrad/ops/methods.py`; `backward` comes from `engine.py`.
 
-A tensor's private state, all of it (the engine and the ops read these slots directly: a property costs as much as
-a small NumPy call):
+A tensor's private state, all of it (the engine and the ops read these slots directly: a property
+costs as much as a small NumPy call):
 
     _data           the array; views of one storage share its memory
     _requires_grad  of a leaf: asked for by the user; of a result: some input requires a gradient
     _node, _index   the node that made it and which of the node's outputs it is; None for a leaf
     _grad           the accumulated gradient of a leaf (or of a result that called retain_grad)
     _counter        [n]: number of in-place changes; one list shared by all views of a storage
-    _view           how it was cut out of its base, see views.py; None if it is no differentiable view
+    _view           how it was cut out of its base, see views.py; None if it is no differentiable
+                    view
     _accumulator    weak reference to the AccumulateGrad node of a leaf
     _hooks          hooks of a leaf: {"pre": ..., "post": ...}
 """
@@ -38,19 +39,21 @@ _new = object.__new__
 
 
 class InferenceVersion:
-    """The version counter of tensors made in inference mode: it refuses to be read for saving or bumped outside."""
+    """The version counter of tensors made in inference mode: it refuses to be read for saving or
+    bumped outside.
+    """
 
     def __getitem__(self, _: int) -> int:
         raise RuntimeError(
-            "Inference tensors cannot be saved for backward. To work around you can make a clone to get a normal "
-            "tensor and use it in autograd."
+            "Inference tensors cannot be saved for backward. To work around you can make a clone to"
+            " get a normal tensor and use it in autograd."
         )
 
     def __setitem__(self, _: int, value: int) -> None:
         if not MODE.get().inference:
             raise RuntimeError(
-                "Inplace update to inference tensor outside InferenceMode is not allowed. You can make a clone to "
-                "get a normal tensor before doing inplace update."
+                "Inplace update to inference tensor outside InferenceMode is not allowed. You can"
+                " make a clone to get a normal tensor before doing inplace update."
             )
 
 
@@ -61,11 +64,20 @@ INFERENCE: Any = InferenceVersion()
 class Tensor:
     """A multi-dimensional array that can record what is computed with it.
 
-    `Tensor(2, 3)`, `Tensor([1., 2.])` are PyTorch's legacy constructors (default dtype); new code uses
-    `minigrad.tensor`, `zeros`, `randn`, ...
+    `Tensor(2, 3)`, `Tensor([1., 2.])` are PyTorch's legacy constructors (default dtype); new code
+    uses `minigrad.tensor`, `zeros`, `randn`, ...
     """
 
-    __slots__ = ("_data", "_requires_grad", "_node", "_index", "_grad", "_counter", "_view", "_accumulator")
+    __slots__ = (
+        "_data",
+        "_requires_grad",
+        "_node",
+        "_index",
+        "_grad",
+        "_counter",
+        "_view",
+        "_accumulator",
+    )
     __slots__ += ("_hooks", "__dict__", "__weakref__")
 
     __array_priority__ = 1000  # NumPy operators give way: ndarray + Tensor is a Tensor
@@ -116,17 +128,20 @@ class Tensor:
     def grad(self, new: Tensor | None) -> None:
         if new is not None:
             if not isinstance(new, Tensor):
-                raise TypeError(f"assigned grad expected to be a Tensor or None but got {type(new).__name__}")
+                raise TypeError(
+                    f"assigned grad expected to be a Tensor or None but got {type(new).__name__}"
+                )
             if new is self:
                 raise RuntimeError("can't assign Variable as its own grad")
             if new._data.shape != self._data.shape:
                 raise RuntimeError(
-                    f"assigned grad has data of a different size: {tuple(new.shape)} for a tensor of "
-                    f"{tuple(self.shape)}"
+                    f"assigned grad has data of a different size: {tuple(new.shape)} for a tensor"
+                    f" of {tuple(self.shape)}"
                 )
             if new._data.dtype != self._data.dtype:
                 raise RuntimeError(
-                    f"assigned grad has data of a different type: {new.dtype} for a tensor of {self.dtype}"
+                    f"assigned grad has data of a different type: {new.dtype} for a tensor of"
+                    f" {self.dtype}"
                 )
         self._grad = new
 
@@ -264,7 +279,9 @@ class Tensor:
     def item(self) -> Any:
         """The one element as a Python number; RuntimeError if there is not exactly one."""
         if self._data.size != 1:
-            raise RuntimeError(f"a Tensor with {self._data.size} elements cannot be converted to Scalar")
+            raise RuntimeError(
+                f"a Tensor with {self._data.size} elements cannot be converted to Scalar"
+            )
         value = self._data.item()
         # ml_dtypes' bfloat16 scalars are no Python floats
         return value if isinstance(value, (bool, int, float, complex)) else float(value)
@@ -283,12 +300,13 @@ class Tensor:
             return self._host()
         if self.requires_grad:
             raise RuntimeError(
-                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy() instead."
+                "Can't call numpy() on Tensor that requires grad. Use tensor.detach().numpy()"
+                " instead."
             )
         if not self.is_cpu:
             raise TypeError(
-                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy the tensor "
-                "to host memory first."
+                f"can't convert {self.device} device type tensor to numpy. Use Tensor.cpu() to copy"
+                " the tensor to host memory first."
             )
         return self._data
 
@@ -302,7 +320,9 @@ class Tensor:
         return array.copy() if copy else array
 
     def __dlpack__(self, *, stream: Any = None, **options: Any) -> Any:
-        """A DLPack capsule of the same memory (numpy, torch, jax and cupy read it with from_dlpack)."""
+        """A DLPack capsule of the same memory (numpy, torch, jax and cupy read it with
+        from_dlpack).
+        """
         if self.requires_grad:
             raise BufferError("Can't export tensors that require gradient, use tensor.detach()")
         if self.is_cpu:
@@ -375,9 +395,10 @@ class Tensor:
             return memo[id(self)]
         if not self.is_leaf:
             raise RuntimeError(
-                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy protocol at the "
-                "moment. If you were attempting to deepcopy a module, this may be because of a torch.nn.utils."
-                "weight_norm usage; see the PyTorch documentation on deepcopy of non-leaf tensors."
+                "Only Tensors created explicitly by the user (graph leaves) support the deepcopy"
+                " protocol at the moment. If you were attempting to deepcopy a module, this may be"
+                " because of a torch.nn.utils.weight_norm usage; see the PyTorch documentation on"
+                " deepcopy of non-leaf tensors."
             )
         from copy import deepcopy
 
@@ -402,7 +423,9 @@ class Tensor:
 
     # ---------------------------------------------------------------- its place in the graph
     def detach(self) -> Tensor:
-        """The same memory outside the graph; the version counter is shared, so in-place changes are noticed."""
+        """The same memory outside the graph; the version counter is shared, so in-place changes are
+        noticed.
+        """
         t = wrap(self._data)
         t._counter = self._counter
         return t
@@ -444,11 +467,15 @@ def make(cls: type, data: Any, requires_grad: bool = False) -> Any:
 
 
 def normalize_dim(dim: int, ndim: int) -> int:
-    """A dimension counted from the front; IndexError outside [-ndim, ndim - 1] (a 0-d tensor counts as 1-d)."""
+    """A dimension counted from the front; IndexError outside [-ndim, ndim - 1] (a 0-d tensor counts
+    as 1-d).
+    """
     n = ndim or 1
     if -n <= dim < n:
         return dim + n if dim < 0 else dim
-    raise IndexError(f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})")
+    raise IndexError(
+        f"Dimension out of range (expected to be in range of [{-n}, {n - 1}], but got {dim})"
+    )
 
 
 def _legacy_array(args: tuple[Any, ...]) -> Any:
@@ -466,7 +493,9 @@ def _legacy_array(args: tuple[Any, ...]) -> Any:
     return np.zeros(tuple(int(n) for n in args) or (0,), dtype)
 
 
-def _rebuild(cls: type, array: np.ndarray, dtype: str, requires_grad: bool, attributes: dict) -> Tensor:
+def _rebuild(
+    cls: type, array: np.ndarray, dtype: str, requires_grad: bool, attributes: dict
+) -> Tensor:
     if dtype == "bfloat16":
         array = array.view(dtypes.numpy_dtype(dtypes.bfloat16))
     t = make(cls, array, requires_grad)

@@ -1,8 +1,9 @@
 """Views: tensors that share a base's memory, and how they stay part of its graph.
 
-A view remembers its base and the primitives that cut it out (`View`, a linked list). An in-place change of the base,
-or of any other view of it, gives the base a new node (inplace.py) and a new version number; a view whose `seen`
-number is older is stale, and gets its node anew, by cutting it out of the changed base again, when it is next used.
+A view remembers its base and the primitives that cut it out (`View`, a linked list). An in-place
+change of the base, or of any other view of it, gives the base a new node (inplace.py) and a new
+version number; a view whose `seen` number is older is stale, and gets its node anew, by cutting it
+out of the changed base again, when it is next used.
 """
 
 from __future__ import annotations
@@ -21,11 +22,20 @@ DEFAULT_VIEW, NO_GRAD_VIEW, MULTI_VIEW = range(3)
 
 
 class View:
-    """One cut: `primitive(options)` of the tensor that `parent` describes (of `base` itself if None)."""
+    """One cut: `primitive(options)` of the tensor that `parent` describes (of `base` itself if
+    None).
+    """
 
     __slots__ = ("base", "parent", "primitive", "options", "output", "seen", "made")
 
-    def __init__(self, base: Tensor, parent: View | None, primitive: Primitive, options: dict, output: int | None):
+    def __init__(
+        self,
+        base: Tensor,
+        parent: View | None,
+        primitive: Primitive,
+        options: dict,
+        output: int | None,
+    ):
         self.base = base
         self.parent = parent
         self.primitive = primitive
@@ -49,7 +59,9 @@ class View:
 
 
 def link_view(result: Any, source: Tensor, primitive: Primitive, options: dict) -> None:
-    """Note that `result` (a Tensor or a tuple of them) is a view of `source`, if it does share its memory."""
+    """Note that `result` (a Tensor or a tuple of them) is a view of `source`, if it does share its
+    memory.
+    """
     if type(result) is tuple:
         for i, r in enumerate(result):
             _link(r, source, primitive, options, i)
@@ -57,7 +69,9 @@ def link_view(result: Any, source: Tensor, primitive: Primitive, options: dict) 
         _link(result, source, primitive, options, None)
 
 
-def _link(result: Tensor, source: Tensor, primitive: Primitive, options: dict, output: int | None) -> None:
+def _link(
+    result: Tensor, source: Tensor, primitive: Primitive, options: dict, output: int | None
+) -> None:
     x, y = source._data, result._data
     if y is not x and y.base is not x and (y.base is None or y.base is not x.base):
         if not array_module(x).may_share_memory(x, y):
@@ -96,15 +110,17 @@ def refresh_view(t: Tensor) -> None:
 def _stale_message(view: View) -> str:
     if view.made == MULTI_VIEW:
         return (
-            f"Output {view.output} of {view.primitive.node_class.__name__} is a view and its base or another view of "
-            "its base has been modified inplace. This view is the output of a function that returns multiple views. "
-            "Such functions do not allow the output views to be modified inplace. You should replace the inplace "
-            "operation by an out-of-place one."
+            f"Output {view.output} of {view.primitive.node_class.__name__} is a view and its base"
+            " or another view of its base has been modified inplace. This view is the output of a"
+            " function that returns multiple views. Such functions do not allow the output views"
+            " to be modified inplace. You should replace the inplace operation by an out-of-place"
+            " one."
         )
     return (
-        "A view was created in no_grad mode and its base or another view of its base has been modified inplace with "
-        "grad mode enabled. Given that this use case is ambiguous and error-prone, it is forbidden. You can clarify "
-        "your code by moving both the view and the inplace either both inside the no_grad block or both outside."
+        "A view was created in no_grad mode and its base or another view of its base has been"
+        " modified inplace with grad mode enabled. Given that this use case is ambiguous and"
+        " error-prone, it is forbidden. You can clarify your code by moving both the view and the"
+        " inplace either both inside the no_grad block or both outside."
     )
 
 
@@ -130,13 +146,16 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
     value = bool(value)
     if not value and self.grad_fn is not None:
         raise RuntimeError(
-            "you can only change requires_grad flags of leaf variables. If you want to use a computed variable in a "
-            "subgraph that doesn't require differentiation use var_no_grad = var.detach()."
+            "you can only change requires_grad flags of leaf variables. If you want to use a"
+            " computed variable in a subgraph that doesn't require differentiation use var_no_grad"
+            " = var.detach()."
         )
     if value and not (self.is_floating_point() or self.is_complex()):
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
     if value and self._counter is INFERENCE and not MODE.get().inference:
-        raise RuntimeError("Setting requires_grad=True on inference tensor outside InferenceMode is not allowed.")
+        raise RuntimeError(
+            "Setting requires_grad=True on inference tensor outside InferenceMode is not allowed."
+        )
     self._requires_grad = value
 
 
@@ -150,8 +169,9 @@ def _detach_(self: Tensor) -> Tensor:
     """Take this tensor out of the graph, in place: it becomes a leaf that requires no gradient."""
     if self._view is not None:
         raise RuntimeError(
-            "Can't detach views in-place. Use detach() instead. If you are using DistributedDataParallel (DDP) for "
-            "training, and gradient_as_bucket_view is set as True, gradients are views of DDP buckets."
+            "Can't detach views in-place. Use detach() instead. If you are using"
+            " DistributedDataParallel (DDP) for training, and gradient_as_bucket_view is set as"
+            " True, gradients are views of DDP buckets."
         )
     self._node, self._index, self._requires_grad = None, 0, False
     return self

@@ -1,7 +1,7 @@
 """The graph behind a tensor, as text, as Graphviz source, or as a drawing.
 
-    print(minigrad.debug.graph_text(loss))
-    minigrad.debug.draw(loss, "loss.svg", params=dict(model.named_parameters()))
+print(minigrad.debug.graph_text(loss))
+minigrad.debug.draw(loss, "loss.svg", params=dict(model.named_parameters()))
 """
 
 from __future__ import annotations
@@ -31,7 +31,10 @@ def _roots(tensors: Tensor | Iterable[Tensor]) -> list[Node]:
     found = []
     for t in [tensors] if isinstance(tensors, Tensor) else tensors:
         if t.grad_fn is None:
-            raise ValueError("draw: the tensor has no grad_fn; help: compute it from tensors with requires_grad=True")
+            raise ValueError(
+                "draw: the tensor has no grad_fn; help: compute it from tensors with"
+                " requires_grad=True"
+            )
         found.append(t.grad_fn)
     return found
 
@@ -42,7 +45,9 @@ def _names(params: Mapping[str, Tensor] | None) -> dict[int, str]:
 
 @export("debug.graph_text")
 def graph_text(
-    tensors: Tensor | Iterable[Tensor], params: Mapping[str, Tensor] | None = None, max_nodes: int = 200
+    tensors: Tensor | Iterable[Tensor],
+    params: Mapping[str, Tensor] | None = None,
+    max_nodes: int = 200,
 ) -> str:
     """The graph as an indented list, results above what they were made from.
 
@@ -72,8 +77,12 @@ def graph_text(
 
 
 @export("debug.graph_dot")
-def graph_dot(tensors: Tensor | Iterable[Tensor], params: Mapping[str, Tensor] | None = None) -> str:
-    """The graph in Graphviz' language: boxes for ops, ellipses for leaves, arrows in the direction of data."""
+def graph_dot(
+    tensors: Tensor | Iterable[Tensor], params: Mapping[str, Tensor] | None = None
+) -> str:
+    """The graph in Graphviz' language: boxes for ops, ellipses for leaves, arrows in the direction
+    of data.
+    """
     names = _names(params)
     lines = ["digraph {", '  rankdir=TB; node [fontname="sans-serif", fontsize=11];']
     roots = _roots(tensors)
@@ -99,11 +108,15 @@ def graph_dot(tensors: Tensor | Iterable[Tensor], params: Mapping[str, Tensor] |
 
 @export("debug.draw")
 def draw(
-    tensors: Tensor | Iterable[Tensor], path: str | os.PathLike, params: Mapping[str, Tensor] | None = None
+    tensors: Tensor | Iterable[Tensor],
+    path: str | os.PathLike,
+    params: Mapping[str, Tensor] | None = None,
 ) -> str:
-    """Write the graph to `path` (.svg, .png or .pdf by Graphviz, .dot or .txt without it) and return the path.
+    """Write the graph to `path` (.svg, .png or .pdf by Graphviz, .dot or .txt without it) and
+    return the path.
 
-    Without the Graphviz program, an image cannot be made: the text form is written beside, and its path returned.
+    Without the Graphviz program, an image cannot be made: the text form is written beside, and its
+    path returned.
     """
     target = os.fspath(path)
     stem, kind = os.path.splitext(target)

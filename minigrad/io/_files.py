@@ -25,8 +25,6 @@ import numpy as np
 from .. import errors
 from ..export import export
 
-_CHUNK = 1 << 24
-
 
 @export("io.CheckpointError")
 class CheckpointError(RuntimeError):
@@ -231,15 +229,3 @@ def _sync_folder(folder: str) -> None:
             raise  # those three: the file system has no such operation
     finally:
         os.close(descriptor)
-
-
-def read_chunks(stream: Any, target: np.ndarray) -> int:
-    """Fill a one-dimensional uint8 array from a stream without a size; how many bytes came."""
-    done = 0
-    while done < target.size:
-        chunk = stream.read(min(_CHUNK, target.size - done))
-        if not chunk:
-            break
-        target[done : done + len(chunk)] = np.frombuffer(chunk, np.uint8)
-        done += len(chunk)
-    return done

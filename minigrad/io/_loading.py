@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import struct
 import zipfile
 from typing import Any
 
@@ -53,6 +54,7 @@ def _load_zip(source: Source, builder: TensorBuilder, mmap: bool) -> Any:
     except (zipfile.BadZipFile, ValueError, OSError, NotImplementedError) as error:
         source.fail(f"is a zip archive that is cut short or damaged: {error}")
     names = archive.namelist()
+    _check_count(source, len(names))
     folders = [
         n.removesuffix("/data.pkl") for n in names if n.endswith("/data.pkl") and n.count("/") == 1
     ]
@@ -62,6 +64,17 @@ def _load_zip(source: Source, builder: TensorBuilder, mmap: bool) -> Any:
         arrays = _npz.read_npz(source, archive)
         return {name: builder.from_array(array) for name, array in arrays.items()}
     source.fail("is a zip archive of something else", expected=_KNOWN, actual=f"{names[:5]}")
+
+
+def _check_count(source: Source, count: int) -> None:
+    """Damage in a zip archive's index may hide members, which zipfile does not notice."""
+    tail = source.read_at(max(source.size - 65557, 0), 65557)
+    end = tail.rfind(b"PK\x05\x06")
+    (expected,) = struct.unpack("<H", tail[end + 10 : end + 12])
+    if expected not in (count, 0xFFFF):  # which stands for a number too large for the field
+        source.fail(
+            "is a zip archive that is damaged", expected=f"{expected} members", actual=count
+        )
 
 
 def _load_safetensors(reader: Reader, source: Source, builder: TensorBuilder) -> Any:
@@ -177,15 +190,12 @@ class TensorBuilder(Builder):
     def tensor(self, array: Any, requires_grad: bool) -> Any:
         if not _has_tensors(array.dtype):
             return array
-        return wrap(array, requires_grad and (array.dtype.kind in "fc" or array.dtype == BF16))
+        return wrap(array, requires_grad and _may_require_grad(array.dtype))
 
     def parameter(self, tensor: Any, requires_grad: bool) -> Any:
-        kind = get_symbol_from_name("nn.Parameter")
-        return (
-            wrap(tensor._data, requires_grad)
-            if kind is None
-            else make(kind, tensor._data, requires_grad)
-        )
+        # asked for by name: layers know nothing of files, nor files of layers
+        kind = get_symbol_from_name("nn.Parameter") or Tensor
+        return make(kind, tensor._data, requires_grad and _may_require_grad(tensor._data.dtype))
 
     def attributes(self, tensor: Any, state: dict[str, Any]) -> None:
         vars(tensor).update(state)
@@ -206,6 +216,10 @@ def _place(location: str) -> device:
             f"Attempting to deserialize object on device '{location}': {error}\n"
             "  help: load(..., map_location='cpu') reads it on a machine without that device"
         ) from None
+
+
+def _may_require_grad(dtype: np.dtype) -> bool:
+    return dtype.kind in "fc" or dtype == BF16
 
 
 def _has_tensors(dtype: np.dtype) -> bool:

@@ -1,4 +1,4 @@
-"""NumPy's own files: .npy (one array) and .npz (a zip archive of them). Without pickles."""
+"""NumPy's own files: .npy (one array) and .npz (a zip archive of arrays). No pickles."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from ._files import CheckpointError, Source, write_whole
 
 NPY_START = b"\x93NUMPY"
 _SUFFIX = ".npy"
-# what the zipfile module raises on archives that lie (RuntimeError: encrypted, OSError: packed data)
+# what zipfile raises on archives that lie (RuntimeError: encrypted; OSError: its packed data)
 DAMAGED = (zipfile.BadZipFile, zlib.error, struct.error, EOFError, ValueError, OSError)
 DAMAGED += (NotImplementedError, RuntimeError)
 

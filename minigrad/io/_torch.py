@@ -123,6 +123,7 @@ class Names:
             "builtins.frozenset": Token("frozenset", lambda items=(): frozenset(_keys(items))),
             "builtins.complex": Token("complex", _complex),
             "builtins.bytearray": Token("bytearray", _bytearray),
+            "builtins.bytes": Token("bytes", lambda: b""),  # how protocol 2 writes empty ones
             "_codecs.encode": Token("_codecs.encode", _encode),
             "torch.Size": Token("torch.Size", lambda sizes=(): Size(_counts(sizes))),
             "torch.device": Token("torch.device", _device),

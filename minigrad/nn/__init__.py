@@ -1,4 +1,6 @@
-"""Layers: modules with parameters, their functions (`nn.functional`) and their first values (`nn.init`)."""
+"""Layers: modules with parameters, their functions (`nn.functional`) and their first values
+(`nn.init`).
+"""
 
 from __future__ import annotations
 
@@ -8,6 +10,20 @@ from .module import Module
 from .utils import clip_grad, vector
 
 __all__ = [
-    "Module", "activation", "clip_grad", "containers", "conv", "dropout", "embedding", "init", "layers", "linear",
-    "loss", "norm", "parameter", "pooling", "utils", "vector",
-]  # fmt: skip
+    "Module",
+    "activation",
+    "clip_grad",
+    "containers",
+    "conv",
+    "dropout",
+    "embedding",
+    "init",
+    "layers",
+    "linear",
+    "loss",
+    "norm",
+    "parameter",
+    "pooling",
+    "utils",
+    "vector",
+]

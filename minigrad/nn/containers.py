@@ -65,7 +65,10 @@ class _Numbered(Module):
     def extend(self, modules: Iterable[Module]) -> Any:
         """Add modules at the end."""
         if not isinstance(modules, Iterable):
-            raise TypeError(f"{type(self).__name__}.extend should be called with an iterable, but got {type(modules).__name__}")
+            raise TypeError(
+                f"{type(self).__name__}.extend should be called with an iterable, but got"
+                f" {type(modules).__name__}"
+            )
         for module in list(modules):
             self.append(module)
         return self
@@ -115,12 +118,18 @@ class Sequential(_Numbered):
 
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other)} is"
+                " given."
+            )
         return Sequential(*self, *other)
 
     def __iadd__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
-            raise ValueError(f"add operator supports only objects of Sequential class, but {type(other)} is given.")
+            raise ValueError(
+                f"add operator supports only objects of Sequential class, but {type(other)} is"
+                " given."
+            )
         return self.extend(other)
 
     def __mul__(self, times: int) -> Sequential:
@@ -169,7 +178,11 @@ class ModuleList(_Numbered):
                 runs.append([i, i, text])
         lines = []
         for first, last, text in runs:
-            label = f"({first}): {text}" if first == last else f"({first}-{last}): {last - first + 1} x {text}"
+            label = (
+                f"({first}): {text}"
+                if first == last
+                else f"({first}-{last}): {last - first + 1} x {text}"
+            )
             lines.append(label.replace("\n", "\n  "))
         return f"{self._get_name()}(\n  " + "\n  ".join(lines) + "\n)"
 
@@ -234,22 +247,32 @@ class ModuleDict(Module):
             pairs = list(modules)
             for i, pair in enumerate(pairs):
                 if not isinstance(pair, Iterable):
-                    raise TypeError(f"ModuleDict update sequence element #{i} should be Iterable; is {type(pair).__name__}")
+                    raise TypeError(
+                        f"ModuleDict update sequence element #{i} should be Iterable; is"
+                        f" {type(pair).__name__}"
+                    )
                 if len(pair) != 2:
                     raise ValueError(
-                        f"ModuleDict update sequence element #{i} has length {len(pair)}; 2 is required"
+                        f"ModuleDict update sequence element #{i} has length {len(pair)}; 2 is"
+                        " required"
                     )
         for name, module in pairs:
             self[name] = module
 
 
 def _as_parameter(value: Any) -> Any:
-    return Parameter(value) if isinstance(value, Tensor) and not isinstance(value, Parameter) else value
+    return (
+        Parameter(value)
+        if isinstance(value, Tensor) and not isinstance(value, Parameter)
+        else value
+    )
 
 
 @export("nn.ParameterList")
 class ParameterList(Module):
-    """A list of parameters that are registered; plain tensors become parameters, other values are kept as they are."""
+    """A list of parameters that are registered; plain tensors become parameters, other values are
+    kept as they are.
+    """
 
     def __init__(self, values: Iterable[Any] | None = None):
         super().__init__()
@@ -280,7 +303,10 @@ class ParameterList(Module):
     def extend(self, values: Iterable[Any]) -> ParameterList:
         """Add values at the end."""
         if not isinstance(values, Iterable) or isinstance(values, Tensor):
-            raise TypeError(f"ParameterList.extend should be called with an iterable, but got {type(values).__name__}")
+            raise TypeError(
+                "ParameterList.extend should be called with an iterable, but got"
+                f" {type(values).__name__}"
+            )
         for value in values:
             self.append(value)
         return self
@@ -307,7 +333,9 @@ class ParameterList(Module):
 
 @export("nn.ParameterDict")
 class ParameterDict(Module):
-    """A dict of parameters that are registered; plain tensors become parameters, other values are kept as they are."""
+    """A dict of parameters that are registered; plain tensors become parameters, other values are
+    kept as they are.
+    """
 
     def __init__(self, parameters: Any = None):
         super().__init__()
@@ -322,7 +350,9 @@ class ParameterDict(Module):
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
-            raise TypeError(f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}'). Open an issue on github if you need non-string keys.")  # noqa: E501  # fmt: skip
+            raise TypeError(
+                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}'). Open an issue on github if you need non-string keys."
+            )  # noqa: E501
         self._keys[key] = None
         setattr(self, key, _as_parameter(value))
 
@@ -386,8 +416,12 @@ class ParameterDict(Module):
     def update(self, parameters: Any) -> None:
         """Add values from a mapping or from pairs."""
         if not isinstance(parameters, Iterable):
-            raise TypeError(f"ParametersDict.update should be called with an iterable of key/value pairs, but got {type(parameters).__name__}")  # noqa: E501  # fmt: skip
-        pairs = parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters
+            raise TypeError(
+                f"ParametersDict.update should be called with an iterable of key/value pairs, but got {type(parameters).__name__}"
+            )  # noqa: E501
+        pairs = (
+            parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters
+        )
         for key, value in pairs:
             self[key] = value
 

@@ -11,7 +11,9 @@ from ..export import export
 
 
 class ModuleHooks:
-    """All hooks of a module; made when the first one is registered, so that a module without any pays nothing."""
+    """All hooks of a module; made when the first one is registered, so that a module without any
+    pays nothing.
+    """
 
     def __init__(self) -> None:
         self.forward_pre = Hooks()
@@ -43,7 +45,9 @@ def _through_boundary(values: Any, run: Any) -> Any:
     places = [i for i, v in enumerate(values) if isinstance(v, Tensor) and v.requires_grad]
     if not places:
         return values
-    passed = _Boundary.apply(lambda grads: run(grads, places, len(values)), *[values[i] for i in places])
+    passed = _Boundary.apply(
+        lambda grads: run(grads, places, len(values)), *[values[i] for i in places]
+    )
     result = list(values)
     for i, t in zip(places, passed, strict=True):
         result[i] = t
@@ -57,20 +61,26 @@ def call_with_hooks(module: Any, hooks: ModuleHooks | None, args: tuple, kwargs:
     try:
         return _call(module, own, args, kwargs)
     except Exception:
-        for hook, with_kwargs in always:  # promised to run even then; the first error is what matters
+        for (
+            hook,
+            with_kwargs,
+        ) in always:  # promised to run even then; the first error is what matters
             hook(module, args, kwargs, None) if with_kwargs else hook(module, args, None)
         raise
 
 
 def _call(module: Any, own: ModuleHooks, args: tuple, kwargs: dict) -> Any:
-    for hook, with_kwargs in [*((h, False) for h in GLOBAL_FORWARD_PRE.values()), *own.forward_pre.values()]:
+    for hook, with_kwargs in [
+        *((h, False) for h in GLOBAL_FORWARD_PRE.values()),
+        *own.forward_pre.values(),
+    ]:
         changed = hook(module, args, kwargs) if with_kwargs else hook(module, args)
         if changed is not None:
             if with_kwargs:
                 if not (isinstance(changed, tuple) and len(changed) == 2):
                     raise RuntimeError(
-                        "forward pre-hook must return None or a tuple of (new_args, new_kwargs), but got "
-                        f"{changed}."
+                        "forward pre-hook must return None or a tuple of (new_args, new_kwargs),"
+                        f" but got {changed}."
                     )
                 args, kwargs = changed
             else:

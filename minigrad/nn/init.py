@@ -25,8 +25,16 @@ def _rng(generator: Any) -> Any:
 
 @export("nn.init.calculate_gain")
 def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
-    """By how much an activation shrinks the scale of its input: 1, 5/3 (tanh), √2 (relu), 3/4 (selu)."""
-    if nonlinearity in ("linear", "sigmoid", "conv1d", "conv2d", "conv3d") or nonlinearity.startswith("conv_tr"):
+    """By how much an activation shrinks the scale of its input: 1, 5/3 (tanh), √2 (relu), 3/4
+    (selu).
+    """
+    if nonlinearity in (
+        "linear",
+        "sigmoid",
+        "conv1d",
+        "conv2d",
+        "conv3d",
+    ) or nonlinearity.startswith("conv_tr"):
         return 1.0
     if nonlinearity == "tanh":
         return 5.0 / 3
@@ -45,18 +53,27 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 @export("nn.init.uniform_")
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(a, b)."""
-    return _write(tensor, sampling.uniform(tensor._data.shape, a, b, tensor._data.dtype, _rng(generator)))
+    return _write(
+        tensor, sampling.uniform(tensor._data.shape, a, b, tensor._data.dtype, _rng(generator))
+    )
 
 
 @export("nn.init.normal_")
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from N(mean, std²)."""
-    return _write(tensor, sampling.normal(tensor._data.shape, mean, std, tensor._data.dtype, _rng(generator)))
+    return _write(
+        tensor, sampling.normal(tensor._data.shape, mean, std, tensor._data.dtype, _rng(generator))
+    )
 
 
 @export("nn.init.trunc_normal_")
 def trunc_normal_(
-    tensor: Tensor, mean: float = 0.0, std: float = 1.0, a: float = -2.0, b: float = 2.0, generator: Any = None
+    tensor: Tensor,
+    mean: float = 0.0,
+    std: float = 1.0,
+    a: float = -2.0,
+    b: float = 2.0,
+    generator: Any = None,
 ) -> Tensor:
     """Fill from N(mean, std²) cut to [a, b], values outside drawn again."""
     values = mean + std * _rng(generator).numpy.standard_normal(tensor._data.shape)
@@ -97,7 +114,9 @@ def eye_(tensor: Tensor) -> Tensor:
 
 @export("nn.init.dirac_")
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
-    """A convolution weight that passes its input on: 1 in the middle of the kernel, channel to channel."""
+    """A convolution weight that passes its input on: 1 in the middle of the kernel, channel to
+    channel.
+    """
     shape = tensor._data.shape
     if len(shape) not in (3, 4, 5):
         raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
@@ -116,7 +135,9 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     """(fan_in, fan_out): inputs and outputs that one weight connects, times the receptive field."""
     shape = tensor._data.shape
     if len(shape) < 2:
-        raise ValueError("Fan in and fan out can not be computed for tensor with fewer than 2 dimensions")
+        raise ValueError(
+            "Fan in and fan out can not be computed for tensor with fewer than 2 dimensions"
+        )
     field = math.prod(shape[2:])
     return shape[1] * field, shape[0] * field
 
@@ -143,7 +164,11 @@ def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> 
 
 @export("nn.init.kaiming_uniform_")
 def kaiming_uniform_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """U(−b, b), b = gain √(3/fan) (He et al. 2015); `a` is the slope of the leaky relu."""
     if 0 in tensor._data.shape:
@@ -154,12 +179,18 @@ def kaiming_uniform_(
 
 @export("nn.init.kaiming_normal_")
 def kaiming_normal_(
-    tensor: Tensor, a: float = 0, mode: str = "fan_in", nonlinearity: str = "leaky_relu", generator: Any = None
+    tensor: Tensor,
+    a: float = 0,
+    mode: str = "fan_in",
+    nonlinearity: str = "leaky_relu",
+    generator: Any = None,
 ) -> Tensor:
     """N(0, σ²), σ = gain/√fan (He et al. 2015); `a` is the slope of the leaky relu."""
     if 0 in tensor._data.shape:
         return tensor
-    return normal_(tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator)
+    return normal_(
+        tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator
+    )
 
 
 @export("nn.init.orthogonal_")

@@ -1,13 +1,13 @@
 """Module: a function with state. Parameters, buffers and modules inside it are found by assignment.
 
-    class Net(nn.Module):
-        def __init__(self):
-            super().__init__()
-            self.hidden = nn.Linear(2, 8)         # a module inside: registered
-            self.scale = nn.Parameter(mg.ones(1)) # a parameter: registered
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.hidden = nn.Linear(2, 8)         # a module inside: registered
+        self.scale = nn.Parameter(mg.ones(1)) # a parameter: registered
 
-        def forward(self, x):
-            return self.scale * self.hidden(x).tanh()
+    def forward(self, x):
+        return self.scale * self.hidden(x).tanh()
 """
 
 from __future__ import annotations
@@ -30,7 +30,9 @@ _TABLES = ("_parameters", "_buffers", "_modules")
 
 @export("nn.Module", "nn.modules.module.Module")
 class Module:
-    """Base class of all layers and models; subclasses define `forward`. Calling a module calls it, hooks around."""
+    """Base class of all layers and models; subclasses define `forward`. Calling a module calls it,
+    hooks around.
+    """
 
     training: bool
     _parameters: dict[str, Parameter | None]
@@ -44,9 +46,13 @@ class Module:
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         if args or kwargs:
             raise TypeError(
-                f"{type(self).__name__}.__init__() got an unexpected keyword argument '{next(iter(kwargs))}'"
+                f"{type(self).__name__}.__init__() got an unexpected keyword argument"
+                f" '{next(iter(kwargs))}'"
                 if kwargs
-                else f"{type(self).__name__}.__init__() takes 1 positional argument but {len(args) + 1} were given"
+                else (
+                    f"{type(self).__name__}.__init__() takes 1 positional argument but"
+                    f" {len(args) + 1} were given"
+                )
             )
         # object.__setattr__: the tables that __setattr__ looks into are not there yet
         for name, value in (
@@ -57,10 +63,17 @@ class Module:
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
-        raise NotImplementedError(f'Module [{type(self).__name__}] is missing the required "forward" function')
+        raise NotImplementedError(
+            f'Module [{type(self).__name__}] is missing the required "forward" function'
+        )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if self._hooks is None and not GLOBAL_FORWARD and not GLOBAL_FORWARD_PRE and not GLOBAL_BACKWARD:
+        if (
+            self._hooks is None
+            and not GLOBAL_FORWARD
+            and not GLOBAL_FORWARD_PRE
+            and not GLOBAL_BACKWARD
+        ):
             return self.forward(*args, **kwargs)
         return call_with_hooks(self, self._hooks, args, kwargs)
 
@@ -92,21 +105,22 @@ class Module:
         elif name in tables.get("_parameters", ()):
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as parameter '{name}' (minigrad.nn.Parameter or None "
-                    "expected)"
+                    f"cannot assign '{type(value).__name__}' as parameter '{name}'"
+                    " (minigrad.nn.Parameter or None expected)"
                 )
             self._parameters[name] = None
         elif name in tables.get("_modules", ()):
             if value is not None:
                 raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as child module '{name}' (minigrad.nn.Module or None "
-                    "expected)"
+                    f"cannot assign '{type(value).__name__}' as child module '{name}'"
+                    " (minigrad.nn.Module or None expected)"
                 )
             self._modules[name] = None
         elif name in tables.get("_buffers", ()):
             if value is not None and not isinstance(value, Tensor):
                 raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (minigrad.Tensor or None expected)"
+                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (minigrad.Tensor or"
+                    " None expected)"
                 )
             self._buffers[name] = value
         else:
@@ -144,27 +158,34 @@ class Module:
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
         if "." in name:
-            raise KeyError(f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else ""))
+            raise KeyError(
+                f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else "")
+            )
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
         if name not in table and name in dir(self):
             raise KeyError(f"attribute '{name}' already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter (or None) by name; it must be a leaf. KeyError or TypeError for what cannot be one."""
-        self._check_name("parameter", name, self._parameters if "_parameters" in self.__dict__ else {})
+        """Add a parameter (or None) by name; it must be a leaf. KeyError or TypeError for what
+        cannot be one.
+        """
+        self._check_name(
+            "parameter", name, self._parameters if "_parameters" in self.__dict__ else {}
+        )
         if param is None:
             self._parameters[name] = None
             return
         if not isinstance(param, Parameter):
             raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}' (minigrad.nn.Parameter or None "
-                "required)"
+                f"cannot assign '{type(param).__name__}' object to parameter '{name}'"
+                " (minigrad.nn.Parameter or None required)"
             )
         if param.grad_fn is not None:
             raise ValueError(
-                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be created explicitly. To "
-                f"express '{name}' as a function of another Tensor, compute the value in the forward() method."
+                f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be"
+                f" created explicitly. To express '{name}' as a function of another Tensor, compute"
+                " the value in the forward() method."
             )
         self._parameters[name] = param
 
@@ -173,10 +194,15 @@ class Module:
         self._check_name("buffer", name, self._buffers if "_buffers" in self.__dict__ else {})
         if tensor is not None and not isinstance(tensor, Tensor):
             raise TypeError(
-                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}' (minigrad.Tensor or None required)"
+                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}'"
+                " (minigrad.Tensor or None required)"
             )
         self._buffers[name] = tensor
-        (self._non_persistent_buffers_set.discard if persistent else self._non_persistent_buffers_set.add)(name)
+        (
+            self._non_persistent_buffers_set.discard
+            if persistent
+            else self._non_persistent_buffers_set.add
+        )(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a module inside this one by name."""
@@ -200,7 +226,9 @@ class Module:
         yield prefix, self
         for name, module in self._modules.items():
             if module is not None:
-                yield from module.named_modules(memo, f"{prefix}.{name}" if prefix else name, remove_duplicate)
+                yield from module.named_modules(
+                    memo, f"{prefix}.{name}" if prefix else name, remove_duplicate
+                )
 
     def modules(self) -> Iterator[Module]:
         """This module and all inside it, each once."""
@@ -220,9 +248,15 @@ class Module:
         for _, module in self.named_children():
             yield module
 
-    def _named_members(self, table: str, prefix: str, recurse: bool, once: bool) -> Iterator[tuple[str, Any]]:
+    def _named_members(
+        self, table: str, prefix: str, recurse: bool, once: bool
+    ) -> Iterator[tuple[str, Any]]:
         seen = set()
-        owners = self.named_modules(prefix=prefix, remove_duplicate=once) if recurse else [(prefix, self)]
+        owners = (
+            self.named_modules(prefix=prefix, remove_duplicate=once)
+            if recurse
+            else [(prefix, self)]
+        )
         for owner, module in owners:
             for name, value in module.__dict__[table].items():
                 if value is None or value in seen:
@@ -283,7 +317,9 @@ class Module:
             raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
         value = getattr(module, name)
         if not isinstance(value, kind) or (what == "buffer" and name not in module._buffers):
-            raise AttributeError(f"`{name}` is not a{'n nn.Parameter' if what == 'parameter' else ' buffer'}")
+            raise AttributeError(
+                f"`{name}` is not a{'n nn.Parameter' if what == 'parameter' else ' buffer'}"
+            )
         return value
 
     def get_parameter(self, target: str) -> Parameter:
@@ -303,7 +339,9 @@ class Module:
         return self
 
     def _apply(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> M:
-        """Replace every parameter's and buffer's contents by fn of them; parameters stay the same objects."""
+        """Replace every parameter's and buffer's contents by fn of them; parameters stay the same
+        objects.
+        """
         if recurse:
             for module in self.children():
                 module._apply(fn)
@@ -325,8 +363,12 @@ class Module:
                 "nn.Module.to only accepts floating point or complex dtypes, but got desired "
                 f"dtype={probe.dtype}"
             )
-        places = [a for a in (*args, *kwargs.values()) if isinstance(a, str | int | device | Tensor)]
-        places = [p.device if isinstance(p, Tensor) else p for p in places if not isinstance(p, bool)]
+        places = [
+            a for a in (*args, *kwargs.values()) if isinstance(a, str | int | device | Tensor)
+        ]
+        places = [
+            p.device if isinstance(p, Tensor) else p for p in places if not isinstance(p, bool)
+        ]
 
         def move(t: Tensor) -> Any:
             if t.is_floating_point() or t.is_complex():
@@ -378,7 +420,9 @@ class Module:
         """For programs that call it: modules run eagerly here."""
 
     def train(self: M, mode: bool = True) -> M:
-        """Training mode on or off for this module and all inside it; ValueError unless `mode` is a bool."""
+        """Training mode on or off for this module and all inside it; ValueError unless `mode` is a
+        bool.
+        """
         if not isinstance(mode, bool):
             raise ValueError("training mode is expected to be boolean")
         self.training = mode
@@ -407,15 +451,23 @@ class Module:
                     p._grad.zero_()  # type: ignore[attr-defined]
 
     # ---------------------------------------------------------------- state
-    def state_dict(self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False) -> Any:
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
         """An ordered dict of all parameters and persistent buffers by name, sharing their memory."""
         given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
         return state.collect(
-            self, given.get("destination", destination), given.get("prefix", prefix), given.get("keep_vars", keep_vars)
+            self,
+            given.get("destination", destination),
+            given.get("prefix", prefix),
+            given.get("keep_vars", keep_vars),
         )
 
-    def load_state_dict(self, state_dict: Any, strict: bool = True, assign: bool = False) -> state.IncompatibleKeys:
-        """Copy (or, with assign, take over) the tensors of a state dict; (missing_keys, unexpected_keys).
+    def load_state_dict(
+        self, state_dict: Any, strict: bool = True, assign: bool = False
+    ) -> state.IncompatibleKeys:
+        """Copy (or, with assign, take over) the tensors of a state dict; (missing_keys,
+        unexpected_keys).
 
         RuntimeError naming every key that is missing, unexpected (if strict) or of another shape.
         """
@@ -435,18 +487,24 @@ class Module:
         self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
         unexpected_keys: list, error_msgs: list,
     ) -> None:  # fmt: skip
-        state.load_own(self, state_dict, prefix, local_metadata, missing_keys, unexpected_keys, error_msgs)
+        state.load_own(
+            self, state_dict, prefix, local_metadata, missing_keys, unexpected_keys, error_msgs
+        )
 
     def _has_extra_state(self) -> bool:
         return type(self).get_extra_state is not Module.get_extra_state
 
     def get_extra_state(self) -> Any:
         """State beside parameters and buffers; define it together with set_extra_state."""
-        raise RuntimeError("Reached a code path in Module.get_extra_state() that should never be called.")
+        raise RuntimeError(
+            "Reached a code path in Module.get_extra_state() that should never be called."
+        )
 
     def set_extra_state(self, state: Any) -> None:
         """Take back what get_extra_state gave."""
-        raise RuntimeError("Reached a code path in Module.set_extra_state() that should never be called.")
+        raise RuntimeError(
+            "Reached a code path in Module.set_extra_state() that should never be called."
+        )
 
     # ---------------------------------------------------------------- hooks
     def _own_hooks(self) -> ModuleHooks:
@@ -461,17 +519,26 @@ class Module:
         return self._own_hooks().forward_pre.add((hook, with_kwargs), first=prepend)
 
     def register_forward_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False, always_call: bool = False
+        self,
+        hook: Callable,
+        *,
+        prepend: bool = False,
+        with_kwargs: bool = False,
+        always_call: bool = False,
     ) -> RemovableHandle:
         """hook(module, args[, kwargs], result) after forward; may return a new result."""
         return self._own_hooks().forward.add((hook, with_kwargs, always_call), first=prepend)
 
-    def register_full_backward_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_full_backward_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(module, grad_output) before the module's backward; may return a new grad_output."""
         return self._own_hooks().backward_pre.add(hook, first=prepend)
 
     def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """hook(module, grad_input, grad_output) after the module's backward; may return a new grad_input."""
+        """hook(module, grad_input, grad_output) after the module's backward; may return a new
+        grad_input.
+        """
         return self._own_hooks().backward.add(hook, first=prepend)
 
     register_backward_hook = register_full_backward_hook
@@ -487,10 +554,14 @@ class Module:
     _register_state_dict_hook = register_state_dict_post_hook
 
     def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors) before loading."""
+        """hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors) before
+        loading.
+        """
         return self._own_hooks().load_pre.add((hook, True))
 
-    def _register_load_state_dict_pre_hook(self, hook: Callable, with_module: bool = False) -> RemovableHandle:
+    def _register_load_state_dict_pre_hook(
+        self, hook: Callable, with_module: bool = False
+    ) -> RemovableHandle:
         return self._own_hooks().load_pre.add((hook, with_module))
 
     def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
@@ -508,7 +579,9 @@ class Module:
     def __repr__(self) -> str:
         own = self.extra_repr()
         lines = own.split("\n") if own else []
-        inside = [f"({name}): " + repr(m).replace("\n", "\n  ") for name, m in self._modules.items()]
+        inside = [
+            f"({name}): " + repr(m).replace("\n", "\n  ") for name, m in self._modules.items()
+        ]
         if not inside and len(lines) <= 1:
             return f"{self._get_name()}({own})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + inside) + "\n)"

@@ -16,13 +16,16 @@ def _array_of(data: Any) -> Any:
     if data is None:
         return np.empty(0, get_default_dtype().np)
     if not isinstance(data, Tensor):
-        raise TypeError(f"expected a Tensor, got {type(data).__name__}; help: Parameter(minigrad.tensor(...))")
+        raise TypeError(
+            f"expected a Tensor, got {type(data).__name__}; help: Parameter(minigrad.tensor(...))"
+        )
     return data._data
 
 
 @export("nn.Parameter", "nn.parameter.Parameter")
 class Parameter(Tensor):
-    """A tensor to be learned: shares `data`'s memory, requires a gradient, is registered by a Module.
+    """A tensor to be learned: shares `data`'s memory, requires a gradient, is registered by a
+    Module.
 
     TypeError if data is no Tensor, RuntimeError if its dtype cannot require a gradient.
     """
@@ -49,7 +52,9 @@ class Parameter(Tensor):
 
 @export("nn.Buffer", "nn.parameter.Buffer")
 class Buffer(Tensor):
-    """A tensor that is state but not learned; registered by a Module, saved unless persistent=False."""
+    """A tensor that is state but not learned; registered by a Module, saved unless
+    persistent=False.
+    """
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         b = make(cls, _array_of(data))

@@ -21,7 +21,10 @@ class IncompatibleKeys(NamedTuple):
     def __repr__(self) -> str:
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
-        return f"IncompatibleKeys(missing_keys={self.missing_keys}, unexpected_keys={self.unexpected_keys})"
+        return (
+            f"IncompatibleKeys(missing_keys={self.missing_keys},"
+            f" unexpected_keys={self.unexpected_keys})"
+        )
 
     __str__ = __repr__
 
@@ -41,7 +44,9 @@ def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
     module._save_to_state_dict(destination, prefix, keep_vars)
     for name, child in module._modules.items():
         if child is not None:
-            child.state_dict(destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars)
+            child.state_dict(
+                destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars
+            )
     if hooks is not None:
         for hook in hooks.state_dict_post.values():
             replaced = hook(module, destination, prefix, metadata)
@@ -50,7 +55,9 @@ def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
     return destination
 
 
-def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool) -> IncompatibleKeys:
+def load(
+    module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool
+) -> IncompatibleKeys:
     """Copy a state dict into a module and all modules inside it."""
     if not isinstance(state_dict, Mapping):
         raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
@@ -77,8 +84,9 @@ def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool)
             for hook in hooks.load_post.values():
                 if hook(m, IncompatibleKeys(missing, unexpected)) is not None:
                     raise AssertionError(
-                        "Hooks registered with register_load_state_dict_post_hook are not expected to return new "
-                        "values, if incompatible_keys need to be modified, it should be done inplace."
+                        "Hooks registered with register_load_state_dict_post_hook are not expected"
+                        " to return new values, if incompatible_keys need to be modified, it should"
+                        " be done inplace."
                     )
 
     visit(module, "")
@@ -96,11 +104,19 @@ def load(module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool)
 
 
 def load_own(
-    module: Any, state: Any, prefix: str, metadata: Any, missing: list, unexpected: list, errors: list
+    module: Any,
+    state: Any,
+    prefix: str,
+    metadata: Any,
+    missing: list,
+    unexpected: list,
+    errors: list,
 ) -> None:
     """Copy what belongs to `module` itself (not to modules inside it); problems go to the lists."""
     assign = metadata.get("assign_to_params_buffers", False)
-    persistent = {k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set}
+    persistent = {
+        k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set
+    }
     own = {k: v for k, v in {**module._parameters, **persistent}.items() if v is not None}
     for name, target in own.items():
         key = prefix + name
@@ -120,21 +136,25 @@ def load_own(
     for key in state:
         if key.startswith(prefix) and key != prefix + EXTRA:
             first = key[len(prefix) :].split(".", 1)
-            if (len(first) > 1 and first[0] not in module._modules) or (len(first) == 1 and first[0] not in own):
+            if (len(first) > 1 and first[0] not in module._modules) or (
+                len(first) == 1 and first[0] not in own
+            ):
                 unexpected.append(key)
 
 
 def _misfit(key: str, value: Any, target: Tensor) -> str | None:
     if not isinstance(value, Tensor):
         return (
-            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like object from checkpoint '
-            f"but received {type(value)}"
+            f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like'
+            f" object from checkpoint but received {type(value)}"
         )
     # 0-d and one-element tensors of old checkpoints stand for each other
-    if value.shape != target.shape and not (value.dim() <= 1 and target.dim() == 0 and value.numel() == 1):
+    if value.shape != target.shape and not (
+        value.dim() <= 1 and target.dim() == 0 and value.numel() == 1
+    ):
         return (
-            f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint, the shape in current "
-            f"model is {target.shape}."
+            f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint,"
+            f" the shape in current model is {target.shape}."
         )
     return None
 

@@ -111,9 +111,7 @@ hardtanh_.vjp(
 
 
 @export("nn.functional.hardtanh")
-def hardtanh(
-    input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False
-) -> Any:
+def hardtanh(input: Any, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False) -> Any:
     """x clipped to [min_val, max_val];  x̄ = ȳ strictly inside, else 0.
 
     ValueError if min_val > max_val.

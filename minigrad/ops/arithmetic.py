@@ -287,32 +287,6 @@ def square(x: Any) -> Any:
 square.vjp(x=lambda g, x: g * (2 * conj(x)))
 
 
-@export("sqrt")
-@primitive(promote="float")
-def sqrt(x: Any) -> Any:
-    """The square root; nan below 0.
-
-    y = √x,  x̄ = ȳ/(2y), inf at 0
-    """
-    return np.sqrt(x)
-
-
-sqrt.vjp(x=lambda g, y: g / (2 * conj(y)))
-
-
-@export("rsqrt")
-@primitive(promote="float")
-def rsqrt(x: Any) -> Any:
-    """One over the square root.
-
-    y = 1/√x,  x̄ = −½·ȳ·y³
-    """
-    return 1 / np.sqrt(x)
-
-
-rsqrt.vjp(x=lambda g, y: g * (-0.5 * conj(y * y * y)))
-
-
 @primitive(promote="type")
 def pow_(x: Any, exponent: Any) -> Any:
     """y = xᵖ;  x̄ = ȳ·p·xᵖ⁻¹ (0 if p = 0), p̄ = ȳ·y·ln x (0 if x = 0 and p ≥ 0)."""

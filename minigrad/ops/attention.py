@@ -1,4 +1,4 @@
-"""Scaled dot-product attention: softmax(QKᵀ/√d + mask) V."""
+"""Attention: softmax(QKᵀ/√d + mask) V, and several heads of it."""
 
 from __future__ import annotations
 
@@ -8,28 +8,33 @@ from typing import Any
 import numpy as np
 
 from ..core.primitive import primitive
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import wrap
 from ..export import export
 from .dropout import dropout
 from .elementwise import add, mul, where
-from .matmul import matmul
-from .shape import repeat_interleave, transpose
+from .join import cat
+from .matmul import linear, matmul
+from .piecewise import dtype_title
+from .rearrange import repeat, repeat_interleave
+from .reduction import mean
+from .shape import expand, reshape, squeeze, transpose, unsqueeze
+from .slices import narrow
 from .softmax import softmax_along
 
 
+# ------------------------------------------------------------------------------ one head
 def _attend(q: Any, k: Any, v: Any, mask: Any, *, scale: float) -> Any:
     """softmax(scale·QKᵀ + mask) V from differentiable parts; mask is additive or None."""
+    return matmul(_weights(q, k, mask, scale), v)
+
+
+def _weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
+    """softmax(scale·QKᵀ + mask) over keys; zeros, not nan, where no key may be seen."""
     scores = mul(matmul(q, transpose(k, -2, -1)), scale)
-    if mask is not None:
-        scores = add(scores, mask)
-    return matmul(_weights(scores), v)
-
-
-def _weights(scores: Any) -> Any:
-    """softmax over keys; a query that may look at no key gets zeros, not nan."""
-    dead = np.all(np.isneginf(scores._data), axis=-1, keepdims=True)
+    scores = scores if mask is None else add(scores, mask)
+    blind = np.all(np.isneginf(scores._data), axis=-1, keepdims=True)
     weights = softmax_along(scores, axis=-1)
-    return where(wrap(dead), 0.0, weights) if dead.any() else weights
+    return where(wrap(blind), 0.0, weights) if blind.any() else weights
 
 
 @primitive(residuals=("weights",), composition=_attend)
@@ -37,28 +42,28 @@ def attend(q: Any, k: Any, v: Any, mask: Any, *, scale: float) -> Any:
     """O = P V, P = softmax(S), S = scale·QKᵀ + mask;  P is kept for backward."""
     s = np.matmul(q, np.swapaxes(k, -2, -1))
     s *= s.dtype.type(scale)
-    if mask is not None:
-        s = s + mask
+    s = s if mask is None else s + mask
     top = np.max(s, axis=-1, keepdims=True, initial=-np.inf)
-    s -= np.where(np.isneginf(top), 0, top)  # a query that may look at no key: all weights 0
+    s -= np.where(np.isneginf(top), 0, top)  # no key may be seen: all weights become 0
     p = np.exp(s, out=s)
-    total = p.sum(axis=-1, keepdims=True)
+    total = np.sum(p, axis=-1, keepdims=True)
     p /= np.where(total == 0, 1, total)
     return np.matmul(p, v), p
 
 
 def _attend_vjp(g: Any, q: Any, k: Any, v: Any, weights: Any, scale: float, needs: Any) -> Any:
-    """V̄ = Pᵀ Ō,  P̄ = Ō Vᵀ,  S̄ = P (P̄ − Σ P̄ P),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q,  mask gets S̄."""
-    p = weights
-    dv = np.matmul(np.swapaxes(p, -2, -1), g) if needs[2] else None
+    """V̄ = Pᵀ Ō,  P̄ = Ō Vᵀ,  S̄ = P (P̄ − Σ P̄ P),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q; mask gets S̄."""
+    v_bar = np.matmul(np.swapaxes(weights, -2, -1), g) if needs[2] else None
     if not (needs[0] or needs[1] or needs[3]):
-        return None, None, dv, None
-    dp = np.matmul(g, np.swapaxes(v, -2, -1))
-    ds = p * (dp - np.sum(dp * p, axis=-1, keepdims=True))
-    scaled = ds * ds.dtype.type(scale)
-    dq = np.matmul(scaled, k) if needs[0] else None
-    dk = np.matmul(np.swapaxes(scaled, -2, -1), q) if needs[1] else None
-    return dq, dk, dv, ds if needs[3] else None
+        return None, None, v_bar, None
+    s_bar = np.matmul(g, np.swapaxes(v, -2, -1))
+    s_bar -= np.sum(s_bar * weights, axis=-1, keepdims=True)
+    s_bar *= weights
+    mask_bar = s_bar if needs[3] else None
+    s_bar = s_bar * s_bar.dtype.type(scale)
+    q_bar = np.matmul(s_bar, k) if needs[0] else None
+    k_bar = np.matmul(np.swapaxes(s_bar, -2, -1), q) if needs[1] else None
+    return q_bar, k_bar, v_bar, mask_bar
 
 
 attend.joint(_attend_vjp)
@@ -76,55 +81,229 @@ def scaled_dot_product_attention(
     scale: float | None = None,
     enable_gqa: bool = False,
 ) -> Any:
-    r"""softmax(Q Kᵀ·scale + mask) V (Vaswani et al. 2017, eq. 1); scale defaults to 1/√E.
+    """softmax(Q Kᵀ·scale + mask) V (Vaswani et al. 2017, eq. 1); scale is 1/√E unless given.
 
-    query (..., L, E), key (..., S, E), value (..., S, Ev) to (..., L, Ev). attn_mask: bool (True may be seen) or
-    added to the scores; is_causal: query i sees keys up to i; enable_gqa: key and value heads are shared by groups
-    of query heads. RuntimeError if both a mask and is_causal are given, or shapes or dtypes do not fit.
+    query (..., L, E), key (..., S, E), value (..., S, F) to (..., L, F). attn_mask: bool (True may
+    be seen) or added to the scores; is_causal: query i sees keys up to i; enable_gqa: groups of
+    query heads share a head of key and value. A query that sees no key gets zeros. RuntimeError for
+    a mask together with is_causal, and for shapes or dtypes that do not fit.
     """
+    _check_attention(query, key, value, attn_mask, is_causal, dropout_p)
+    q = query._data
+    if enable_gqa:
+        key, value = _shared_heads(q.shape, key), _shared_heads(q.shape, value)
+    _check_fit(q.shape, key._data.shape, value._data.shape)
+    mask = _additive_mask(q, key._data, attn_mask, is_causal)
+    if scale is None:
+        scale = 1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
+    if dropout_p == 0.0:
+        return attend(query, key, value, mask, scale=float(scale))
+    return matmul(dropout(_weights(query, key, mask, float(scale)), dropout_p), value)
+
+
+def _check_attention(
+    query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, dropout_p: float
+) -> None:
     q, k, v = query._data, key._data, value._data
-    for name, x in (("query", q), ("key", k), ("value", v)):
-        if x.ndim < 2:
-            raise RuntimeError(
-                f"Expected query, key, and value to all be  at least 2 dimensional, but got {name} with {x.ndim}"
-            )
     if not q.dtype == k.dtype == v.dtype:
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead."
         )
+    if min(q.ndim, k.ndim, v.ndim) < 2:
+        raise RuntimeError(
+            "Expected query, key, and value to all be at least 2 dimensional, but got query.dim(): "
+            f"{q.ndim}, key.dim(): {k.ndim} and value.dim(): {v.ndim} instead."
+        )
+    if q.dtype.kind not in "fV":
+        raise RuntimeError(f"Expected floating query, key and value, got {dtype_title(q.dtype)}")
     if attn_mask is not None and is_causal:
         raise RuntimeError("Explicit attn_mask should not be set when is_causal=True")
+    if attn_mask is not None and attn_mask._data.dtype not in (bool, q.dtype):
+        raise RuntimeError(
+            "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
+            f"attn_mask.dtype: {attn_mask.dtype} and query.dtype: {query.dtype} instead."
+        )
     if not 0.0 <= dropout_p <= 1.0:
-        raise ValueError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
-    if enable_gqa and q.ndim > 2 and q.shape[-3] != k.shape[-3]:
-        if q.shape[-3] % k.shape[-3] or q.shape[-3] % v.shape[-3]:
-            raise RuntimeError(
-                "Number of heads in key and value must divide the number of heads in query"
-            )
-        key = repeat_interleave(key, q.shape[-3] // k.shape[-3], -3)
-        value = repeat_interleave(value, q.shape[-3] // v.shape[-3], -3)
-    mask = _additive_mask(q, k, attn_mask, is_causal)
-    factor = (1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0) if scale is None else float(scale)
-    if dropout_p == 0.0:
-        return attend(query, key, value, mask, scale=factor)
-    scores = mul(matmul(query, transpose(key, -2, -1)), factor)
-    weights = _weights(scores if mask is None else add(scores, mask))
-    return matmul(dropout(weights, dropout_p), value)
+        raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
+
+
+def _shared_heads(q: tuple[int, ...], x: Any) -> Any:
+    """Heads of key or value repeated until there are as many as the query has."""
+    shape = x._data.shape
+    if len(q) < 3 or len(shape) < 3 or q[-3] % shape[-3]:
+        raise RuntimeError(
+            "Number of heads in key and value must divide the number of heads in query"
+        )
+    return x if q[-3] == shape[-3] else repeat_interleave(x, q[-3] // shape[-3], -3)
+
+
+def _check_fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> None:
+    try:
+        np.broadcast_shapes(q[:-2], k[:-2], v[:-2])
+        fits = q[-1] == k[-1] and k[-2] == v[-2]
+    except ValueError:
+        fits = False
+    if not fits:
+        raise RuntimeError(
+            "The sizes of query, key and value do not fit together: "
+            f"{list(q)}, {list(k)} and {list(v)}"
+        )
 
 
 def _additive_mask(q: Any, k: Any, attn_mask: Any, is_causal: bool) -> Any:
     """The mask as something to add: 0 or -inf where it was bool or causal."""
+    size = (q.shape[-2], k.shape[-2])
     if is_causal:
-        seen = np.tril(np.ones((q.shape[-2], k.shape[-2]), bool))
-        return wrap(np.where(seen, 0, -np.inf).astype(q.dtype))
-    if not isinstance(attn_mask, Tensor):
-        return attn_mask
-    if attn_mask._data.dtype == bool:
-        return wrap(np.where(attn_mask._data, 0, -np.inf).astype(q.dtype))
-    if attn_mask._data.dtype != q.dtype:
+        return np.where(np.tri(*size, dtype=bool), 0, -np.inf).astype(q.dtype)
+    if attn_mask is None:
+        return None
+    shape = attn_mask._data.shape
+    if any([m not in (1, n) for m, n in zip(shape[::-1], size[::-1], strict=False)]):
         raise RuntimeError(
-            "Expected attn_mask dtype to be bool or float or to match query dtype, but got attn_mask.dtype: "
-            f"{attn_mask.dtype} and query.dtype instead."
+            f"The expanded size of the tensor must match the mask: {list(shape)} for scores of "
+            f"size {list(size)}"
         )
+    if attn_mask._data.dtype == bool:
+        return np.where(attn_mask._data, 0, -np.inf).astype(q.dtype)
     return attn_mask
+
+
+# ------------------------------------------------------------------------------ several heads
+@export("nn.functional.multi_head_attention_forward")
+def multi_head_attention_forward(
+    query: Any, key: Any, value: Any, embed_dim_to_check: int, num_heads: int,
+    in_proj_weight: Any, in_proj_bias: Any, bias_k: Any, bias_v: Any, add_zero_attn: bool,
+    dropout_p: float, out_proj_weight: Any, out_proj_bias: Any, training: bool = True,
+    key_padding_mask: Any = None, need_weights: bool = True, attn_mask: Any = None,
+    use_separate_proj_weight: bool = False, q_proj_weight: Any = None, k_proj_weight: Any = None,
+    v_proj_weight: Any = None, static_k: Any = None, static_v: Any = None,
+    average_attn_weights: bool = True, is_causal: bool = False,
+) -> tuple[Any, Any]:  # fmt: skip
+    """Heads of attention side by side, between projections (Vaswani et al. 2017, section 3.2.2).
+
+    query (L, N, E), key and value (S, N, E), or all without N; result (L, N, E) and the weights
+    (N, L, S), averaged over heads, or per head, or None. Masks: bool (True may *not* be seen) or
+    added; attn_mask (L, S) or (N·heads, L, S), key_padding_mask (N, S). bias_k and bias_v or
+    add_zero_attn append a key. is_causal is a promise about attn_mask. AssertionError for shapes
+    that do not fit, RuntimeError for is_causal without a mask.
+    """
+    batched = _check_heads(query, key, value, key_padding_mask, attn_mask, num_heads)
+    if not batched:
+        query, key, value = [unsqueeze(x, 1) for x in (query, key, value)]
+        if key_padding_mask is not None:
+            key_padding_mask = unsqueeze(key_padding_mask, 0)
+    length, batch, width = query._data.shape
+    if is_causal and attn_mask is None:
+        raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
+    _expect(width == embed_dim_to_check, f"was expecting {embed_dim_to_check}, but got {width}")
+    _expect(width % num_heads == 0, f"{width} is not divisible by num_heads {num_heads}")
+    weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+    if not use_separate_proj_weight:
+        _expect(key._data.shape == value._data.shape, "key and value differ in shape")
+        weights = tuple([narrow(in_proj_weight, 0, i * width, width) for i in range(3)])
+    _expect(key._data.shape[:2] == value._data.shape[:2], "key and value differ in length or batch")
+    _expect(all([w is not None for w in weights]), "a projection weight is None")
+    biases: Any = (None, None, None)
+    if in_proj_bias is not None:
+        biases = [narrow(in_proj_bias, 0, i * width, width) for i in range(3)]
+    q, k, v = [linear(*xwb) for xwb in zip((query, key, value), weights, biases, strict=True)]
+    padding = _as_additive(key_padding_mask, "key_padding_mask", query)
+    mask = _as_additive(attn_mask, "attn_mask", query)
+    if mask is not None:
+        mask = _checked_mask(mask, length, key._data.shape[0], batch * num_heads)
+    extra = 0
+    if bias_k is not None and bias_v is not None:
+        _expect(
+            static_k is None and static_v is None, "bias cannot be added to static key or value"
+        )
+        k, v = cat([k, repeat(bias_k, 1, batch, 1)]), cat([v, repeat(bias_v, 1, batch, 1)])
+        extra += 1
+    q = _heads(q, num_heads)
+    k = _heads(k, num_heads) if static_k is None else static_k
+    v = _heads(v, num_heads) if static_v is None else static_v
+    if add_zero_attn:
+        zeros = k.new_zeros(k._data.shape[0], 1, k._data.shape[2])
+        k, v = cat([k, zeros], 1), cat([v, zeros], 1)
+        extra += 1
+    mask = _merged(mask, padding, extra, batch, num_heads)
+    p = dropout_p if training else 0.0
+    scale = 1 / math.sqrt(width // num_heads)
+    attention = None
+    if need_weights:
+        scores = mul(matmul(q, transpose(k, -2, -1)), scale)
+        attention = softmax_along(scores if mask is None else add(scores, mask), axis=-1)
+        attention = dropout(attention, p) if p > 0 else attention
+        output = matmul(attention, v)
+    else:
+        output = scaled_dot_product_attention(q, k, v, mask, p, scale=scale)
+    output = reshape(transpose(output, 0, 1), (length, batch, width))
+    output = linear(output, out_proj_weight, out_proj_bias)
+    if attention is not None:
+        attention = reshape(attention, (batch, num_heads, length, k._data.shape[1]))
+        attention = mean(attention, 1) if average_attn_weights else attention
+        attention = attention if batched else squeeze(attention, 0)
+    return (output if batched else squeeze(output, 1)), attention
+
+
+def _expect(holds: bool, otherwise: str) -> None:
+    if not holds:
+        raise AssertionError(f"multi_head_attention_forward: {otherwise}")
+
+
+def _check_heads(query: Any, key: Any, value: Any, padding: Any, mask: Any, num_heads: int) -> bool:
+    """Whether there is a batch dimension; AssertionError if the ranks disagree."""
+    rank = query._data.ndim
+    _expect(rank in (2, 3), f"query should be unbatched 2D or batched 3D tensor, got {rank}-D")
+    same = key._data.ndim == rank == value._data.ndim
+    _expect(same, f"for a {rank}-D query, expected key and value to be {rank}-D")
+    if padding is not None:
+        _expect(
+            padding._data.ndim == rank - 1, f"expected key_padding_mask to be None or {rank - 1}-D"
+        )
+    if mask is not None:
+        _expect(mask._data.ndim in (2, 3), "expected attn_mask to be None, 2-D or 3-D")
+        if rank == 2 and mask._data.ndim == 3:
+            wanted = (num_heads, query._data.shape[0], key._data.shape[0])
+            _expect(mask._data.shape == wanted, f"expected attn_mask of shape {wanted}")
+    return rank == 3
+
+
+def _as_additive(mask: Any, name: str, like: Any) -> Any:
+    if mask is None:
+        return None
+    kind = mask._data.dtype
+    _expect(kind == bool or mask.is_floating_point(), f"{name} must be bool or floating")
+    if kind == bool:
+        return wrap(np.where(mask._data, -np.inf, 0).astype(like._data.dtype))
+    return mask
+
+
+def _checked_mask(mask: Any, length: int, keys: int, heads: int) -> Any:
+    """attn_mask as (1 or N·heads, L, S); RuntimeError for another shape."""
+    shape = mask._data.shape
+    wanted = (length, keys) if len(shape) == 2 else (heads, length, keys)
+    if shape != wanted:
+        raise RuntimeError(
+            f"The shape of the {len(shape)}D attn_mask is {shape}, but should be {wanted}."
+        )
+    return unsqueeze(mask, 0) if len(shape) == 2 else mask
+
+
+def _heads(x: Any, num_heads: int) -> Any:
+    """(L, N, E) as (N·heads, L, E/heads)."""
+    length, batch, width = x._data.shape
+    return transpose(reshape(x, (length, batch * num_heads, width // num_heads)), 0, 1)
+
+
+def _merged(mask: Any, padding: Any, extra: int, batch: int, num_heads: int) -> Any:
+    """One additive mask (1 or N·heads, L or 1, S + extra); the `extra` last keys are always seen."""
+    if padding is not None:
+        keys = padding._data.shape[-1]
+        _expect(padding._data.shape[0] == batch, f"expected key_padding_mask of batch {batch}")
+        padding = expand(reshape(padding, (batch, 1, 1, keys)), -1, num_heads, -1, -1)
+        padding = reshape(padding, (batch * num_heads, 1, keys))
+        mask = padding if mask is None else add(mask, padding)
+    if mask is None or not extra:
+        return mask
+    return cat([mask, mask.new_zeros(*mask._data.shape[:-1], extra)], -1)

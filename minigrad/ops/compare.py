@@ -65,6 +65,10 @@ def ge(x: Any, other: Any) -> Any:
     return np.greater_equal(x, other)
 
 
+for _op in (eq, ne, lt, le, gt, ge):
+    _op.primitive.tensor_first = True
+
+
 # ------------------------------------------------------------------------------ nearly, exactly
 @export("isclose")
 def isclose(

@@ -1,12 +1,13 @@
-"""Convolution in 1, 2 and 3 dimensions, forward and transposed, through one set of three primitives.
+"""Convolution in 1, 2 and 3 dimensions, forward and transposed, through one set of three
+primitives.
 
     conv(x, w)                  y[n, o] = Σ_c Σ_k w[o, c, k] · x[n, c, s·p + d·k]
     conv_input(g, w)            its adjoint in x: what a transposed convolution computes
     conv_weight(x, g)           its adjoint in w
 
-Each is linear in both arguments and the derivatives of each are the other two, so any order of derivative comes for
-free. As matrix products: the windows of x are gathered once into columns (im2col), the rest is GEMM. A 1x1 kernel of
-stride 1 needs no gathering at all.
+Each is linear in both arguments and the derivatives of each are the other two, so any order of
+derivative comes for free. As matrix products: the windows of x are gathered once into columns
+(im2col), the rest is GEMM. A 1x1 kernel of stride 1 needs no gathering at all.
 """
 
 from __future__ import annotations
@@ -33,7 +34,13 @@ def _padded(x: Any, padding: tuple[int, ...]) -> Any:
         return x
     shape = x.shape[:2] + tuple([n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)])
     y = np.zeros(shape, x.dtype)
-    y[(slice(None), slice(None), *[slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)])] = x
+    y[
+        (
+            slice(None),
+            slice(None),
+            *[slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)],
+        )
+    ] = x
     return y
 
 
@@ -52,7 +59,9 @@ def _windows(x: Any, kernel: Sequence[int], out: Sequence[int], stride: Any, dil
     )
 
 
-def _columns(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
+def _columns(
+    x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any, groups: int
+) -> Any:
     """(N, G, C/G·K, P): every output place's window as a column."""
     n, c = x.shape[:2]
     if math.prod(kernel) == 1 and all(s == 1 for s in stride) and not any(padding):
@@ -89,7 +98,8 @@ def _out_size(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) 
     )
 
 
-# ------------------------------------------------------------------------------ the three primitives
+# ------------------------------------------------------------------------------ the three
+# primitives
 @primitive
 def conv(x: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
     """y = w ∗ x;  x̄ = conv_input(ȳ, w),  w̄ = conv_weight(x, ȳ)."""
@@ -116,7 +126,14 @@ def conv_input(
 
 @primitive
 def conv_weight(
-    x: Any, g: Any, *, kernel: tuple[int, ...], stride: Any, padding: Any, dilation: Any, groups: int
+    x: Any,
+    g: Any,
+    *,
+    kernel: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     """w̄ of conv;  x̄ = conv_input(g, ·),  ḡ = conv(x, ·)."""
     n, c_out = g.shape[:2]
@@ -165,49 +182,59 @@ def each_dim(value: Any, n: int, name: str) -> tuple[int, ...]:
     if len(values) == 1:
         return values * n
     if len(values) != n:
-        raise RuntimeError(f"expected {name} to be a single integer value or a list of {n} values, but got {values}")
+        raise RuntimeError(
+            f"expected {name} to be a single integer value or a list of {n} values, but got"
+            f" {values}"
+        )
     return values
 
 
-def _check(name: str, input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool) -> bool:
+def _check(
+    name: str, input: Any, weight: Any, bias: Any, n: int, groups: int, transposed: bool
+) -> bool:
     """PyTorch's checks; True if the input has no batch dimension."""
     x, w = input._data, weight._data
     if w.ndim != n + 2:
         raise RuntimeError(
             "weight should have at least three dimensions"
             if w.ndim < 3
-            else f"Expected {n + 2}-dimensional weight for {name}, but got weight of size: {list(w.shape)}"
+            else (
+                f"Expected {n + 2}-dimensional weight for {name}, but got weight of size:"
+                f" {list(w.shape)}"
+            )
         )
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(
-            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of size: "
-            f"{list(x.shape)}"
+            f"Expected {n + 1}D (unbatched) or {n + 2}D (batched) input to {name}, but got input of"
+            f" size: {list(x.shape)}"
         )
     if x.dtype != w.dtype or (bias is not None and bias._data.dtype != x.dtype):
         raise RuntimeError(
-            f"Input type ({input.dtype}) and weight type ({weight.dtype}) and bias type should be the same"
+            f"Input type ({input.dtype}) and weight type ({weight.dtype}) and bias type should be"
+            " the same"
         )
     if x.dtype.kind in "b":
-        raise RuntimeError(f'"{name}" not implemented for \'Bool\'')
+        raise RuntimeError(f"\"{name}\" not implemented for 'Bool'")
     if groups <= 0:
         raise RuntimeError("non-positive groups is not supported")
     channels = x.shape[x.ndim - n - 1]
     expected = w.shape[0] if transposed else w.shape[1] * groups
     if channels != expected:
         raise RuntimeError(
-            f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size {list(w.shape)}, expected "
-            f"input{list(x.shape)} to have {expected} channels, but got {channels} channels instead"
+            f"Given {'transposed=1' if transposed else f'groups={groups}'}, weight of size"
+            f" {list(w.shape)}, expected input{list(x.shape)} to have {expected} channels, but got"
+            f" {channels} channels instead"
         )
     if w.shape[0] % groups:
         raise RuntimeError(
-            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0, but got weight of "
-            f"size {list(w.shape)} instead"
+            f"Given groups={groups}, expected weight to be divisible by {groups} at dimension 0,"
+            f" but got weight of size {list(w.shape)} instead"
         )
     outputs = w.shape[1] * groups if transposed else w.shape[0]
     if bias is not None and bias._data.shape != (outputs,):
         raise RuntimeError(
-            f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with {outputs} elements, but "
-            f"got bias of size {list(bias._data.shape)} instead"
+            f"Given weight of size {list(w.shape)}, expected bias to be 1-dimensional with"
+            f" {outputs} elements, but got bias of size {list(bias._data.shape)} instead"
         )
     return x.ndim == n + 1
 
@@ -226,7 +253,15 @@ def _with_bias(y: Any, bias: Any, n: int) -> Any:
 
 
 def _convolve(
-    name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, dilation: Any, groups: int
+    name: str,
+    n: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
 ) -> Any:
     single = _check(name, input, weight, bias, n, groups, False)
     stride, dilation = each_dim(stride, n, "stride"), each_dim(dilation, n, "dilation")
@@ -251,10 +286,11 @@ def _convolve(
     for s, k, p, d in zip(size, kernel, padding, dilation, strict=True):
         if s + 2 * p < d * (k - 1) + 1:
             raise RuntimeError(
-                "Calculated padded input size per channel: "
-                f"({' x '.join(str(a + 2 * b) for a, b in zip(size, padding, strict=True))}). Kernel size: "
-                f"({' x '.join(str(c * (b - 1) + 1) for b, c in zip(kernel, dilation, strict=True))}). Kernel size "
-                "can't be greater than actual input size"
+                "Calculated padded input size per channel:"
+                f" ({' x '.join(str(a + 2 * b) for a, b in zip(size, padding, strict=True))})."
+                " Kernel size:"
+                f" ({' x '.join(str(c * (b - 1) + 1) for b, c in zip(kernel, dilation, strict=True))})."
+                " Kernel size can't be greater than actual input size"
             )
     y = conv(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y = _with_bias(y, bias, n)
@@ -263,7 +299,13 @@ def _convolve(
 
 @export("nn.functional.conv1d", "conv1d")
 def conv1d(
-    input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Any:
     """Cross-correlation of input (N, C, L) or (C, L) with weight (O, C/groups, K): (N, O, L').
 
@@ -274,91 +316,172 @@ def conv1d(
 
 @export("nn.functional.conv2d", "conv2d")
 def conv2d(
-    input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Any:
-    """Cross-correlation of input (N, C, H, W) or (C, H, W) with weight (O, C/groups, Kh, Kw): (N, O, H', W')."""
+    """Cross-correlation of input (N, C, H, W) or (C, H, W) with weight (O, C/groups, Kh, Kw): (N,
+    O, H', W').
+    """
     return _convolve("conv2d", 2, input, weight, bias, stride, padding, dilation, groups)
 
 
 @export("nn.functional.conv3d", "conv3d")
 def conv3d(
-    input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Any = 0, dilation: Ints = 1, groups: int = 1
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Any = 0,
+    dilation: Ints = 1,
+    groups: int = 1,
 ) -> Any:
-    """Cross-correlation of input (N, C, D, H, W) or (C, D, H, W) with weight (O, C/groups, Kd, Kh, Kw)."""
+    """Cross-correlation of input (N, C, D, H, W) or (C, D, H, W) with weight (O, C/groups, Kd, Kh,
+    Kw).
+    """
     return _convolve("conv3d", 3, input, weight, bias, stride, padding, dilation, groups)
 
 
 def _transpose(
-    name: str, n: int, input: Any, weight: Any, bias: Any, stride: Any, padding: Any, output_padding: Any,
-    groups: int, dilation: Any,
-) -> Any:  # fmt: skip
+    name: str,
+    n: int,
+    input: Any,
+    weight: Any,
+    bias: Any,
+    stride: Any,
+    padding: Any,
+    output_padding: Any,
+    groups: int,
+    dilation: Any,
+) -> Any:
     single = _check(name, input, weight, bias, n, groups, True)
     stride, padding = each_dim(stride, n, "stride"), each_dim(padding, n, "padding")
-    extra, dilation = each_dim(output_padding, n, "output_padding"), each_dim(dilation, n, "dilation")
+    extra, dilation = (
+        each_dim(output_padding, n, "output_padding"),
+        each_dim(dilation, n, "dilation"),
+    )
     _check_steps(stride, padding, dilation)
     if any(e < 0 for e in extra):
         raise RuntimeError("negative output_padding is not supported")
     if any(e >= max(s, d) for e, s, d in zip(extra, stride, dilation, strict=True)):
         raise RuntimeError(
-            f"output padding must be smaller than either stride or dilation, but got output_padding: {extra}, stride: "
-            f"{stride}, dilation: {dilation}"
+            "output padding must be smaller than either stride or dilation, but got"
+            f" output_padding: {extra}, stride: {stride}, dilation: {dilation}"
         )
     x = unsqueeze(input, 0) if single else input
     size = tuple(
         [
             (i - 1) * s - 2 * p + d * (k - 1) + e + 1
             for i, s, p, d, k, e in zip(
-                x._data.shape[2:], stride, padding, dilation, weight._data.shape[2:], extra, strict=True
+                x._data.shape[2:],
+                stride,
+                padding,
+                dilation,
+                weight._data.shape[2:],
+                extra,
+                strict=True,
             )
         ]
     )
     if any(s <= 0 for s in size):
         raise RuntimeError(
-            f"Given input size per channel: ({' x '.join(map(str, x._data.shape[2:]))}). Calculated output size per "
-            f"channel: ({' x '.join(map(str, size))}). Output size is too small"
+            f"Given input size per channel: ({' x '.join(map(str, x._data.shape[2:]))}). Calculated"
+            f" output size per channel: ({' x '.join(map(str, size))}). Output size is too small"
         )
-    y = conv_input(x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups)
+    y = conv_input(
+        x, weight, size=size, stride=stride, padding=padding, dilation=dilation, groups=groups
+    )
     y = _with_bias(y, bias, n)
     return squeeze(y, 0) if single else y
 
 
 @export("nn.functional.conv_transpose1d", "conv_transpose1d")
 def conv_transpose1d(
-    input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
-    groups: int = 1, dilation: Ints = 1,
-) -> Any:  # fmt: skip
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Any:
     """The adjoint of conv1d: input (N, C, L), weight (C, O/groups, K) to (N, O, L').
 
     L' = (L − 1)·stride − 2·padding + dilation(K − 1) + output_padding + 1.
     """
     return _transpose(
-        "conv_transpose1d", 1, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose1d",
+        1,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
 @export("nn.functional.conv_transpose2d", "conv_transpose2d")
 def conv_transpose2d(
-    input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
-    groups: int = 1, dilation: Ints = 1,
-) -> Any:  # fmt: skip
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Any:
     """The adjoint of conv2d: input (N, C, H, W), weight (C, O/groups, Kh, Kw) (Zeiler et al. 2010)."""
     return _transpose(
-        "conv_transpose2d", 2, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose2d",
+        2,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
 @export("nn.functional.conv_transpose3d", "conv_transpose3d")
 def conv_transpose3d(
-    input: Any, weight: Any, bias: Any = None, stride: Ints = 1, padding: Ints = 0, output_padding: Ints = 0,
-    groups: int = 1, dilation: Ints = 1,
-) -> Any:  # fmt: skip
+    input: Any,
+    weight: Any,
+    bias: Any = None,
+    stride: Ints = 1,
+    padding: Ints = 0,
+    output_padding: Ints = 0,
+    groups: int = 1,
+    dilation: Ints = 1,
+) -> Any:
     """The adjoint of conv3d: input (N, C, D, H, W), weight (C, O/groups, Kd, Kh, Kw)."""
     return _transpose(
-        "conv_transpose3d", 3, input, weight, bias, stride, padding, output_padding, groups, dilation
+        "conv_transpose3d",
+        3,
+        input,
+        weight,
+        bias,
+        stride,
+        padding,
+        output_padding,
+        groups,
+        dilation,
     )
 
 
-# ------------------------------------------------------------------------------ windows as an op of their own
+# ------------------------------------------------------------------------------ windows as an op of
+# their own
 @primitive
 def gather_windows(x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
     """(N, C, H, W) to (N, C·K, P), a column per window;  x̄ = scatter_windows(ȳ)."""
@@ -367,7 +490,9 @@ def gather_windows(x: Any, *, kernel: Any, stride: Any, padding: Any, dilation: 
 
 
 @primitive
-def scatter_windows(g: Any, *, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+def scatter_windows(
+    g: Any, *, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> Any:
     """The adjoint of gather_windows: overlapping windows are added."""
     out = _out_size(size, kernel, stride, padding, dilation)
     columns = g.reshape(g.shape[0], -1, *kernel, *out)
@@ -388,8 +513,11 @@ scatter_windows.vjp(
 
 def _check_windows(name: str, kernel: Any, stride: Any, padding: Any, dilation: Any) -> None:
     for what, values, least in (
-        ("kernel_size", kernel, 1), ("stride", stride, 1), ("padding", padding, 0), ("dilation", dilation, 1),
-    ):  # fmt: skip
+        ("kernel_size", kernel, 1),
+        ("stride", stride, 1),
+        ("padding", padding, 0),
+        ("dilation", dilation, 1),
+    ):
         if any(v < least for v in values):
             raise RuntimeError(f"{name}: {what} should be at least {least}, but got {list(values)}")
 
@@ -405,13 +533,14 @@ def unfold_windows(
     x = input._data
     if x.ndim not in (3, 4) or (x.size == 0 and 0 in x.shape[-3:]):
         raise RuntimeError(
-            f"Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero dimensions for "
-            f"input, but got: {list(x.shape)}"
+            "Expected 3D or 4D (batch mode) tensor with possibly 0 batch size and other non-zero"
+            f" dimensions for input, but got: {list(x.shape)}"
         )
     if any(o < 1 for o in _out_size(x.shape[-2:], k, s, p, d)):
         raise RuntimeError(
-            f"Given input with spatial size {x.shape[-2:]}, kernel_size={k}, dilation={d}, padding={p}, calculated "
-            "shape of the array of sliding blocks is too small (non-positive)."
+            f"Given input with spatial size {x.shape[-2:]}, kernel_size={k}, dilation={d},"
+            f" padding={p}, calculated shape of the array of sliding blocks is too small"
+            " (non-positive)."
         )
     batch = unsqueeze(input, 0) if x.ndim == 3 else input
     y = gather_windows(batch, kernel=k, stride=s, padding=p, dilation=d)
@@ -420,7 +549,12 @@ def unfold_windows(
 
 @export("nn.functional.fold")
 def fold(
-    input: Any, output_size: Ints, kernel_size: Ints, dilation: Ints = 1, padding: Ints = 0, stride: Ints = 1
+    input: Any,
+    output_size: Ints,
+    kernel_size: Ints,
+    dilation: Ints = 1,
+    padding: Ints = 0,
+    stride: Ints = 1,
 ) -> Any:
     """Windows (N, C·Kh·Kw, P) added back into an image (N, C, H, W): the adjoint of unfold."""
     size = each_dim(output_size, 2, "output_size")
@@ -430,19 +564,20 @@ def fold(
     x = input._data
     if x.ndim not in (2, 3) or (x.size == 0 and 0 in x.shape[-2:]):
         raise RuntimeError(
-            f"Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and non-zero dimensions for "
-            f"input, but got: {list(x.shape)}"
+            "Expected 2D or 3D (batch mode) tensor for input with possibly 0 batch size and"
+            f" non-zero dimensions for input, but got: {list(x.shape)}"
         )
     if x.shape[-2] % math.prod(k):
         raise RuntimeError(
-            f"Expected size of input's dimension 1 to be divisible by the product of kernel_size, but got "
-            f"input.size(1)={x.shape[-2]} and kernel_size={k}."
+            "Expected size of input's dimension 1 to be divisible by the product of kernel_size,"
+            f" but got input.size(1)={x.shape[-2]} and kernel_size={k}."
         )
     blocks = math.prod(_out_size(size, k, s, p, d))
     if x.shape[-1] != blocks or any(o < 1 for o in _out_size(size, k, s, p, d)):
         raise RuntimeError(
-            f"Given output_size={size}, kernel_size={k}, dilation={d}, padding={p}, stride={s}, expected size of "
-            f"input's dimension 2 to match the calculated number of sliding blocks {blocks}, but got {x.shape[-1]}."
+            f"Given output_size={size}, kernel_size={k}, dilation={d}, padding={p}, stride={s},"
+            " expected size of input's dimension 2 to match the calculated number of sliding"
+            f" blocks {blocks}, but got {x.shape[-1]}."
         )
     batch = unsqueeze(input, 0) if x.ndim == 2 else input
     y = scatter_windows(batch, size=size, kernel=k, stride=s, padding=p, dilation=d)

@@ -46,9 +46,7 @@ def convert(
     copy: bool = False,
     memory_format: Any = None,
 ) -> Tensor:
-    """`input` with this dtype on this device (None: as it is); itself if that changes nothing and
-    copy is False.
-    """
+    """`input` with this dtype and device (None: as it is); itself if nothing changes, or a copy."""
     x = input._data
     result = input
     if place is not None and device_of(x) is not place:
@@ -141,9 +139,7 @@ def pin_memory(input: Tensor, device: Any = None) -> Tensor:
 # ------------------------------------------------------------ contents
 @primitive(half="keep")
 def copy(x: Any, src: Any) -> Any:
-    """src broadcast to x's shape in x's dtype, which x.copy_(src) writes: x̄ = 0, s̄rc = ȳ (the
-    engine fits it).
-    """
+    """What x.copy_(src) writes: src in x's shape and dtype; x̄ = 0, s̄rc = ȳ (the engine fits it)."""
     if src.dtype.kind == "c" and x.dtype.kind not in "cb":
         src = src.real
     return array_module(x).broadcast_to(src, x.shape).astype(x.dtype)

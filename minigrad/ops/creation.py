@@ -16,6 +16,8 @@ from .data import (
     from_dlpack,
     from_numpy,
     frombuffer,
+    is_nonzero,
+    is_same_size,
     new_tensor,
     polar,
     result_type,

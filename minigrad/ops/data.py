@@ -42,9 +42,7 @@ def _is_sequence(x: Any) -> bool:
 
 
 def _scan(data: Any, found: set) -> None:
-    """Collect what a nested sequence is made of: Python's number types, dtypes of arrays, and
-    types that are neither.
-    """
+    """Collect what a nested sequence is made of: types, and dtypes of the arrays in it."""
     kinds = set(map(type, data))  # one pass in C over a row of numbers
     if kinds <= _NUMBERS:
         found |= kinds
@@ -85,9 +83,7 @@ def _common_dtype(found: set) -> DType:
 
 
 def _plain(data: Any) -> Any:
-    """A nested sequence with every tensor replaced by its number, every array by its nested
-    list.
-    """
+    """A nested sequence with numbers and lists in the place of tensors and arrays."""
     if _is_sequence(data):
         return [_plain(x) for x in data]
     if isinstance(data, Tensor):
@@ -121,8 +117,7 @@ def _first_shape(data: Any) -> tuple[int, ...]:
 
 
 def from_nested(data: Any, dtype: np.dtype | None) -> ndarray:
-    """A number or nested sequence as an array, of the dtype its numbers have in common if none is
-    given.
+    """A number or nested sequence as an array; without a dtype, of its numbers' common one.
 
     ValueError if it is not rectangular, TypeError or RuntimeError for things that are no numbers
     and for numbers that the dtype cannot hold.
@@ -199,18 +194,15 @@ def _as_array(data: Any, dtype: np.dtype | None) -> Any:
     if array.dtype.kind in "US":
         raise TypeError(
             f"can't convert np.ndarray of type numpy.{array.dtype.type.__name__}. The only "
-            "supported types are: "
-            "float64, float32, float16, complex64, complex128, int64, int32, int16, int8, uint8, "
-            "and bool."
+            "supported types are: float64, float32, float16, complex64, complex128, int64, "
+            "int32, int16, int8, uint8, and bool."
         )
     from_numpy_dtype(array.dtype)
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _placed(array: Any, data: Any, device: Any) -> Any:
-    """`array` on `device`; without one, where the data were if they were a tensor, else on the
-    default device.
-    """
+    """`array` on `device`; without one, where `data` lies (a tensor) or the default device."""
     if device is None and isinstance(data, Tensor):
         return array
     place = canonical_device(device)
@@ -260,25 +252,20 @@ def from_numpy(ndarray: Any) -> Tensor:
     if _as_array(array, None) is not array and not array.dtype.isnative:
         raise ValueError(
             "given numpy array has byte order different from the native byte order. Conversion "
-            "between "
-            "byte orders is currently not supported."
+            "between byte orders is currently not supported."
         )
     if any(s < 0 for s in array.strides):
         raise ValueError(
             "At least one stride in the given numpy array is negative, and tensors with negative "
-            "strides are not "
-            "currently supported. (You can probably work around this by making a copy of your "
-            "array with "
-            "array.copy().)"
+            "strides are not currently supported. (You can probably work around this by making a "
+            "copy of your array with array.copy().)"
         )
     return wrap(as_block(np.asarray(array)))
 
 
 @export("as_tensor")
 def as_tensor(data: Any, dtype: Any = None, device: Any = None) -> Tensor:
-    """`data` as a tensor without copying where possible: a tensor itself (with its graph), an
-    array's memory.
-    """
+    """`data` as a tensor, copied only if need be: a tensor itself, an array's memory."""
     kind = None if dtype is None else checked_dtype(dtype)
     if isinstance(data, Tensor):
         return convert(data, kind, None if device is None else canonical_device(device))
@@ -298,8 +285,7 @@ def asarray(
     copy: bool | None = None,
     requires_grad: bool = False,
 ) -> Tensor:
-    """A tensor of `obj`; copy=True always copies, copy=False never (ValueError if it must), None
-    as needed.
+    """A tensor of `obj`: copied always (copy=True), never (False, else ValueError), or if need be.
 
     Buffers (bytes, bytearray, array.array, mmap) are read as `dtype`, by default the default one.
     """
@@ -333,9 +319,7 @@ def _is_buffer(obj: Any) -> bool:
 
 
 def shares_memory(t: Tensor, other: Any) -> bool:
-    """Whether a tensor lies in the memory of another tensor or array (empty ones share with
-    nobody).
-    """
+    """Whether a tensor lies in the memory of another tensor or array."""
     x = other._data if isinstance(other, Tensor) else other
     return bool(
         array_module(x) is array_module(t._data) and array_module(x).may_share_memory(t._data, x)
@@ -357,8 +341,7 @@ class _Capsule:
 
 @export("from_dlpack", "utils.dlpack.from_dlpack")
 def from_dlpack(ext_tensor: Any, *, device: Any = None, copy: bool | None = None) -> Tensor:
-    """A tensor of another library (anything with __dlpack__, or a capsule) as one that shares its
-    memory.
+    """Another library's tensor (anything with __dlpack__, or a capsule), sharing its memory.
 
     RuntimeError if it is neither.
     """
@@ -388,8 +371,7 @@ def to_dlpack(tensor: Tensor) -> Any:
 def frombuffer(
     buffer: Any, *, dtype: Any, count: int = -1, offset: int = 0, requires_grad: bool = False
 ) -> Tensor:
-    """A 1-d tensor in the memory of a buffer (bytearray, mmap, array.array): `count` numbers from
-    byte `offset` on.
+    """A 1-d tensor in a buffer's memory: `count` numbers from byte `offset` on.
 
     ValueError if the buffer is empty or too short, or its length is not a multiple of the element
     size.
@@ -406,15 +388,13 @@ def frombuffer(
     if count < 0 and (length - offset) % kind.itemsize:
         raise ValueError(
             f"buffer length ({length - offset} bytes) after offset ({offset} bytes) must be a "
-            "multiple of element size "
-            f"({kind.itemsize})"
+            f"multiple of element size ({kind.itemsize})"
         )
     count = (length - offset) // kind.itemsize if count < 0 else count
     if offset + count * kind.itemsize > length:
         raise ValueError(
             f"requested buffer length ({count} * {kind.itemsize} bytes) after offset ({offset} "
-            "bytes) must not be "
-            f"greater than actual buffer length ({length} bytes)"
+            f"bytes) must not be greater than actual buffer length ({length} bytes)"
         )
     raw = np.frombuffer(buffer, np.uint8, count * kind.itemsize, offset)
     return finish(raw.view(kind), requires_grad)
@@ -429,8 +409,7 @@ def _pair(name: str, a: Tensor, b: Tensor, kinds: str) -> tuple[Tensor, ...]:
     if a._data.dtype != b._data.dtype:
         raise RuntimeError(
             f"{name}: Expected object of scalar type {a.dtype.name} but got scalar type "
-            f"{b.dtype.name} for second "
-            "argument"
+            f"{b.dtype.name} for second argument"
         )
     return broadcast_tensors(a, b)
 
@@ -475,6 +454,12 @@ def is_complex(input: Tensor) -> bool:
 def is_nonzero(input: Tensor) -> bool:
     """Whether the one element is not zero; RuntimeError if there is not exactly one."""
     return bool(input)
+
+
+@export("is_same_size")
+def is_same_size(input: Tensor, other: Tensor) -> bool:
+    """Whether two tensors have the same shape."""
+    return input._data.shape == other._data.shape
 
 
 @export("is_inference")

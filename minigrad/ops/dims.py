@@ -32,8 +32,7 @@ squeeze_.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
 
 @export("squeeze")
 def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
-    """Without the dimensions of size one: all of them, or those among `dim`; others stay as they
-    are.
+    """Without the dimensions of size one: all of them, or those of them that `dim` names.
 
     x̄ = ȳ in x's shape. A view. IndexError if there is no such dimension.
     """
@@ -182,9 +181,8 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     if len(given) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the "
-            "length of the desired "
-            f"ordering of dimensions i.e. input.dim() = {ndim} is not equal to len(dims) = "
-            f"{len(given)}"
+            f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
+            f"to len(dims) = {len(given)}"
         )
     order = tuple([normalize_dim(d, ndim) for d in given])
     if len(set(order)) != ndim:
@@ -199,6 +197,8 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     RuntimeError if the two lists differ in length or name a dimension twice.
     """
     ndim = input._data.ndim
+    if is_int(source) != is_int(destination):
+        raise TypeError("movedim(): source and destination must both be ints or both tuples")
     old = [normalize_dim(index(d), ndim) for d in ((source,) if is_int(source) else source)]  # type: ignore
     new = [
         normalize_dim(index(d), ndim)
@@ -207,8 +207,7 @@ def movedim(input: Tensor, source: int | Sequence[int], destination: int | Seque
     if len(old) != len(new):
         raise RuntimeError(
             f"movedim: Invalid source or destination dims: source ({old} dims) should contain the "
-            "same number of dims "
-            f"as destination ({new} dims)"
+            f"same number of dims as destination ({new} dims)"
         )
     for name, dims in (("source", old), ("destination", new)):
         if len(set(dims)) != len(dims):
@@ -227,9 +226,7 @@ moveaxis = movedim
 # ------------------------------------------------------------ repeated without copying
 @primitive(view=True)
 def expand_(x: Any, *, size: tuple[int, ...]) -> Any:
-    """x with stride zero along new dimensions and those of size one; x̄ = ȳ summed back (by the
-    engine).
-    """
+    """x with stride zero along repeated dimensions; x̄ = ȳ summed back (by the engine)."""
     shape, strides = x.shape, x.strides
     lead = len(size) - len(shape)
     steps = [0 if n != m else s for n, m, s in zip(shape, size[lead:], strides, strict=True)]
@@ -246,8 +243,7 @@ def broadcast_to(input: Tensor, size: Sequence[int]) -> Tensor:
 
 
 def expand(input: Tensor, *size: Any, **named: Any) -> Tensor:
-    """Dimensions of size one repeated to the given sizes (-1 keeps one), new ones in front; a
-    view, no copy.
+    """Dimensions of size one repeated (-1 keeps a size), new ones in front; a view, no copy.
 
     x̄ = ȳ summed over the repeated dimensions. RuntimeError if a size does not fit.
     """
@@ -257,9 +253,8 @@ def expand(input: Tensor, *size: Any, **named: Any) -> Tensor:
     if lead < 0:
         raise RuntimeError(
             f"expand(minigrad.{input.dtype.name}{{{list(shape)}}}, size={list(given)}): the "
-            "number of sizes provided "
-            f"({len(given)}) must be greater or equal to the number of dimensions in the tensor "
-            f"({len(shape)})"
+            f"number of sizes provided ({len(given)}) must be greater or equal to the number of "
+            f"dimensions in the tensor ({len(shape)})"
         )
     new = list(given)
     for i, n in enumerate(given):
@@ -274,8 +269,8 @@ def expand(input: Tensor, *size: Any, **named: Any) -> Tensor:
         elif n != have and (have != 1 or n < 0):
             raise RuntimeError(
                 f"The expanded size of the tensor ({n}) must match the existing size ({have}) at "
-                "non-singleton "
-                f"dimension {i}.  Target sizes: {list(given)}.  Tensor sizes: {list(shape)}"
+                f"non-singleton dimension {i}.  Target sizes: {list(given)}.  Tensor sizes: "
+                f"{list(shape)}"
             )
     return expand_(input, size=tuple(new))
 
@@ -287,14 +282,10 @@ def expand_as(input: Tensor, other: Tensor) -> Tensor:
 
 @export("broadcast_shapes")
 def broadcast_shapes(*shapes: Any) -> Size:
-    """The shape that tensors of the given shapes (tuples or ints) broadcast to; RuntimeError if
-    there is none.
-    """
+    """The shape that the given shapes (tuples or ints) broadcast to; RuntimeError if none."""
     given = [(s,) if isinstance(s, int) else tuple([index(n) for n in s]) for s in shapes]
     if any(n < 0 for s in given for n in s):
-        raise RuntimeError(
-            "Trying to create tensor with negative dimension: broadcast_shapes needs sizes >= 0"
-        )
+        raise ValueError("Attempting to broadcast a dimension with negative length!")
     try:
         return Size(common_shape(given))
     except RuntimeError as error:
@@ -312,8 +303,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:
-    """Summed over the dimensions along which `size` would be broadcast to x's shape; the adjoint
-    of expand.
+    """Summed over what broadcasting `size` to x's shape would repeat; the adjoint of expand.
 
     x̄ = ȳ expanded. RuntimeError if `size` cannot be expanded to x's shape.
     """

@@ -30,9 +30,7 @@ from .arithmetic import (
     pow as pow,
     reciprocal as reciprocal,
     remainder as remainder,
-    rsqrt as rsqrt,
     rsub as rsub,
-    sqrt as sqrt,
     square as square,
     sub as sub,
     true_divide as true_divide,
@@ -47,6 +45,7 @@ from .complexes import (
 )
 from .piecewise import (
     abs as abs,
+    abs_self as abs_self,
     ceil as ceil,
     clamp as clamp,
     clamp_max as clamp_max,
@@ -93,9 +92,11 @@ from .transcendental import (
     log1p as log1p,
     log2 as log2,
     log10 as log10,
+    rsqrt as rsqrt,
     sigmoid as sigmoid,
     sin as sin,
     sinh as sinh,
+    sqrt as sqrt,
     tan as tan,
     tanh as tanh,
 )
@@ -217,16 +218,23 @@ def atan2_(x: Any, other: Any) -> Any:
 
 
 atan2_.vjp(
-    x=lambda g, x, other: g * (other / (x * x + other * other)),
-    other=lambda g, x, other: g * (-x / (x * x + other * other)),
+    x=lambda g, x, other: g * _over_square(other, x, other),
+    other=lambda g, x, other: g * _over_square(-x, x, other),
 )
+
+
+def _over_square(part: Any, x: Any, other: Any) -> Any:
+    """part/(x² + z²), 0 at the origin."""
+    square = x * x + other * other
+    return where(square == 0, 0, part / where(square == 0, 1, square))
+
 
 
 @export("atan2", "arctan2")
 def atan2(input: Any, other: Any, *, out: Any = None) -> Any:
     """The angle in [−π, π] of the point with ordinate x and abscissa z.
 
-    y = arctan(x/z) in the right quadrant;  x̄ = ȳ·z/(x² + z²), z̄ = −ȳ·x/(x² + z²)
+    y = arctan(x/z) in the right quadrant;  x̄ = ȳ·z/(x² + z²), z̄ = −ȳ·x/(x² + z²); both 0 at the origin
     """
     need_tensors("atan2", input, other)
     return finish(atan2_(input, other), out)
@@ -350,7 +358,7 @@ def logit_(x: Any, *, eps: float | None) -> Any:
 
 
 def _logit_vjp(g: Any, x: Any, eps: float | None) -> Any:
-    slope = g / (x * (1 - x))
+    slope = g / (x * (1 - x) + 0.0)  # + 0 makes −0 positive: the slope there is +∞, too
     if eps is None:
         return where((x >= 0) & (x <= 1), slope, math.nan)
     return where((x >= eps) & (x <= 1 - eps), slope, 0)

@@ -222,7 +222,9 @@ def _bounds(index: Any, offsets: Any, include_last: bool) -> tuple[Any, Any]:
         starts = np.arange(index.shape[0]) * index.shape[1]
         return starts, starts + index.shape[1]
     if index.ndim != 1:
-        raise ValueError(f"input has to be 1D or 2D Tensor, but got Tensor of dimension {index.ndim}")
+        raise ValueError(
+            f"input has to be 1D or 2D Tensor, but got Tensor of dimension {index.ndim}"
+        )
     if offsets is None:
         raise ValueError("offsets has to be a 1D Tensor but got None")
     starts = offsets._data

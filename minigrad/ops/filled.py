@@ -60,9 +60,9 @@ def finish(array: Any, requires_grad: bool, out: Tensor | None = None, dtype: An
 
 
 def shape_of(name: str, given: tuple[Any, ...], size: Any = None) -> tuple[int, ...]:
-    """Sizes given as f(2, 3), f((2, 3)) or f(size=(2, 3)); TypeError for other things,
-    RuntimeError if negative.
-    """
+    """Sizes of f(2, 3), f((2, 3)) or f(size=(2, 3)); TypeError unless ints, RuntimeError if < 0."""
+    if size is None and given and all([type(n) is int and n >= 0 for n in given]):
+        return given
     if size is not None:
         given = (size,)
     elif not given:
@@ -173,14 +173,16 @@ def _filled(
     name: str, make: Callable[..., Any], size: Any, named: dict, out: Any, dtype: Any, layout: Any,
     device: Any, requires_grad: bool,
 ) -> Tensor:  # fmt: skip
-    named = dict(named)
     shape = shape_of(name, size, named.pop("size", None))
-    named.pop("names", None)
-    if named:
+    if named and (named.pop("names", None) or named):
         raise TypeError(f"{name}() got an unexpected keyword argument '{next(iter(named))}'")
-    check_layout(layout)
+    if layout is not None:
+        check_layout(layout)
     kind = dtype_or_default(dtype, out)
-    return finish(on_device(device, lambda xp: make(xp, shape, kind)), requires_grad, out, dtype)
+    place = canonical_device(device)
+    if place is CPU:
+        return finish(make(np, shape, kind), requires_grad, out, dtype)
+    return finish(on_device(place, lambda xp: make(xp, shape, kind)), requires_grad, out, dtype)
 
 
 @export("full")
@@ -188,8 +190,7 @@ def full(
     size: Any, fill_value: Any, *, out: Tensor | None = None, dtype: Any = None, layout: Any = None,
     device: Any = None, pin_memory: bool = False, requires_grad: bool = False, names: Any = None,
 ) -> Tensor:  # fmt: skip
-    """A tensor of one value, whose type decides the dtype (int: int64, float: the default dtype)
-    if none is given.
+    """A tensor of one value, whose type decides the dtype if none is given.
 
     TypeError for a value that is no number, RuntimeError if the dtype cannot hold it.
     """
@@ -235,9 +236,7 @@ def fill_number(name: str, value: Any) -> Any:
 
 
 def checked_value(value: Any, dtype: np.dtype) -> Any:
-    """`value` as the dtype takes it; RuntimeError if it lies outside (negative ones wrap round for
-    uint8).
-    """
+    """`value` as the dtype takes it; RuntimeError outside (but uint8 wraps negative numbers)."""
     kind = dtype.kind
     if kind == "b":
         return bool(value)
@@ -270,9 +269,7 @@ def like(
     name: str, make: Callable[..., Any], input: Tensor, dtype: Any, layout: Any, device: Any,
     requires_grad: bool, memory_format: Any,
 ) -> Tensor:  # fmt: skip
-    """A new tensor of input's shape, and of its dtype, device and order of strides unless told
-    otherwise.
-    """
+    """A new tensor of input's shape, and of its dtype, device and order of strides if not given."""
     if not isinstance(input, Tensor):
         raise TypeError(
             f"{name}(): argument 'input' (position 1) must be Tensor, not {type(input).__name__}"

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
-from ..backend.dtypes import get_default_dtype, result_dtype
+from ..backend.dtypes import can_cast, get_default_dtype, result_dtype
 from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
@@ -22,7 +22,7 @@ from .rearrange import atleast_1d, atleast_2d, atleast_3d, pick_
 from .views import reshape, view_
 
 
-@primitive(promote="type", half="keep")
+@primitive(half="keep")
 def cat_(*xs: Any, dim: int) -> Any:
     """Arrays joined along `dim`, those of shape (0,) left out; each gets back its piece of ȳ."""
     used = [x for x in xs if x.shape != (0,)] or xs
@@ -56,49 +56,64 @@ def _tensors(given: Any, name: str) -> list[Tensor]:
 def cat(
     tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: int | None = None
 ) -> Tensor:
-    """Tensors joined along a dimension they have; dtypes are promoted. Each gets back its piece of
-    ȳ.
+    """Tensors joined along a dimension they have; each gets back its piece of ȳ.
 
-    Empty vectors of shape (0,) are skipped. RuntimeError if the other sizes differ, for 0-d
-    tensors or none.
+    Dtypes are promoted. Empty vectors of shape (0,) are skipped. RuntimeError if the other sizes
+    differ or for 0-d tensors, ValueError for no tensors.
     """
     given = _tensors(tensors, "cat")
-    dim = index(dim if axis is None else axis)
     if not given:
         raise ValueError("cat(): expected a non-empty list of Tensors")
-    for i, t in enumerate(given):
-        if not t._data.ndim:
-            raise RuntimeError(f"zero-dimensional tensor (at position {i}) cannot be concatenated")
-    first = next((t._data.shape for t in given if t._data.shape != (0,)), (0,))
-    dim = normalize_dim(dim, len(first))
-    for i, t in enumerate(given):
-        _check_sizes(first, t._data.shape, dim, i)
-    y = cat_(*given, dim=dim)
+    first = given[0]._data
+    if first.shape == (0,):
+        first = next((t._data for t in given if t._data.shape != (0,)), first)
+    dim = normalize_dim(index(dim if axis is None else axis), first.ndim)
+    try:
+        y = cat_(*_of_one_dtype(given), dim=dim)
+    except (ValueError, IndexError):  # NumPy found that they do not fit: say it in PyTorch's words
+        _check_sizes([t._data.shape for t in given], first.shape, dim)
+        raise
+    if out is not None and not can_cast(y.dtype, out.dtype):
+        raise TypeError(
+            f"cat(): input types can't be cast to the desired output type {out.dtype.name}"
+        )
     return y if out is None else write_out(y, out)
 
 
-def _check_sizes(first: tuple[int, ...], shape: tuple[int, ...], dim: int, position: int) -> None:
-    if shape == (0,):
-        return
-    if len(shape) != len(first):
-        raise RuntimeError(
-            f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
-        )
-    for d, (a, b) in enumerate(zip(first, shape, strict=True)):
-        if a != b and d != dim:
+def _of_one_dtype(given: list[Tensor]) -> list[Tensor]:
+    """The tensors in their common dtype."""
+    first = given[0]._data.dtype
+    if all([t._data.dtype is first for t in given]):
+        return given
+    dtype = result_dtype([t._data for t in given]).np
+    return [t if t._data.dtype == dtype else chores.cast(t, dtype=dtype) for t in given]
+
+
+def _check_sizes(shapes: list[tuple[int, ...]], first: tuple[int, ...], dim: int) -> None:
+    for position, shape in enumerate(shapes):
+        if not shape:
             raise RuntimeError(
-                f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but "
-                f"got size {b} for "
-                f"tensor number {position} in the list."
+                f"zero-dimensional tensor (at position {position}) cannot be concatenated"
             )
+        if shape == (0,):
+            continue
+        if len(shape) != len(first):
+            raise RuntimeError(
+                f"Tensors must have same number of dimensions: got {len(first)} and {len(shape)}"
+            )
+        for d, (a, b) in enumerate(zip(first, shape, strict=True)):
+            if a != b and d != dim:
+                raise RuntimeError(
+                    f"Sizes of tensors must match except in dimension {dim}. Expected size {a} but "
+                    f"got size {b} for tensor number {position} in the list."
+                )
 
 
 @export("stack")
 def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
-    """Tensors of one shape along a new dimension; dtypes are promoted. Each gets back its slice of
-    ȳ.
+    """Tensors of one shape along a new dimension; each gets back its slice of ȳ.
 
-    RuntimeError if the shapes differ or there is no tensor.
+    Dtypes are promoted. RuntimeError if the shapes differ or there is no tensor.
     """
     given = _tensors(tensors, "stack")
     if not given:
@@ -108,13 +123,9 @@ def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None)
         if t._data.shape != first.shape:
             raise RuntimeError(
                 f"stack expects each tensor to be equal size, but got {list(first.shape)} at "
-                "entry 0 and "
-                f"{list(t._data.shape)} at entry {i}"
+                f"entry 0 and {list(t._data.shape)} at entry {i}"
             )
-    if any(t._data.dtype != first.dtype for t in given):
-        dtype = result_dtype([t._data for t in given]).np
-        given = [t if t._data.dtype == dtype else chores.cast(t, dtype=dtype) for t in given]
-    y = chores.stack(*given, dim=normalize_dim(index(dim), first.ndim + 1))
+    y = chores.stack(*_of_one_dtype(given), dim=normalize_dim(index(dim), first.ndim + 1))
     return y if out is None else write_out(y, out)
 
 
@@ -157,9 +168,7 @@ def _some(tensors: Any, name: str) -> list[Tensor]:
 # ------------------------------------------------------------ blocks and products
 @primitive(promote="type", half="keep")
 def block_diag_(*xs: Any) -> Any:
-    """Matrices along the diagonal of a larger one, zeros elsewhere; each gets back its block of
-    ȳ.
-    """
+    """Matrices along the diagonal, zeros elsewhere; each gets back its block of ȳ."""
     xp = array_module(xs[0])
     y = xp.zeros((sum(x.shape[0] for x in xs), sum(x.shape[1] for x in xs)), xs[0].dtype)
     row = column = 0
@@ -189,8 +198,7 @@ def block_diag(*tensors: Any) -> Tensor:
         if t._data.ndim > 2:
             raise RuntimeError(
                 f"torch.block_diag: Input tensors must have 2 or fewer dimensions. Input {i} has "
-                f"{t._data.ndim} "
-                "dimensions"
+                f"{t._data.ndim} dimensions"
             )
     if not given:
         return wrap(np.empty((1, 0), get_default_dtype().np))

@@ -52,9 +52,7 @@ def type(input: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs:
 
 
 class TensorType:
-    """`minigrad.FloatTensor` and its kin: `FloatTensor(2, 3)`, `FloatTensor([1, 2])`; isinstance
-    asks for the dtype.
-    """
+    """`FloatTensor(2, 3)`, `FloatTensor([1, 2])` and their kin; isinstance asks for the dtype."""
 
     def __init__(self, legacy: str, dtype: DType):
         self.__name__ = self.__qualname__ = f"{legacy}Tensor"

@@ -87,8 +87,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
             return finish(matrix_product(input, other), out)
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(
-            "both arguments to matmul need to be at least 1D, but they are "
-            f"{a.ndim}D and {b.ndim}D"
+            f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
         )
     same_dtype(input, other)
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
@@ -135,9 +134,7 @@ def inner_error(a: tuple[int, ...], b: tuple[int, ...]) -> RuntimeError:
         rows = f"{math.prod(a[:-1])}x{a[-1]}"
         return RuntimeError(f"size mismatch, got input ({rows}), mat ({rows}), vec ({b[0]})")
     rows = f"{math.prod(a[:-1])}x{a[-1]}"
-    return RuntimeError(
-        f"mat1 and mat2 shapes cannot be multiplied ({rows} and {b[-2]}x{b[-1]})"
-    )
+    return RuntimeError(f"mat1 and mat2 shapes cannot be multiplied ({rows} and {b[-2]}x{b[-1]})")
 
 
 def _batch_shape(a: tuple[int, ...], b: tuple[int, ...]) -> None:
@@ -198,8 +195,7 @@ def mv(input: Any, vec: Any, *, out: Any = None) -> Any:
     if isinstance(input, Tensor) and isinstance(vec, Tensor):
         if input._data.ndim != 2 or vec._data.ndim != 1:
             raise RuntimeError(
-                "vector + matrix @ vector expected, got 1, "
-                f"{input._data.ndim}, {vec._data.ndim}"
+                f"vector + matrix @ vector expected, got 1, {input._data.ndim}, {vec._data.ndim}"
             )
     return matmul(input, vec, out=out)
 
@@ -340,7 +336,9 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
 
 def _affine_x_vjp(g: Any, weight: Any, x_shape: Any) -> Any:
-    x_bar = matrix_product(_rows(view_(g, size=(1, *g.shape)) if len(x_shape) == 1 else g), conj(weight))
+    x_bar = matrix_product(
+        _rows(view_(g, size=(1, *g.shape)) if len(x_shape) == 1 else g), conj(weight)
+    )
     return x_bar if len(x_shape) == 2 else view_(x_bar, size=x_shape)
 
 

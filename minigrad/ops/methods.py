@@ -13,19 +13,31 @@ from ..core.inplace import inplace
 from ..core.tensor import Tensor
 from . import (
     activation,
-    einsum,
-    matmul,
-    softmax,
     arithmetic,
+    attention as attention,
     bessel as bessel,
     casts,
     compare,
+    conv as conv,
     convert,
     creation,
+    distance,
+    dropout as dropout,
+    einsum,
     elementwise,
+    embedding as embedding,
+    indexing,
+    loss as loss,
+    matmul,
+    norm as norm,
     orthogonal as orthogonal,
+    pad as pad,
+    pool as pool,
     random,
+    reduction,
     shape,
+    softmax,
+    sorting,
     special,
 )
 
@@ -53,7 +65,7 @@ METHODS: dict[ModuleType, str] = {
         flip fliplr flipud roll rot90 repeat tile repeat_interleave tril triu diag diag_embed diagflat narrow_copy""",
     convert: "to type_as cpu cuda pin_memory copy_",
     casts: "float double half bfloat16 int long short char byte bool cfloat cdouble",
-    creation: "new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type",
+    creation: "new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type is_nonzero is_same_size",
     random: """
         bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ geometric_ cauchy_ log_normal_""",
     matmul: """
@@ -61,16 +73,21 @@ METHODS: dict[ModuleType, str] = {
     einsum: "inner kron",
     activation: "relu prelu hardshrink",
     softmax: "softmax=softmax_of log_softmax=log_softmax_of",
+    distance: "cross",
+    reduction: """
+        sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp dist""",
+    indexing: "__getitem__=getitem __setitem__=setitem gather",
+    sorting: "argmax argmin max min",
 }
 
 # family -> names of its ops that have an in-place method with a trailing underscore
 INPLACE: dict[ModuleType, str] = {
     elementwise: """
-        add sub mul div true_divide pow remainder fmod floor_divide neg abs reciprocal sqrt rsqrt square exp exp2
+        add sub mul div true_divide pow remainder fmod floor_divide neg abs=abs_self reciprocal sqrt rsqrt square exp exp2
         expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh atan2 sigmoid logit
         sign sgn floor ceil trunc round frac clamp clamp_min clamp_max lerp addcmul addcdiv hypot copysign ldexp
         xlogy heaviside nan_to_num sinc float_power=float_power_self deg2rad rad2deg conj_physical nextafter fill zero
-        subtract=sub multiply=mul divide=div negative=neg absolute=abs fix=trunc clip=clamp arctan2=atan2
+        subtract=sub multiply=mul divide=div negative=neg absolute=abs_self fix=trunc clip=clamp arctan2=atan2
         arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh""",
     compare: """
         eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor

@@ -176,9 +176,7 @@ def group_norm(
     """
     x = _floating("GroupNormKernelImpl", input)
     if x.ndim < 2:
-        raise RuntimeError(
-            f"Expected at least 2 dimensions for input tensor but received {x.ndim}"
-        )
+        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
     n, c = x.shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
@@ -325,9 +323,7 @@ def local_response_norm(
     """
     x = input._data
     if x.ndim < 3:
-        raise ValueError(
-            f"Expected 3D or higher dimensionality input (got {x.ndim} dimensions)"
-        )
+        raise ValueError(f"Expected 3D or higher dimensionality input (got {x.ndim} dimensions)")
     if x.size == 0:
         return input
     channels, squares, total = x.shape[1], square(input), None
@@ -342,9 +338,7 @@ def local_response_norm(
 
 
 @export("nn.functional.normalize")
-def normalize(
-    input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None
-) -> Any:
+def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out: Any = None) -> Any:
     """y = x / max(‖x‖_p, ε) along `dim`."""
     norm = vector_norm(input, p, dim, keepdim=True)
     return finish(input / clamp_min(norm, eps), out)

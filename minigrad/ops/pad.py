@@ -22,7 +22,9 @@ def _pairs(sides: Sequence[int], ndim: int) -> list[tuple[int, int]]:
 
 def _crop(x: Any, pairs: list[tuple[int, int]]) -> Any:
     """Cut what negative padding takes away."""
-    return x[tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape, strict=True)])]
+    return x[
+        tuple([slice(max(-a, 0), n - max(-b, 0)) for (a, b), n in zip(pairs, x.shape, strict=True)])
+    ]
 
 
 @primitive(half="keep")
@@ -82,7 +84,9 @@ pad_copies.vjp(
     )
 )
 unpad_copies.vjp(
-    g=lambda x, dim, before, after, mode: pad_copies(x, dim=dim, before=before, after=after, mode=mode)
+    g=lambda x, dim, before, after, mode: pad_copies(
+        x, dim=dim, before=before, after=after, mode=mode
+    )
 )
 
 
@@ -90,8 +94,8 @@ unpad_copies.vjp(
 def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | None = None) -> Any:
     """Extend the last dimensions by pad = (last before, last after, second last before, ...).
 
-    mode: "constant" (any number of dimensions; negative sides cut), "reflect", "replicate", "circular" (the last
-    1 to 3 dimensions). RuntimeError for a padding that does not fit.
+    mode: "constant" (any number of dimensions; negative sides cut), "reflect", "replicate",
+    "circular" (the last 1 to 3 dimensions). RuntimeError for a padding that does not fit.
     """
     sides = tuple([int(s) for s in pad])
     x = input._data
@@ -99,8 +103,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise RuntimeError("Padding length must be divisible by 2")
     if len(sides) > 2 * x.ndim:
         raise RuntimeError(
-            f"Padding length should be less than or equal to two times the input dimension but got padding length "
-            f"{len(sides)} and input of dimension {x.ndim}"
+            "Padding length should be less than or equal to two times the input dimension but got"
+            f" padding length {len(sides)} and input of dimension {x.ndim}"
         )
     if mode == "constant":
         return constant_pad_nd(input, sides, 0 if value is None else value)
@@ -115,7 +119,9 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         )
     for i in range(dims):
         _check_copies(x, x.ndim - 1 - i, sides[2 * i], sides[2 * i + 1], mode)
-        input = pad_copies(input, dim=x.ndim - 1 - i, before=sides[2 * i], after=sides[2 * i + 1], mode=mode)
+        input = pad_copies(
+            input, dim=x.ndim - 1 - i, before=sides[2 * i], after=sides[2 * i + 1], mode=mode
+        )
     return input
 
 
@@ -123,38 +129,40 @@ def _check_copies(x: Any, dim: int, before: int, after: int, mode: str) -> None:
     n = x.shape[dim]
     if mode == "reflect" and (before >= n or after >= n):
         raise RuntimeError(
-            f"Argument #4: Padding size should be less than the corresponding input dimension, but got: padding "
-            f"({before}, {after}) at dimension {dim} of input {list(x.shape)}"
+            "Argument #4: Padding size should be less than the corresponding input dimension, but"
+            f" got: padding ({before}, {after}) at dimension {dim} of input {list(x.shape)}"
         )
     if mode == "circular" and (before > n or after > n):
         raise RuntimeError("Padding value causes wrapping around more than once.")
     if n + before + after < (0 if mode == "circular" else 1):
         raise RuntimeError(
-            f"input (size {n}) with padding ({before}, {after}) at dimension {dim} gives an output that is too small"
+            f"input (size {n}) with padding ({before}, {after}) at dimension {dim} gives an output"
+            " that is too small"
         )
     if n == 0 or 0 in x.shape[1:]:
         raise RuntimeError(
-            f"Expected a non-empty tensor (but for the batch dimension) for padding, got {list(x.shape)}"
+            "Expected a non-empty tensor (but for the batch dimension) for padding, got"
+            f" {list(x.shape)}"
         )
 
 
 @export("constant_pad_nd")
 def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
-    """Extend the last dimensions with `value`; negative sides cut. RuntimeError if nothing would remain."""
+    """Extend the last dimensions with `value`; negative sides cut. RuntimeError if nothing would
+    remain.
+    """
     sides = tuple([int(s) for s in pad])
     if len(sides) % 2 or len(sides) > 2 * input._data.ndim:
         raise RuntimeError(
-            f"Length of pad must be even and no more than twice the number of dimensions of the input. Pad length is "
-            f"{len(sides)} while the input has {input._data.ndim} dimensions."
+            "Length of pad must be even and no more than twice the number of dimensions of the"
+            f" input. Pad length is {len(sides)} while the input has {input._data.ndim} dimensions."
         )
     for n, (a, b) in zip(input._data.shape, _pairs(sides, input._data.ndim), strict=True):
         if n + a + b < 0:
             raise RuntimeError(
-                f"The input size {n}, plus negative padding {a} and {b} resulted in a negative output size, which is "
-                "invalid. Check dimension of your input."
+                f"The input size {n}, plus negative padding {a} and {b} resulted in a negative"
+                " output size, which is invalid. Check dimension of your input."
             )
     if isinstance(value, Tensor):
         value = value.item()
     return pad_constant(input, sides=sides, value=value) if any(sides) else input.clone()
-
-

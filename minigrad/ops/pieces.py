@@ -134,8 +134,7 @@ def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) ->
     if sum(lengths) != shape[dim]:
         raise RuntimeError(
             f"split_with_sizes expects split_sizes to sum exactly to {shape[dim]} (input tensor's "
-            "size at dimension "
-            f"{dim}), but got split_sizes={list(lengths)}"
+            f"size at dimension {dim}), but got split_sizes={list(lengths)}"
         )
     return split_(input, lengths=lengths, dim=dim)
 
@@ -166,9 +165,7 @@ def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
 
 
 def _ranges(input: Tensor, stops: Sequence[int], dim: int) -> tuple[Tensor, ...]:
-    """x[0:s1], x[s1:s2], ..., x[sn:] as single views, with Python's meaning of negative and large
-    stops.
-    """
+    """x[0:s1], x[s1:s2], ..., x[sn:] as single views; stops mean what they mean to Python."""
     n, pieces, start = input._data.shape[dim], [], 0
     for stop in (*stops, n):
         first, last, _ = slice(start, stop).indices(n)
@@ -211,8 +208,7 @@ def tensor_split(
     indices: Any = None,
     sections: Any = None,
 ) -> tuple[Tensor, ...]:
-    """`sections` pieces whose lengths differ by at most one (longer ones first), or cuts at the
-    given indices.
+    """`sections` pieces of nearly equal length (longer ones first), or cuts at given indices.
 
     Views; x̄ joins the gradients. RuntimeError for a 0-d tensor or no sections.
     """
@@ -231,8 +227,7 @@ def tensor_split(
         if given._data.ndim > 1:
             raise RuntimeError(
                 "tensor_split expected tensor_indices_or_sections to be a zero-dimensional or "
-                "one-dimensional tensor, "
-                f"but got a tensor with {given._data.ndim} dims"
+                f"one-dimensional tensor, but got a tensor with {given._data.ndim} dims"
             )
         given = given.tolist()
     if isinstance(given, (tuple, list)):
@@ -252,23 +247,19 @@ def _named_split(
     if len(shape) < least:
         raise RuntimeError(
             f"torch.{name} requires a tensor with at least {least} dimension{dims}, but got a "
-            "tensor with "
-            f"{len(shape)} dimensions!"
+            f"tensor with {len(shape)} dimensions!"
         )
     if isinstance(given, (int, np.integer)) and (given <= 0 or shape[dim] % given):
         raise RuntimeError(
             f"torch.{name} attempted to split along dimension {dim}, but the size of the "
-            f"dimension {shape[dim]} is not "
-            f"divisible by the split_size {given}!"
+            f"dimension {shape[dim]} is not divisible by the split_size {given}!"
         )
     return tensor_split(input, given, dim)
 
 
 @export("hsplit")
 def hsplit(input: Tensor, indices_or_sections: Any) -> tuple[Tensor, ...]:
-    """`tensor_split` into equal parts along dimension 1 (0 for vectors); RuntimeError if they are
-    not equal.
-    """
+    """Equal parts along dimension 1 (0 of a vector), or cuts at indices; RuntimeError otherwise."""
     return _named_split("hsplit", "", input, indices_or_sections, int(input._data.ndim > 1), 1)
 
 

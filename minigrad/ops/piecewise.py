@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend.devices import array_module
-from ..backend.dtypes import finfo, from_numpy_dtype, result_dtype
+from ..backend.dtypes import F32, F64, finfo, from_numpy_dtype, result_dtype
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..errors import broadcast_error
@@ -66,18 +66,20 @@ def zeros_as(x: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------ where
+def _weak(number: Any, dtype: Any) -> bool:
+    """Whether a number of this type takes the dtype of the array, in NumPy as in PyTorch."""
+    return (number is int or number is float) and (dtype is F32 or dtype is F64)
+
+
 @primitive(half="keep")
 def where_(condition: Any, x: Any, y: Any) -> Any:
     """y = x where the condition holds, else y;  each gets ȳ where it was taken, 0 elsewhere."""
     xp = array_module(condition)
-    a, b = getattr(x, "dtype", None), getattr(y, "dtype", None)
-    if a is not b or a is None:
+    a, b = getattr(x, "dtype", type(x)), getattr(y, "dtype", type(y))
+    if not (a is b or _weak(a, b) or _weak(b, a)) or isinstance(a, type) and a is b:
         # NumPy's scalars are 0-d arrays in rules, not numbers: they must keep float64
         dtype = result_dtype([np.asarray(v) if isinstance(v, np.generic) else v for v in (x, y)]).np
-        if a != dtype:
-            x = xp.asarray(x).astype(dtype)
-        if b != dtype:
-            y = xp.asarray(y).astype(dtype)
+        x, y = xp.asarray(x).astype(dtype), xp.asarray(y).astype(dtype)
     try:
         return xp.where(condition, x, y)
     except ValueError:
@@ -151,6 +153,13 @@ def abs(x: Any) -> Any:
 abs.vjp(x=lambda g, x: g * sgn(x))
 
 
+def abs_self(self: Any) -> Any:
+    """What Tensor.abs_ computes; RuntimeError for complex tensors, whose modulus is real."""
+    if data_of(self).dtype.kind == "c":
+        raise RuntimeError("In-place abs is not supported for complex tensors.")
+    return abs(self)
+
+
 @export("sign")
 @primitive
 def sign(x: Any) -> Any:
@@ -208,6 +217,8 @@ copysign.vjp(
     x=lambda g, x, y: where(x == 0, 0, g * (y / x)),
     other=lambda g: zeros_as(g),
 )
+
+copysign.primitive.tensor_first = True
 
 
 @export("heaviside")
@@ -402,6 +413,7 @@ clamp_max_.vjp(
     x=lambda g, x, max: where(x <= max, g, 0),
     max=lambda g, x, max: where(x > max, g, 0),
 )
+clamp_min_.primitive.tensor_first = clamp_max_.primitive.tensor_first = True
 clamp_.vjp(
     x=lambda g, x, min, max: where((x >= min) & (x <= max), g, 0),
     min=lambda g, x, min, max: where((x < min) & (min < max), g, 0),

@@ -1,7 +1,7 @@
 """Pooling in 1, 2 and 3 dimensions: the largest, the mean or the p-norm of each window.
 
-Windows are never gathered: one pass for each place in the kernel, over strided slices of the input, keeps the memory
-at that of the result.
+Windows are never gathered: one pass for each place in the kernel, over strided slices of the input,
+keeps the memory at that of the result.
 """
 
 from __future__ import annotations
@@ -27,27 +27,42 @@ def _slices(kernel: Any, out: Any, stride: Any, dilation: Any) -> Iterator[tuple
     """(number, slices of the padded input) of each place in the kernel."""
     for number, k in enumerate(np.ndindex(*kernel)):
         place = [
-            slice(d * i, d * i + s * (o - 1) + 1, s) for d, i, s, o in zip(dilation, k, stride, out, strict=True)
+            slice(d * i, d * i + s * (o - 1) + 1, s)
+            for d, i, s, o in zip(dilation, k, stride, out, strict=True)
         ]
         yield number, (slice(None), slice(None), *place)
 
 
-def _extended(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any, value: Any) -> Any:
-    """x with `value` around it, as far as the last window reaches (ceil_mode goes beyond the padding)."""
+def _extended(
+    x: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any, value: Any
+) -> Any:
+    """x with `value` around it, as far as the last window reaches (ceil_mode goes beyond the
+    padding).
+    """
     reach = [
         max(s * (o - 1) + d * (k - 1) + 1, n + p)
-        for k, o, s, p, d, n in zip(kernel, out, stride, padding, dilation, x.shape[2:], strict=True)
+        for k, o, s, p, d, n in zip(
+            kernel, out, stride, padding, dilation, x.shape[2:], strict=True
+        )
     ]
     reach = [max(r, n + p) for r, n, p in zip(reach, x.shape[2:], padding, strict=True)]
     if list(x.shape[2:]) == reach and not any(padding):
         return x
     y = np.full((*x.shape[:2], *reach), value, x.dtype)
-    y[(slice(None), slice(None), *[slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)])] = x
+    y[
+        (
+            slice(None),
+            slice(None),
+            *[slice(p, p + n) for p, n in zip(padding, x.shape[2:], strict=True)],
+        )
+    ] = x
     return y
 
 
 def _inner(padded: Any, padding: Any, size: Any) -> Any:
-    return padded[(slice(None), slice(None), *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])]
+    return padded[
+        (slice(None), slice(None), *[slice(p, p + n) for p, n in zip(padding, size, strict=True)])
+    ]
 
 
 # ------------------------------------------------------------------------------ maximum
@@ -72,7 +87,15 @@ def max_windows(x: Any, *, kernel: Any, out: Any, stride: Any, padding: Any, dil
 
 @primitive
 def max_windows_vjp(
-    g: Any, *, which: Any, size: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any
+    g: Any,
+    *,
+    which: Any,
+    size: Any,
+    kernel: Any,
+    out: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
 ) -> Any:
     """Sends each window's gradient to its largest element;  ḡ picks it up there again."""
     reach = [
@@ -86,7 +109,9 @@ def max_windows_vjp(
 
 
 @primitive
-def pick_windows(x: Any, *, which: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any) -> Any:
+def pick_windows(
+    x: Any, *, which: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any
+) -> Any:
     """The element number `which` of each window: the adjoint of max_windows_vjp."""
     padded = _extended(x, kernel, out, stride, padding, dilation, 0)
     y = np.zeros(which.shape, x.dtype)
@@ -97,7 +122,14 @@ def pick_windows(x: Any, *, which: Any, kernel: Any, out: Any, stride: Any, padd
 
 max_windows.vjp(
     x=lambda g, which, kernel, out, stride, padding, dilation, x_shape: max_windows_vjp(
-        g, which=which, size=x_shape[2:], kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation
+        g,
+        which=which,
+        size=x_shape[2:],
+        kernel=kernel,
+        out=out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
     )
 )
 max_windows_vjp.vjp(
@@ -107,14 +139,25 @@ max_windows_vjp.vjp(
 )
 pick_windows.vjp(
     x=lambda g, which, kernel, out, stride, padding, dilation, x_shape: max_windows_vjp(
-        g, which=which, size=x_shape[2:], kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation
+        g,
+        which=which,
+        size=x_shape[2:],
+        kernel=kernel,
+        out=out,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
     )
 )
 max_windows.primitive.node_class.__name__ = "MaxPool2DWithIndicesBackward0"
 
 
-def flat_indices(which: Any, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Any:
-    """Kernel places as PyTorch's indices: positions in the flattened spatial dimensions of the input."""
+def flat_indices(
+    which: Any, size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any
+) -> Any:
+    """Kernel places as PyTorch's indices: positions in the flattened spatial dimensions of the
+    input.
+    """
     n = len(kernel)
     offsets = np.unravel_index(which, kernel)
     total = np.zeros(which.shape, np.int64)
@@ -129,7 +172,9 @@ def flat_indices(which: Any, size: Any, kernel: Any, stride: Any, padding: Any, 
 def pooled_size(
     size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
 ) -> tuple[int, ...]:
-    """⌊(n + 2p − d(k − 1) − 1)/s⌋ + 1, or ⌈⌉ if the last window still starts inside the input or left padding."""
+    """⌊(n + 2p − d(k − 1) − 1)/s⌋ + 1, or ⌈⌉ if the last window still starts inside the input or
+    left padding.
+    """
     result = []
     for n, k, s, p, d in zip(size, kernel, stride, padding, dilation, strict=True):
         span = n + 2 * p - d * (k - 1) - 1
@@ -141,29 +186,43 @@ def pooled_size(
 
 
 def _prepare(
-    name: str, n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, dilation: Any, ceil_mode: bool
+    name: str,
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    ceil_mode: bool,
 ) -> tuple[Any, bool, tuple, tuple, tuple, tuple, tuple]:
     x = input._data
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(
-            f"{name}: Expected {n + 1}D or {n + 2}D input (batch dimension optional), but got a tensor of shape "
-            f"{list(x.shape)}"
+            f"{name}: Expected {n + 1}D or {n + 2}D input (batch dimension optional), but got a"
+            f" tensor of shape {list(x.shape)}"
         )
     if x.size == 0 and 0 in x.shape[x.ndim - n - 1 :]:
         raise RuntimeError(
-            f"{name}: Expected tensor with optional 0 dim batch size, but got input of size: {list(x.shape)}"
+            f"{name}: Expected tensor with optional 0 dim batch size, but got input of size:"
+            f" {list(x.shape)}"
         )
     kernel = each_dim(kernel_size, n, "kernel_size")
     empty = stride is None or (not isinstance(stride, int) and len(stride) == 0)
     stride = kernel if empty else each_dim(stride, n, "stride")
     padding, dilation = each_dim(padding, n, "padding"), each_dim(dilation, n, "dilation")
     if any(k <= 0 for k in kernel):
-        raise RuntimeError(f"{name}: kernel size should be greater than zero, but got {list(kernel)}")
+        raise RuntimeError(
+            f"{name}: kernel size should be greater than zero, but got {list(kernel)}"
+        )
     if any(s <= 0 for s in stride):
         raise RuntimeError(f"{name}: stride should not be zero, got {list(stride)}")
     if any(d <= 0 for d in dilation):
-        raise RuntimeError(f"{name}: dilation should be greater than zero, but got {list(dilation)}")
-    if any(p < 0 or 2 * p > (k - 1) * d + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)):
+        raise RuntimeError(
+            f"{name}: dilation should be greater than zero, but got {list(dilation)}"
+        )
+    if any(
+        p < 0 or 2 * p > (k - 1) * d + 1 for p, k, d in zip(padding, kernel, dilation, strict=True)
+    ):
         raise RuntimeError(
             f"pad should be at most half of effective kernel size, but got pad={list(padding)}, "
             f"kernel_size={list(kernel)} and dilation={list(dilation)}"
@@ -172,7 +231,8 @@ def _prepare(
     out = pooled_size(size, kernel, stride, padding, dilation, ceil_mode)
     if any(o < 1 for o in out):
         raise RuntimeError(
-            f"Given input size: {list(x.shape)}. Calculated output size: {list(out)}. Output size is too small"
+            f"Given input size: {list(x.shape)}. Calculated output size: {list(out)}. Output size"
+            " is too small"
         )
     single = x.ndim == n + 1
     return unsqueeze(input, 0) if single else input, single, kernel, out, stride, padding, dilation
@@ -181,7 +241,7 @@ def _prepare(
 def _max_pool(n: int, input: Any, *how: Any, return_indices: bool) -> Any:
     x, single, kernel, out, stride, padding, dilation = _prepare(f"max_pool{n}d", n, input, *how)
     if x._data.dtype.kind == "b":
-        raise RuntimeError(f'"max_pool{n}d" not implemented for \'Bool\'')
+        raise RuntimeError(f"\"max_pool{n}d\" not implemented for 'Bool'")
     y = max_windows(x, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation)
     result = squeeze(y, 0) if single else y
     if not return_indices:
@@ -195,9 +255,14 @@ def _max_pool(n: int, input: Any, *how: Any, return_indices: bool) -> Any:
 
 @export("nn.functional.max_pool1d", "max_pool1d")
 def max_pool1d(
-    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, dilation: Ints = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
+    input: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
     """The largest of each window of (N, C, L) or (C, L), and with return_indices where it was."""
     return _max_pool(
         1, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
@@ -206,10 +271,17 @@ def max_pool1d(
 
 @export("nn.functional.max_pool2d", "max_pool2d")
 def max_pool2d(
-    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, dilation: Ints = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
-    """The largest of each window of (N, C, H, W) or (C, H, W), and with return_indices where it was."""
+    input: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest of each window of (N, C, H, W) or (C, H, W), and with return_indices where it
+    was.
+    """
     return _max_pool(
         2, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
     )
@@ -217,10 +289,17 @@ def max_pool2d(
 
 @export("nn.functional.max_pool3d", "max_pool3d")
 def max_pool3d(
-    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, dilation: Ints = 1,
-    ceil_mode: bool = False, return_indices: bool = False,
-) -> Any:  # fmt: skip
-    """The largest of each window of (N, C, D, H, W) or (C, D, H, W), and with return_indices where it was."""
+    input: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    dilation: Ints = 1,
+    ceil_mode: bool = False,
+    return_indices: bool = False,
+) -> Any:
+    """The largest of each window of (N, C, D, H, W) or (C, D, H, W), and with return_indices where
+    it was.
+    """
     return _max_pool(
         3, input, kernel_size, stride, padding, dilation, ceil_mode, return_indices=return_indices
     )
@@ -265,7 +344,9 @@ spread_windows.vjp(
 sum_windows.primitive.node_class.__name__ = "AvgPool2DBackward0"
 
 
-def _window_counts(size: Any, kernel: Any, out: Any, stride: Any, padding: Any, include_pad: bool) -> Any:
+def _window_counts(
+    size: Any, kernel: Any, out: Any, stride: Any, padding: Any, include_pad: bool
+) -> Any:
     """How many elements each mean is over: those inside the input, or inside the padded input."""
     total = np.ones((), np.float64)
     for i, (n, k, o, s, p) in enumerate(zip(size, kernel, out, stride, padding, strict=True)):
@@ -277,7 +358,14 @@ def _window_counts(size: Any, kernel: Any, out: Any, stride: Any, padding: Any, 
 
 
 def _avg_pool(
-    n: int, input: Any, kernel_size: Any, stride: Any, padding: Any, ceil_mode: bool, include_pad: bool, divisor: Any
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    stride: Any,
+    padding: Any,
+    ceil_mode: bool,
+    include_pad: bool,
+    divisor: Any,
 ) -> Any:
     x, single, kernel, out, stride, padding, _ = _prepare(
         f"avg_pool{n}d", n, input, kernel_size, stride, padding, 1, ceil_mode
@@ -285,7 +373,7 @@ def _avg_pool(
     if divisor is not None and divisor == 0:
         raise RuntimeError("divisor must be not zero")
     if x._data.dtype.kind in "iub":
-        raise RuntimeError(f'"avg_pool{n}d" not implemented for \'{x.dtype.name}\'')
+        raise RuntimeError(f"\"avg_pool{n}d\" not implemented for '{x.dtype.name}'")
     y = sum_windows(x, kernel=kernel, out=out, stride=stride, padding=padding)
     if divisor is None:
         counts = _window_counts(x._data.shape[2:], kernel, out, stride, padding, include_pad)
@@ -297,29 +385,51 @@ def _avg_pool(
 
 @export("nn.functional.avg_pool1d", "avg_pool1d")
 def avg_pool1d(
-    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False,
+    input: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
     count_include_pad: bool = True,
-) -> Any:  # fmt: skip
+) -> Any:
     """The mean of each window of (N, C, L) or (C, L)."""
     return _avg_pool(1, input, kernel_size, stride, padding, ceil_mode, count_include_pad, None)
 
 
 @export("nn.functional.avg_pool2d")
 def avg_pool2d(
-    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
-    """The mean of each window of (N, C, H, W) or (C, H, W); divisor_override divides the sums instead."""
-    return _avg_pool(2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    input: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean of each window of (N, C, H, W) or (C, H, W); divisor_override divides the sums
+    instead.
+    """
+    return _avg_pool(
+        2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 @export("nn.functional.avg_pool3d")
 def avg_pool3d(
-    input: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, ceil_mode: bool = False,
-    count_include_pad: bool = True, divisor_override: int | None = None,
-) -> Any:  # fmt: skip
-    """The mean of each window of (N, C, D, H, W) or (C, D, H, W); divisor_override divides the sums instead."""
-    return _avg_pool(3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override)
+    input: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    ceil_mode: bool = False,
+    count_include_pad: bool = True,
+    divisor_override: int | None = None,
+) -> Any:
+    """The mean of each window of (N, C, D, H, W) or (C, D, H, W); divisor_override divides the sums
+    instead.
+    """
+    return _avg_pool(
+        3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
+    )
 
 
 # ------------------------------------------------------------------------------ p-norm
@@ -330,19 +440,25 @@ def _lp_pool(n: int, input: Any, p: float, kernel_size: Any, stride: Any, ceil_m
 
 
 @export("nn.functional.lp_pool1d")
-def lp_pool1d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool1d(
+    input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """(Σ xᵖ)^(1/p) of each window of (N, C, L)."""
     return _lp_pool(1, input, float(norm_type), kernel_size, stride, ceil_mode)
 
 
 @export("nn.functional.lp_pool2d")
-def lp_pool2d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool2d(
+    input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """(Σ xᵖ)^(1/p) of each window of (N, C, H, W)."""
     return _lp_pool(2, input, float(norm_type), kernel_size, stride, ceil_mode)
 
 
 @export("nn.functional.lp_pool3d")
-def lp_pool3d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False) -> Any:
+def lp_pool3d(
+    input: Any, norm_type: float, kernel_size: Ints, stride: Any = None, ceil_mode: bool = False
+) -> Any:
     """(Σ xᵖ)^(1/p) of each window of (N, C, D, H, W)."""
     return _lp_pool(3, input, float(norm_type), kernel_size, stride, ceil_mode)
 
@@ -350,14 +466,20 @@ def lp_pool3d(input: Any, norm_type: float, kernel_size: Ints, stride: Any = Non
 # ------------------------------------------------------------------------------ adaptive
 @primitive
 def adaptive_mean(x: Any, *, axis: int, size: int) -> Any:
-    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of one axis, as a product with the averaging matrix."""
-    return np.moveaxis(np.tensordot(x, _averaging(x.shape[axis], size).astype(x.dtype), (axis, 1)), -1, axis)
+    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of one axis, as a product with the averaging
+    matrix.
+    """
+    return np.moveaxis(
+        np.tensordot(x, _averaging(x.shape[axis], size).astype(x.dtype), (axis, 1)), -1, axis
+    )
 
 
 @primitive
 def adaptive_mean_vjp(g: Any, *, axis: int, size: int) -> Any:
     """The adjoint of adaptive_mean."""
-    return np.moveaxis(np.tensordot(g, _averaging(size, g.shape[axis]).astype(g.dtype), (axis, 0)), -1, axis)
+    return np.moveaxis(
+        np.tensordot(g, _averaging(size, g.shape[axis]).astype(g.dtype), (axis, 0)), -1, axis
+    )
 
 
 adaptive_mean.vjp(x=lambda g, axis, x_shape: adaptive_mean_vjp(g, axis=axis, size=x_shape[axis]))
@@ -381,8 +503,8 @@ def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tup
         raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(x.shape)}")
     if 0 in x.shape[x.ndim - n - (1 if name.startswith("adaptive_max") else 0) :]:
         raise RuntimeError(
-            f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has sizes "
-            f"{list(x.shape)}"
+            f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has"
+            f" sizes {list(x.shape)}"
         )
     if output_size is None or isinstance(output_size, int):
         sizes = (output_size,) * n
@@ -392,14 +514,17 @@ def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tup
             raise RuntimeError(f"{name}: output_size must be {n}")
     chosen = tuple([x.shape[x.ndim - n + i] if s is None else int(s) for i, s in enumerate(sizes)])
     if any(s < 0 for s in chosen):
-        raise RuntimeError(f"{name}: elements of output_size must be greater than or equal to 0 but received {chosen}")
+        raise RuntimeError(
+            f"{name}: elements of output_size must be greater than or equal to 0 but received"
+            f" {chosen}"
+        )
     return x, chosen
 
 
 def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
     x, sizes = _adaptive(f"adaptive_avg_pool{n}d", n, input, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f'"adaptive_avg_pool{n}d" not implemented for \'{input.dtype.name}\'')
+        raise RuntimeError(f"\"adaptive_avg_pool{n}d\" not implemented for '{input.dtype.name}'")
     for i, size in enumerate(sizes):
         input = adaptive_mean(input, axis=x.ndim - n + i, size=size)
     return input
@@ -419,7 +544,9 @@ def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
 
 @export("nn.functional.adaptive_avg_pool3d")
 def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
-    """Means over windows of equal share: (N, C, D, H, W) to (N, C, *output_size); None keeps a size."""
+    """Means over windows of equal share: (N, C, D, H, W) to (N, C, *output_size); None keeps a
+    size.
+    """
     return _adaptive_avg(3, input, output_size)
 
 
@@ -427,7 +554,9 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 def take_flat(x: Any, *, index: Any) -> Any:
     """x (N, C, *) at flat spatial positions `index` (N, C, *out);  x̄ = put_flat(ȳ)."""
     flat = x.reshape(*x.shape[:2], -1)
-    return np.take_along_axis(flat, index.reshape(*index.shape[:2], -1), axis=2).reshape(index.shape)
+    return np.take_along_axis(flat, index.reshape(*index.shape[:2], -1), axis=2).reshape(
+        index.shape
+    )
 
 
 @primitive
@@ -463,11 +592,13 @@ def _windows_argmax(x: Any, bounds: list[list[tuple[int, int]]]) -> Any:
 def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     x, sizes = _adaptive(f"adaptive_max_pool{n}d", n, input, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f'"adaptive_max_pool{n}d" not implemented for \'{input.dtype.name}\'')
+        raise RuntimeError(f"\"adaptive_max_pool{n}d\" not implemented for '{input.dtype.name}'")
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
     spatial = x.shape[x.ndim - n :]
-    index = _windows_argmax(batch._data, [_bounds(m, o) for m, o in zip(spatial, sizes, strict=True)])
+    index = _windows_argmax(
+        batch._data, [_bounds(m, o) for m, o in zip(spatial, sizes, strict=True)]
+    )
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
     return (y, wrap(index[0] if single else index)) if return_indices else y
@@ -493,16 +624,24 @@ def adaptive_max_pool3d(input: Any, output_size: Any, return_indices: bool = Fal
 
 # ------------------------------------------------------------------------------ fractional
 def _fractional(
-    n: int, input: Any, kernel_size: Any, output_size: Any, output_ratio: Any, samples: Any, return_indices: bool
+    n: int,
+    input: Any,
+    kernel_size: Any,
+    output_size: Any,
+    output_ratio: Any,
+    samples: Any,
+    return_indices: bool,
 ) -> Any:
     x = input._data
     kernel = each_dim(kernel_size, n, "kernel_size")
     if output_size is None and output_ratio is None:
-        raise ValueError(f"fractional_max_pool{n}d requires specifying either an output_size or an output_ratio")
+        raise ValueError(
+            f"fractional_max_pool{n}d requires specifying either an output_size or an output_ratio"
+        )
     if x.ndim not in (n + 1, n + 2) or 0 in x.shape[x.ndim - n - 1 :]:
         raise RuntimeError(
-            f"fractional_max_pool{n}d(): Expected input to have non-zero size for non-batch dimensions, got "
-            f"{list(x.shape)}"
+            f"fractional_max_pool{n}d(): Expected input to have non-zero size for non-batch"
+            f" dimensions, got {list(x.shape)}"
         )
     spatial = x.shape[x.ndim - n :]
     if output_size is None:
@@ -522,10 +661,13 @@ def _fractional(
     else:
         samples = samples._data if isinstance(samples, Tensor) else samples
         if samples.shape != (b, c, n):
-            raise RuntimeError(f"fractional_max_pool{n}d: expect _random_samples of shape {(b, c, n)}")
+            raise RuntimeError(
+                f"fractional_max_pool{n}d: expect _random_samples of shape {(b, c, n)}"
+            )
     index = np.empty((b, c, *out), np.int64)
     for i, j in np.ndindex(b, c):  # every channel has its own random windows
-        # PyTorch's samples come as (width, height) in 2 dimensions and as (depth, height, width) in 3
+        # PyTorch's samples come as (width, height) in 2 dimensions and as (depth, height, width) in
+        # 3
         u = samples[i, j, ::-1] if n == 2 else samples[i, j]
         starts = [_fractional_starts(float(u[d]), spatial[d], out[d], kernel[d]) for d in range(n)]
         bounds = [[(s, s + k) for s in dim] for dim, k in zip(starts, kernel, strict=True)]
@@ -536,7 +678,9 @@ def _fractional(
 
 
 def _fractional_starts(u: float, n: int, out: int, kernel: int) -> list[int]:
-    """Pseudo-random starts ⌊α(i + u)⌋ − ⌊αu⌋ (Graham 2014, section 2); the last window ends at the edge."""
+    """Pseudo-random starts ⌊α(i + u)⌋ − ⌊αu⌋ (Graham 2014, section 2); the last window ends at the
+    edge.
+    """
     if out == 1:
         return [n - kernel]
     alpha = (n - kernel) / (out - 1)
@@ -545,50 +689,75 @@ def _fractional_starts(u: float, n: int, out: int, kernel: int) -> list[int]:
 
 @export("nn.functional.fractional_max_pool2d")
 def fractional_max_pool2d(
-    input: Any, kernel_size: Ints, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    input: Any,
+    kernel_size: Ints,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
     _random_samples: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Maxima over randomly placed windows, shrinking by any factor (Graham 2014). (N, C, H, W)."""
-    return _fractional(2, input, kernel_size, output_size, output_ratio, _random_samples, return_indices)
+    return _fractional(
+        2, input, kernel_size, output_size, output_ratio, _random_samples, return_indices
+    )
 
 
 @export("nn.functional.fractional_max_pool3d")
 def fractional_max_pool3d(
-    input: Any, kernel_size: Ints, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+    input: Any,
+    kernel_size: Ints,
+    output_size: Any = None,
+    output_ratio: Any = None,
+    return_indices: bool = False,
     _random_samples: Any = None,
-) -> Any:  # fmt: skip
+) -> Any:
     """Maxima over randomly placed windows, shrinking by any factor (Graham 2014). (N, C, D, H, W)."""
-    return _fractional(3, input, kernel_size, output_size, output_ratio, _random_samples, return_indices)
+    return _fractional(
+        3, input, kernel_size, output_size, output_ratio, _random_samples, return_indices
+    )
 
 
 # ------------------------------------------------------------------------------ undoing max pooling
-def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any) -> Any:
+def _unpool(
+    n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, padding: Any, output_size: Any
+) -> Any:
     x, index = input._data, indices._data
     if index.dtype != np.int64:
-        raise RuntimeError("elements in indices should be type int64 but got: " + indices.dtype.name)
+        raise RuntimeError(
+            "elements in indices should be type int64 but got: " + indices.dtype.name
+        )
     if index.shape != x.shape:
         raise RuntimeError(
-            f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)}) but got indices "
-            f"tensor with shape: {list(index.shape)}"
+            f"Expected shape of indices to be same as that of the input tensor ({list(x.shape)})"
+            f" but got indices tensor with shape: {list(index.shape)}"
         )
     if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"Input to max_unpool{n}d should be a {n + 1}D or {n + 2}D Tensor, got {list(x.shape)}")
+        raise RuntimeError(
+            f"Input to max_unpool{n}d should be a {n + 1}D or {n + 2}D Tensor, got {list(x.shape)}"
+        )
     kernel = each_dim(kernel_size, n, "kernel_size")
     stride = kernel if stride is None else each_dim(stride, n, "stride")
     padding = each_dim(padding, n, "padding")
     size = x.shape[x.ndim - n :]
-    default = [(m - 1) * s + k - 2 * p for m, s, k, p in zip(size, stride, kernel, padding, strict=True)]
+    default = [
+        (m - 1) * s + k - 2 * p for m, s, k, p in zip(size, stride, kernel, padding, strict=True)
+    ]
     if output_size is None:
         out = tuple(default)
     else:
         out = tuple(output_size)[-n:]
         for o, d, s in zip(out, default, stride, strict=True):
             if not d - s < o < d + s:
-                raise ValueError(f"invalid output_size {out} (dims must be between {d - s} and {d + s})")
+                raise ValueError(
+                    f"invalid output_size {out} (dims must be between {d - s} and {d + s})"
+                )
     total = math.prod(out)
     if index.size and (index.min() < 0 or index.max() >= total):
         bad = index[(index < 0) | (index >= total)][0]
-        raise RuntimeError(f"Found an invalid max index: {bad} (output volumes are of size {'x'.join(map(str, out))})")
+        raise RuntimeError(
+            f"Found an invalid max index: {bad} (output volumes are of size"
+            f" {'x'.join(map(str, out))})"
+        )
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
     y = set_flat(batch, index=index[None] if single else index, size=out)
@@ -597,7 +766,9 @@ def _unpool(n: int, input: Any, indices: Any, kernel_size: Any, stride: Any, pad
 
 @primitive(half="keep")
 def set_flat(x: Any, *, index: Any, size: Any) -> Any:
-    """Zeros (N, C, *size) with x written at flat positions (the last of equals stays);  x̄ = ȳ there."""
+    """Zeros (N, C, *size) with x written at flat positions (the last of equals stays);  x̄ = ȳ
+    there.
+    """
     n, c = x.shape[:2]
     y = np.zeros((n, c, math.prod(size)), x.dtype)
     np.put_along_axis(y, index.reshape(n, c, -1), x.reshape(n, c, -1), axis=2)
@@ -609,7 +780,12 @@ set_flat.vjp(x=lambda g, index: take_flat(g, index=index))
 
 @export("nn.functional.max_unpool1d")
 def max_unpool1d(
-    input: Any, indices: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+    input: Any,
+    indices: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    output_size: Any = None,
 ) -> Any:
     """Zeros, with the pooled values put back where max_pool1d found them."""
     return _unpool(1, input, indices, kernel_size, stride, padding, output_size)
@@ -617,7 +793,12 @@ def max_unpool1d(
 
 @export("nn.functional.max_unpool2d")
 def max_unpool2d(
-    input: Any, indices: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+    input: Any,
+    indices: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    output_size: Any = None,
 ) -> Any:
     """Zeros, with the pooled values put back where max_pool2d found them (Zeiler and Fergus 2013)."""
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
@@ -625,8 +806,12 @@ def max_unpool2d(
 
 @export("nn.functional.max_unpool3d")
 def max_unpool3d(
-    input: Any, indices: Any, kernel_size: Ints, stride: Any = None, padding: Ints = 0, output_size: Any = None
+    input: Any,
+    indices: Any,
+    kernel_size: Ints,
+    stride: Any = None,
+    padding: Ints = 0,
+    output_size: Any = None,
 ) -> Any:
     """Zeros, with the pooled values put back where max_pool3d found them."""
     return _unpool(3, input, indices, kernel_size, stride, padding, output_size)
-

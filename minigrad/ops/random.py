@@ -85,8 +85,7 @@ def randint(
     generator: Generator | None = None, out: Tensor | None = None, dtype: Any = None,
     layout: Any = None, device: Any = None, requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Integers of [low, high): `randint(high, size)`, `randint(low, high, size)`; int64 unless a
-    dtype is given.
+    """Integers of [low, high): `randint(high, size)`, `randint(low, high, size)`; int64.
 
     RuntimeError if the range is empty or the dtype does not reach it.
     """
@@ -165,9 +164,7 @@ def randint_like(
     generator: Generator | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
     pin_memory: bool = False, requires_grad: bool = False, memory_format: Any = None,
 ) -> Tensor:  # fmt: skip
-    """Integers of [low, high) in input's shape, dtype and device: `randint_like(x, high)`, `(x,
-    low, high)`.
-    """
+    """Integers of [low, high) in input's shape and dtype: `randint_like(x, [low,] high)`."""
     rest = list(args)
     if high is None and rest:
         high = rest.pop()
@@ -186,9 +183,7 @@ def randint_like(
 # ------------------------------------------------------------ distributions given by tensors
 @primitive(half="keep")
 def normal_sample(mean: Any, std: Any, *, generator: Generator | None) -> Any:
-    """mean + std·z with standard normal z. PyTorch gives this sample zero gradients; use mean +
-    std * randn.
-    """
+    """mean + std·z, z standard normal; zero gradients, as PyTorch (mean + std * randn has some)."""
     dtype = next(a.dtype for a in (mean, std) if isinstance(a, np.ndarray))
     shape = common_shape([np.shape(mean), np.shape(std)])
     return sampling.normal(shape, mean, std, dtype, generator)
@@ -203,8 +198,7 @@ def normal(
     out: Tensor | None = None, dtype: Any = None, layout: Any = None, device: Any = None,
     requires_grad: bool = False, pin_memory: bool = False,
 ) -> Tensor:  # fmt: skip
-    """Normal numbers of the given means and standard deviations (tensors that broadcast, or
-    numbers and a size).
+    """Normal numbers of given means and deviations: tensors that broadcast, or numbers and a size.
 
     The gradient is zero. RuntimeError for a negative std.
     """
@@ -236,8 +230,7 @@ bernoulli_sample.vjp(p=lambda g: nothing(g))
 def bernoulli(
     input: Tensor, p: Any = None, *, generator: Generator | None = None, out: Tensor | None = None
 ) -> Tensor:
-    """1 with the probability that input (or p, for all) gives, else 0, in input's dtype. The
-    gradient is zero.
+    """1 with the probability that input (or p, for all) gives, else 0; the gradient is zero.
 
     RuntimeError unless the probabilities lie in [0, 1].
     """
@@ -277,8 +270,7 @@ def multinomial(
     input: Tensor, num_samples: int, replacement: bool = False, *,
     generator: Generator | None = None, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
-    """Indices drawn from each row of weights, shape (k,) or (n, k), with probability in proportion
-    to them; int64.
+    """Indices (int64) drawn from each row of weights (k,) or (n, k), in proportion to them.
 
     RuntimeError for weights that are negative, not finite or all zero, or too few of them without
     replacement.
@@ -338,9 +330,7 @@ def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
 
 
 def random_(self: Tensor, *bounds: Any, generator: Any = None, **named: Any) -> Tensor:
-    """Fill with integers: of [0, to) for random_(to), [from, to) for random_(from, to), else all
-    the dtype counts.
-    """
+    """Fill with integers of [0, to) or [from, to): random_(to), random_(from, to), random_()."""
     given = list(bounds)
     to = named.pop("to", None)
     low = named.pop("from", None)

@@ -65,9 +65,7 @@ def flipud(input: Tensor) -> Tensor:
 
 @primitive(half="keep")
 def roll_(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...] | None) -> Any:
-    """x with its elements moved round by `shifts` along `dims` (of all elements if None); x̄ = ȳ
-    moved back.
-    """
+    """x moved round by `shifts` along `dims` (as one vector if None); x̄ = ȳ moved back."""
     return array_module(x).roll(x, shifts if dims is not None else shifts[0], dims)
 
 
@@ -97,8 +95,7 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
 
 @export("rot90")
 def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
-    """Turned k times by 90 degrees in the plane of two dimensions, from the first towards the
-    second.
+    """Turned k times by 90 degrees, from the first of two dimensions towards the second.
 
     RuntimeError unless there are two different dimensions.
     """
@@ -167,9 +164,7 @@ def repeat(input: Tensor, *repeats: Any, **named: Any) -> Tensor:
 
 @export("tile")
 def tile(input: Tensor, *dims: Any, **named: Any) -> Tensor:
-    """Like `repeat`; fewer numbers than dimensions count for the last ones, the first are kept
-    once.
-    """
+    """Like `repeat`; with fewer numbers than dimensions, they count for the last ones."""
     times = sizes(dims, named, "dims")
     return repeat(input, (1,) * (input._data.ndim - len(times)) + times)
 
@@ -224,8 +219,7 @@ def repeat_interleave(
         if counts.size not in (1, n):
             raise RuntimeError(
                 "repeats must have the same size as input along dim, but got repeats.size(0) = "
-                f"{counts.size} and "
-                f"input.size({dim}) = {n}"
+                f"{counts.size} and input.size({dim}) = {n}"
             )
         counts = np.broadcast_to(counts, (n,)) if counts.size == 1 else counts
     elif index(repeats) < 0:
@@ -240,7 +234,8 @@ def repeat_interleave(
 def _counts(repeats: Tensor) -> Any:
     counts = repeats._data
     if counts.dtype not in (np.int32, np.int64):
-        raise RuntimeError("repeats has to be Long or Int tensor")
+        title = repeats.dtype.name
+        raise NotImplementedError(f'"repeat_interleave_cpu" not implemented for {title!r}')
     if counts.ndim > 1:
         raise RuntimeError("repeats must be 0-dim or 1-dim tensor")
     if counts.size and counts.min() < 0:
@@ -272,13 +267,22 @@ tril_.vjp(x=lambda g, diagonal: tril_(g, diagonal=diagonal))
 triu_.vjp(x=lambda g, diagonal: triu_(g, diagonal=diagonal))
 
 
+def exact_out(y: Tensor, out: Tensor) -> Tensor:
+    """`out=` of functions that do not cast: RuntimeError if its dtype differs."""
+    if out._data.dtype != y._data.dtype:
+        raise RuntimeError(
+            f"Expected out tensor to have dtype {y.dtype.name}, but got {out.dtype.name} instead"
+        )
+    return write_out(y, out)
+
+
 def _triangle(
     op: Callable[..., Tensor], input: Tensor, diagonal: int, out: Tensor | None
 ) -> Tensor:
     if input._data.ndim < 2:
         raise RuntimeError(f"{op.__name__}: input tensor must have at least 2 dimensions")
     y = op(input, diagonal=index(diagonal))
-    return y if out is None else write_out(y, out)
+    return y if out is None else exact_out(y, out)
 
 
 @export("tril")
@@ -301,8 +305,7 @@ def triu(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
 
 @export("diag_embed")
 def diag_embed(input: Tensor, offset: int = 0, dim1: int = -2, dim2: int = -1) -> Tensor:
-    """The last dimension as a diagonal of new matrices in dimensions dim1 and dim2, zeros
-    elsewhere.
+    """The last dimension as a diagonal of matrices in new dimensions dim1 and dim2.
 
     x̄ = that diagonal of ȳ. The inverse of `diagonal`.
     """
@@ -330,7 +333,7 @@ def diag(input: Tensor, diagonal: int = 0, *, out: Tensor | None = None) -> Tens
         y = diag_embed(input, diagonal)
     else:
         y = clone_(diagonal_(input, offset=index(diagonal), dim1=0, dim2=1), order="C")
-    return y if out is None else write_out(y, out)
+    return y if out is None else exact_out(y, out)
 
 
 @export("diagflat")
@@ -361,9 +364,7 @@ def atleast_2d(*tensors: Any) -> Any:
 
 @export("atleast_3d", "functional.atleast_3d")
 def atleast_3d(*tensors: Any) -> Any:
-    """(n,) becomes (1, n, 1), (m, n) becomes (m, n, 1), others stay; a tuple for several
-    tensors.
-    """
+    """(n,) as (1, n, 1), (m, n) as (m, n, 1), others as they are; a tuple for several tensors."""
 
     def grow(t: Tensor) -> Tensor:
         n = t._data.shape
@@ -383,9 +384,9 @@ def _copying(view: Callable[..., Any], name: str) -> Callable[..., Any]:
         y = view(input, *args, **named)
         if not isinstance(y, tuple):
             y = clone_(y, order="C")
-            return y if out is None else write_out(y, out)
+            return y if out is None else exact_out(y, out)
         y = tuple([clone_(p, order="C") for p in y])
-        return y if out is None else tuple([write_out(p, o) for p, o in zip(y, out, strict=True)])
+        return y if out is None else tuple([exact_out(p, o) for p, o in zip(y, out, strict=True)])
 
     copy.__name__ = copy.__qualname__ = name
     copy.__doc__ = f"`{view.__name__}`, copied into memory of its own."

@@ -34,8 +34,7 @@ def view_as_dtype(input: Tensor, dtype: np.dtype) -> Tensor:
         if x.strides[-1] != old and x.shape[-1] != 1:
             raise RuntimeError(
                 f"self.stride(-1) must be 1 to view {input.dtype} as {from_numpy_dtype(dtype)} "
-                "(different element "
-                f"sizes), but got {x.strides[-1] // old}"
+                f"(different element sizes), but got {x.strides[-1] // old}"
             )
         if new > old and x.shape[-1] % (new // old):
             raise RuntimeError(
@@ -55,9 +54,7 @@ def view_as_dtype(input: Tensor, dtype: np.dtype) -> Tensor:
 # ------------------------------------------------------------ complex numbers as pairs
 @primitive(view=True)
 def view_as_real_(x: Any) -> Any:
-    """Complex x as pairs (real, imaginary) in a new last dimension; x̄ = the pairs of ȳ as complex
-    numbers.
-    """
+    """Complex x as pairs in a new last dimension; x̄ = the pairs of ȳ as complex numbers."""
     half = np.dtype(f"f{x.itemsize // 2}")
     if type(x) is not ndarray:
         return x[..., None].view(half)

@@ -97,9 +97,7 @@ def narrow(input: Tensor, dim: int, start: int | Tensor, length: int) -> Tensor:
 # ------------------------------------------------------------ diagonals
 @primitive(view=True)
 def diagonal_(x: Any, *, offset: int, dim1: int, dim2: int) -> Any:
-    """The diagonal of dimensions dim1, dim2, as the last dimension; x̄ is ȳ there, zero
-    elsewhere.
-    """
+    """The diagonal of two dimensions, as the last one; x̄ is ȳ there, zero elsewhere."""
     y = x.diagonal(offset, dim1, dim2)
     if type(x) is ndarray and x.flags.writeable:  # NumPy hands it out read-only
         y.flags.writeable = True
@@ -146,9 +144,7 @@ def diagonal(input: Tensor, offset: int = 0, dim1: int = 0, dim2: int = 1) -> Te
 # ------------------------------------------------------------ sliding windows
 @primitive(view=True)
 def unfold_(x: Any, *, dim: int, size: int, step: int) -> Any:
-    """Windows of length `size` every `step` elements of `dim`, their elements in a new last
-    dimension.
-    """
+    """Windows of length `size` every `step` along `dim`, in a new last dimension."""
     if x.ndim == 0:
         return x.reshape(1)[:size]
     count = (x.shape[dim] - size) // step + 1
@@ -183,8 +179,7 @@ put_windows.vjp(x=lambda g, dim, size, step: unfold_(g, dim=dim, size=size, step
 
 
 def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
-    """All windows of length `size`, `step` apart, of one dimension; a view with a new last
-    dimension.
+    """All windows of length `size`, `step` apart, along one dimension; a view.
 
     y[..., i, ..., k] = x[..., i·step + k, ...];  x̄ sums the windows' gradients where they overlap
 
@@ -208,8 +203,7 @@ def unfold(input: Tensor, dimension: int, size: int, step: int) -> Tensor:
 # ------------------------------------------------------------ any strides
 @primitive(view=True)
 def as_strided_(x: Any, *, size: tuple, stride: tuple, shift: int, layout: tuple) -> Any:
-    """The elements at shift + Σ iₖ·strideₖ, counted from x's first; `layout` is x's own strides
-    then.
+    """The elements at shift + Σ iₖ·strideₖ, counted from x's first, whose strides are `layout`.
 
     Replayed on an array that lies otherwise in memory (a gradient), it is done by a copy.
     """

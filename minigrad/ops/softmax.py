@@ -45,9 +45,7 @@ def log_softmax_along(x: Any, *, axis: int) -> Any:
     return y
 
 
-log_softmax_along.vjp(
-    x=lambda g, y, axis: g - exp(y) * reduce_sum(g, axes=(axis,), keepdim=True)
-)
+log_softmax_along.vjp(x=lambda g, y, axis: g - exp(y) * reduce_sum(g, axes=(axis,), keepdim=True))
 log_softmax_along.primitive.node_class.__name__ = "LogSoftmaxBackward0"
 
 

@@ -53,8 +53,27 @@ def arange(
     Integers give int64, a float among them the default dtype. RuntimeError for a step of zero or
     the wrong sign.
     """
-    names = ["end"] if len(args) == 1 and end is None else ["start", "end", "step"]
-    given = {"start": start, "end": end, "step": step}
+    values = _bounds(args, {"start": start, "end": end, "step": step})
+    if layout is not None:
+        check_layout(layout)
+    if dtype is None and out is None:
+        whole = all([isinstance(v, int) for v in values])
+        kind = np.dtype(np.int64) if whole else get_default_dtype().np
+    else:
+        kind = dtype_or_default(dtype, out)
+    if kind.kind in "bc":
+        title = from_numpy_dtype(kind).name
+        raise NotImplementedError(f'"arange_cpu" not implemented for {title!r}')
+    first, count, by = _progression(*values, kind)
+    array = on_device(device, lambda xp: _steps(xp, first, count, by, kind))
+    return finish(array, requires_grad, out, dtype)
+
+
+def _bounds(args: tuple[Any, ...], given: dict[str, Any]) -> list[Any]:
+    """[start, end, step] of arange's arguments, as Python numbers."""
+    if len(args) == 1 and type(args[0]) is int and given["start"] is given["end"] is given["step"]:
+        return [0, args[0], 1]  # all None: the common call
+    names = ["end"] if len(args) == 1 and given["end"] is None else ["start", "end", "step"]
     if len(args) > 3 or any(given[n] is not None for n, _ in zip(names, args, strict=False)):
         raise TypeError(f"arange() received an invalid combination of arguments - got {args}")
     given.update(zip(names, args, strict=False))
@@ -65,26 +84,11 @@ def arange(
         for (n, v), d in zip(given.items(), (0, 0, 1), strict=True)
     ]
     _no_complex(values)
-    check_layout(layout)
-    if dtype is None and out is None:
-        whole = all(isinstance(v, int) for v in values)
-        kind = np.dtype(np.int64) if whole else get_default_dtype().np
-    else:
-        kind = dtype_or_default(dtype, out)
-    if kind.kind in "bc":
-        raise NotImplementedError(
-            f'"arange_cpu" not implemented for {from_numpy_dtype(kind).name!r}'
-        )
-    first, count, by = _progression(*values, kind)
-    return finish(
-        on_device(device, lambda xp: _steps(xp, first, count, by, kind)), requires_grad, out, dtype
-    )
+    return values
 
 
 def _progression(start: Any, end: Any, step: Any, dtype: np.dtype) -> tuple[Any, int, Any]:
-    """(first, count, step) of arange in this dtype; integers are counted exactly, as Python's
-    range.
-    """
+    """(first, count, step) of arange in this dtype; integers are counted exactly."""
     if step == 0:
         raise RuntimeError("step must be nonzero")
     if not (math.isfinite(start) and math.isfinite(end)):
@@ -104,7 +108,8 @@ def _progression(start: Any, end: Any, step: Any, dtype: np.dtype) -> tuple[Any,
 
 def _steps(xp: Any, first: Any, count: int, step: Any, dtype: np.dtype) -> Any:
     if dtype.kind in "iu":
-        return (xp.arange(count, dtype=np.int64) * step + first).astype(dtype)
+        y = xp.arange(first, first + count * step, step, np.int64)
+        return y if dtype == np.int64 else y.astype(dtype)
     y = xp.arange(count, dtype=np.float64)
     y *= step
     y += first
@@ -140,8 +145,7 @@ def _spaced(
         if isinstance(value, Tensor) and value._data.ndim:
             raise RuntimeError(
                 f"{name} only supports 0-dimensional start and end tensors, but got {argument} "
-                "with "
-                f"{value._data.ndim} dimension(s)."
+                f"with {value._data.ndim} dimension(s)."
             )
         ends.append(_number(name, argument, value))
     if isinstance(steps, bool) or not (isinstance(steps, (int, np.integer)) or is_index(steps)):
@@ -167,9 +171,7 @@ def _spaced(
 
 
 def _space(xp: Any, start: Any, end: Any, count: int, base: Any, dtype: np.dtype) -> Any:
-    """Both halves are counted from their own end, so that the result is symmetric and hits both
-    ends exactly.
-    """
+    """Counted from both ends to the middle: the result is symmetric and hits both ends exactly."""
     whole = dtype.kind in "iu"
     work = np.dtype(np.float64) if whole or dtype.itemsize < 4 else dtype
     if whole:
@@ -261,9 +263,7 @@ def tril_indices(
     device: Any = None,
     layout: Any = None,
 ) -> Tensor:
-    """The row and column numbers, shape (2, n), of the elements on and below a diagonal of a row x
-    col matrix.
-    """
+    """Rows and columns (2, n) of the elements on and below a diagonal of a row x col matrix."""
     return _triangle("tril_indices", row, col, offset, dtype, device)
 
 
@@ -277,7 +277,5 @@ def triu_indices(
     device: Any = None,
     layout: Any = None,
 ) -> Tensor:
-    """The row and column numbers, shape (2, n), of the elements on and above a diagonal of a row x
-    col matrix.
-    """
+    """Rows and columns (2, n) of the elements on and above a diagonal of a row x col matrix."""
     return _triangle("triu_indices", row, col, offset, dtype, device)

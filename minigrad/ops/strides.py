@@ -26,15 +26,15 @@ def sizes(
                 f"expected {name} once, got {len(given)} positional and {sorted(named)}"
             )
         given = (named[name],)
+    elif not given:
+        raise TypeError(f'missing 1 required positional arguments: "{name}"')
     if len(given) == 1 and isinstance(given[0], (tuple, list)):
         given = given[0]
     return tuple([n if type(n) is int else index(n) for n in given])
 
 
 def infer_size(size: tuple[int, ...], numel: int) -> tuple[int, ...]:
-    """`size` with its one -1 replaced by what `numel` elements need; RuntimeError if they do not
-    fit.
-    """
+    """`size` with its one -1 worked out for `numel` elements; RuntimeError if they do not fit."""
     if -1 not in size:
         if math.prod(size) == numel and all(n >= 0 for n in size):
             return size
@@ -71,9 +71,7 @@ def is_int(x: Any) -> bool:
 
 
 def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
-    """The shape that all `shapes` broadcast to; RuntimeError naming the first two sizes that
-    disagree.
-    """
+    """The shape that all `shapes` broadcast to; RuntimeError naming two sizes that disagree."""
     ndim = max([len(s) for s in shapes], default=0)
     result = [1] * ndim
     for shape in shapes:
@@ -82,8 +80,7 @@ def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
                 if result[i] != 1:
                     raise RuntimeError(
                         f"The size of tensor a ({result[i]}) must match the size of tensor b "
-                        f"({n}) at non-singleton "
-                        f"dimension {i}"
+                        f"({n}) at non-singleton dimension {i}"
                     )
                 result[i] = n
     return tuple(result)
@@ -91,9 +88,7 @@ def common_shape(shapes: Sequence[tuple[int, ...]]) -> tuple[int, ...]:
 
 # ------------------------------------------------------------ strides
 def strided(x: Any, shape: tuple[int, ...], strides: tuple[int, ...], shift: int = 0) -> Any:
-    """A view of x's memory with this shape and these strides (in bytes), beginning `shift` bytes
-    after x.
-    """
+    """A view of x's memory with this shape and strides, `shift` after x's start (all in bytes)."""
     if type(x) is not ndarray:
         return array_module(x).lib.stride_tricks.as_strided(x, shape, strides)
     flags = x.flags
@@ -117,17 +112,13 @@ def strided(x: Any, shape: tuple[int, ...], strides: tuple[int, ...], shift: int
     except (ValueError, TypeError):
         raise RuntimeError(
             f"setStorage: sizes {list(shape)}, strides {[s // x.itemsize for s in strides]}, "
-            "storage offset "
-            f"{start // x.itemsize}, and itemsize {x.itemsize} requiring a storage size that is "
-            "out of bounds for "
-            f"storage of size {root.nbytes}"
+            f"storage offset {start // x.itemsize}, and itemsize {x.itemsize} requiring a storage "
+            f"size that is out of bounds for storage of size {root.nbytes}"
         ) from None
 
 
 def as_block(array: Any) -> Any:
-    """The array as the root of its own storage: views of it reach no further than its own first
-    and last element.
-    """
+    """The array as a storage of its own: no view reaches beyond its first and last element."""
     if array.base is None or not array.size:
         return array
     low, high = np.lib.array_utils.byte_bounds(array)
@@ -136,9 +127,7 @@ def as_block(array: Any) -> Any:
 
 
 class _Block:
-    """The memory that a strided array of another library spans, as bytes: NumPy takes no such
-    array as a buffer.
-    """
+    """The bytes that another library's strided array spans: NumPy takes it as no buffer."""
 
     def __init__(self, start: int, size: int, owner: Any):
         self.owner = owner

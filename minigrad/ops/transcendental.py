@@ -1,4 +1,4 @@
-"""Exponentials, logarithms, circular and hyperbolic functions.
+"""Square roots, exponentials, logarithms, circular and hyperbolic functions.
 
 Integers become the default floating dtype. Where a derivative is easily had from the result y,
 the result is kept and not the argument.
@@ -16,6 +16,33 @@ from ..export import export
 from .complexes import conj
 
 LN_2, LN_10 = math.log(2.0), math.log(10.0)
+
+
+# ------------------------------------------------------------------------------ roots
+@export("sqrt")
+@primitive(promote="float")
+def sqrt(x: Any) -> Any:
+    """The square root; nan below 0.
+
+    y = √x,  x̄ = ȳ/(2y), inf at 0
+    """
+    return np.sqrt(x)
+
+
+sqrt.vjp(x=lambda g, y: g / (2 * conj(y)))
+
+
+@export("rsqrt")
+@primitive(promote="float")
+def rsqrt(x: Any) -> Any:
+    """One over the square root.
+
+    y = 1/√x,  x̄ = −½·ȳ·y³
+    """
+    return 1 / np.sqrt(x)
+
+
+rsqrt.vjp(x=lambda g, y: g * (-0.5 * conj(y * y * y)))
 
 
 # ------------------------------------------------------------------------------ exponentials
@@ -61,12 +88,10 @@ expm1.vjp(x=lambda g, y: g * (conj(y) + 1))
 @export("sigmoid", "special.expit")
 @primitive(promote="float")
 def sigmoid(x: Any) -> Any:
-    """The logistic function; e^−|x| never overflows.
+    """The logistic function; e⁻ˣ may overflow to ∞, which gives the right limit 0.
 
     y = σ(x) = 1/(1 + e⁻ˣ),  x̄ = ȳ·y·(1 − y)
     """
-    if x.dtype.kind == "c":
-        return 1 / (1 + np.exp(-x))
     return 1 / (1 + np.exp(-x))
 
 
@@ -176,7 +201,7 @@ def asin(x: Any) -> Any:
     return np.arcsin(x)
 
 
-asin.vjp(x=lambda g, x: g * (1 - conj(x) * conj(x)) ** -0.5)
+asin.vjp(x=lambda g, x: g * rsqrt(1 - conj(x) * conj(x)))
 
 
 @export("acos", "arccos")
@@ -189,7 +214,7 @@ def acos(x: Any) -> Any:
     return np.arccos(x)
 
 
-acos.vjp(x=lambda g, x: g * -((1 - conj(x) * conj(x)) ** -0.5))
+acos.vjp(x=lambda g, x: g * -rsqrt(1 - conj(x) * conj(x)))
 
 
 @export("atan", "arctan")
@@ -255,7 +280,7 @@ def asinh(x: Any) -> Any:
     return np.arcsinh(x)
 
 
-asinh.vjp(x=lambda g, x: g * (conj(x) * conj(x) + 1) ** -0.5)
+asinh.vjp(x=lambda g, x: g * rsqrt(conj(x) * conj(x) + 1))
 
 
 @export("acosh", "arccosh")
@@ -268,7 +293,7 @@ def acosh(x: Any) -> Any:
     return np.arccosh(x)
 
 
-acosh.vjp(x=lambda g, x: g * (conj(x) * conj(x) - 1) ** -0.5)
+acosh.vjp(x=lambda g, x: g * rsqrt(conj(x) * conj(x) - 1))
 
 
 @export("atanh", "arctanh")

@@ -51,8 +51,7 @@ def view(input: Tensor, *size: Any, **named: Any) -> Tensor:
     if not (x.flags.c_contiguous or fits_view(x, new)):
         raise RuntimeError(
             "view size is not compatible with input tensor's size and stride (at least one "
-            "dimension spans "
-            "across two contiguous subspaces). Use .reshape(...) instead."
+            "dimension spans across two contiguous subspaces). Use .reshape(...) instead."
         )
     return view_(input, size=new)
 
@@ -113,9 +112,7 @@ def ravel(input: Tensor) -> Tensor:
 
 @export("unflatten")
 def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
-    """One dimension split into several of the given sizes (one may be -1); the inverse of
-    flatten.
-    """
+    """One dimension as several of the given sizes (one may be -1); the inverse of flatten."""
     shape = input._data.shape
     if not is_int(dim):
         raise TypeError(f"unflatten(): argument 'dim' must be int, not {type(dim).__name__}")
@@ -130,8 +127,7 @@ def unflatten(input: Tensor, dim: int, sizes: Sequence[int]) -> Tensor:
     if known != length if -1 not in parts else (known == 0 or length % known):
         raise RuntimeError(
             f"unflatten: Provided sizes {list(parts)} don't multiply up to the size of dim {dim} "
-            f"({length}) in the "
-            "input tensor"
+            f"({length}) in the input tensor"
         )
     return view(input, (*shape[:dim], *infer_size(parts, length), *shape[dim + 1 :]))
 
@@ -166,9 +162,7 @@ def clone(input: Tensor, *, memory_format: Any = None) -> Tensor:
 
 
 def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
-    """The tensor itself if its elements lie in row-major order without gaps, else a copy where
-    they do. x̄ = ȳ.
-    """
+    """The tensor itself if it lies in row-major order without gaps, else such a copy. x̄ = ȳ."""
     order = "C" if memory_format is None else memory_order(input._data, memory_format)
     if order == "K" and not input._data.flags.c_contiguous:
         raise RuntimeError("preserve memory format is unsupported by the contiguous operator")
@@ -177,9 +171,7 @@ def contiguous(input: Tensor, memory_format: Any = None) -> Tensor:
 
 
 def reshaping(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
-    """The in-place method of a view op: `x.squeeze_()` gives x itself the shape, strides and place
-    in the graph.
-    """
+    """The in-place method of a view op: `x.squeeze_()` gives x itself shape, strides and node."""
 
     @wraps(op)
     def method(self: Tensor, *args: Any, **kwargs: Any) -> Tensor:

@@ -14,29 +14,51 @@ from .optimizer import Optimizer, check_betas, check_non_negative, gradients, ne
 
 @export("optim.Adam", "optim.adam.Adam")
 class Adam(Optimizer):
-    r"""Moving averages of gradient and squared gradient, corrected for their start at zero (algorithm 1).
+    r"""Moving averages of gradient and squared gradient, corrected for their start at zero
+    (algorithm 1).
 
-        g ← g + λ w                          weight_decay λ; or w ← w − γλ w if decoupled_weight_decay (AdamW)
-        m ← β₁ m + (1 − β₁) g                v ← β₂ v + (1 − β₂) g²
-        w ← w − γ/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
+        g ← g + λ w                          weight_decay λ; or w ← w − γλ w if
+        decoupled_weight_decay (AdamW) m ← β₁ m + (1 − β₁) g                v ← β₂ v + (1 − β₂) g² w
+        ← w − γ/(1 − β₁ᵗ) · m / (√v/√(1 − β₂ᵗ) + ε)
 
-    amsgrad uses the largest v so far (Reddi et al. 2018); maximize turns g around. foreach, fused, capturable and
-    differentiable are accepted and change nothing.
+    amsgrad uses the largest v so far (Reddi et al. 2018); maximize turns g around. foreach, fused,
+    capturable and differentiable are accepted and change nothing.
     """
 
     def __init__(
-        self, params: Any, lr: Any = 1e-3, betas: tuple[float, float] = (0.9, 0.999), eps: float = 1e-8,
-        weight_decay: float = 0, amsgrad: bool = False, *, foreach: bool | None = None, maximize: bool = False,
-        capturable: bool = False, differentiable: bool = False, fused: bool | None = None,
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        betas: tuple[float, float] = (0.9, 0.999),
+        eps: float = 1e-8,
+        weight_decay: float = 0,
+        amsgrad: bool = False,
+        *,
+        foreach: bool | None = None,
+        maximize: bool = False,
+        capturable: bool = False,
+        differentiable: bool = False,
+        fused: bool | None = None,
         decoupled_weight_decay: bool = False,
-    ):  # fmt: skip
+    ):
         check_non_negative(lr=lr, eps=eps, weight_decay=weight_decay)
         check_betas(betas)
-        super().__init__(params, {
-            "lr": lr, "betas": betas, "eps": eps, "weight_decay": weight_decay, "amsgrad": amsgrad,
-            "maximize": maximize, "foreach": foreach, "capturable": capturable, "differentiable": differentiable,
-            "fused": fused, "decoupled_weight_decay": decoupled_weight_decay,
-        })  # fmt: skip
+        super().__init__(
+            params,
+            {
+                "lr": lr,
+                "betas": betas,
+                "eps": eps,
+                "weight_decay": weight_decay,
+                "amsgrad": amsgrad,
+                "maximize": maximize,
+                "foreach": foreach,
+                "capturable": capturable,
+                "differentiable": differentiable,
+                "fused": fused,
+                "decoupled_weight_decay": decoupled_weight_decay,
+            },
+        )
 
     def _update(self, group: dict[str, Any]) -> None:
         for p, g in gradients(group, group["maximize"]):

@@ -1,7 +1,8 @@
-"""The base of all optimizers: groups of parameters with their options, and a state for each parameter.
+"""The base of all optimizers: groups of parameters with their options, and a state for each
+parameter.
 
-A step is arithmetic on arrays, in place: nothing is recorded, and the parameters' version numbers are counted up so
-that a graph that saved them notices.
+A step is arithmetic on arrays, in place: nothing is recorded, and the parameters' version numbers
+are counted up so that a graph that saved them notices.
 """
 
 from __future__ import annotations
@@ -30,21 +31,25 @@ required = _Required()
 
 @export("optim.Optimizer", "optim.optimizer.Optimizer")
 class Optimizer:
-    """Base class: subclasses give `defaults` to __init__ and define `_update(group)`, the step of one group.
+    """Base class: subclasses give `defaults` to __init__ and define `_update(group)`, the step of
+    one group.
 
-    param_groups: dicts with "params" and options; state: parameter -> dict. ValueError, TypeError for parameters that
-    cannot be optimized.
+    param_groups: dicts with "params" and options; state: parameter -> dict. ValueError, TypeError
+    for parameters that cannot be optimized.
     """
 
     def __init__(self, params: Any, defaults: dict[str, Any]):
         self.defaults = defaults
         self.state: defaultdict[Tensor, dict] = defaultdict(dict)
         self.param_groups: list[dict[str, Any]] = []
-        self._hooks = {name: Hooks() for name in ("pre", "post", "save_pre", "save_post", "load_pre", "load_post")}
+        self._hooks = {
+            name: Hooks()
+            for name in ("pre", "post", "save_pre", "save_post", "load_pre", "load_post")
+        }
         if isinstance(params, Tensor):
             raise TypeError(
-                "params argument given to the optimizer should be an iterable of Tensors or dicts, but got "
-                + type(params).__name__
+                "params argument given to the optimizer should be an iterable of Tensors or dicts,"
+                " but got " + type(params).__name__
             )
         groups = list(params)
         if not groups:
@@ -63,8 +68,8 @@ class Optimizer:
             params = [params]
         elif isinstance(params, set):
             raise TypeError(
-                "optimizer parameters need to be organized in ordered collections, but the ordering of tensors in sets "
-                "will change between runs. Please use a list instead."
+                "optimizer parameters need to be organized in ordered collections, but the ordering"
+                " of tensors in sets will change between runs. Please use a list instead."
             )
         params = list(params)
         named = bool(params) and isinstance(params[0], tuple)
@@ -73,13 +78,19 @@ class Optimizer:
             params = [p for _, p in params]
         for p in params:
             if not isinstance(p, Tensor):
-                raise TypeError("optimizer can only optimize Tensors, but one of the params is " + type(p).__name__)
+                raise TypeError(
+                    "optimizer can only optimize Tensors, but one of the params is "
+                    + type(p).__name__
+                )
             if not self.defaults.get("differentiable") and not (p.is_leaf or p.retains_grad):  # type: ignore[attr-defined]
                 raise ValueError("can't optimize a non-leaf Tensor")
         param_group["params"] = params
         for name, default in self.defaults.items():
             if default is required and name not in param_group:
-                raise ValueError(f"parameter group didn't specify a value of required optimization parameter {name}")
+                raise ValueError(
+                    "parameter group didn't specify a value of required optimization parameter"
+                    f" {name}"
+                )
             param_group.setdefault(name, default)
         if len(params) != len(set(params)):
             raise ValueError("optimizer contains a parameter group with duplicate parameters")
@@ -101,7 +112,9 @@ class Optimizer:
                         p._grad._bump()
 
     def step(self, closure: Callable[[], Any] | None = None) -> Any:
-        """One step of every group; `closure`, if given, is called first to compute the loss, which is returned."""
+        """One step of every group; `closure`, if given, is called first to compute the loss, which
+        is returned.
+        """
         for hook in list(self._hooks["pre"].values()):
             hook(self, (closure,), {})
         loss = None
@@ -115,18 +128,27 @@ class Optimizer:
         return loss
 
     def _update(self, group: dict[str, Any]) -> None:
-        raise NotImplementedError(f"{type(self).__name__} must define _update(group) or step(closure)")
+        raise NotImplementedError(
+            f"{type(self).__name__} must define _update(group) or step(closure)"
+        )
 
     # ---------------------------------------------------------------- state
     def state_dict(self) -> dict[str, Any]:
-        """{"state": parameter number -> state, "param_groups": options, parameters by number}: PyTorch's layout."""
+        """{"state": parameter number -> state, "param_groups": options, parameters by number}:
+        PyTorch's layout.
+        """
         for hook in list(self._hooks["save_pre"].values()):
             hook(self)
-        numbers = {p: i for i, p in enumerate(chain.from_iterable(g["params"] for g in self.param_groups))}
+        numbers = {
+            p: i for i, p in enumerate(chain.from_iterable(g["params"] for g in self.param_groups))
+        }
         packed: dict[str, Any] = {
             "state": {numbers[p] if isinstance(p, Tensor) else p: s for p, s in self.state.items()},
             "param_groups": [
-                {**{k: v for k, v in g.items() if k != "params"}, "params": [numbers[p] for p in g["params"]]}
+                {
+                    **{k: v for k, v in g.items() if k != "params"},
+                    "params": [numbers[p] for p in g["params"]],
+                }
                 for g in self.param_groups
             ],
         }
@@ -144,12 +166,18 @@ class Optimizer:
         groups = given["param_groups"]
         if len(groups) != len(self.param_groups):
             raise ValueError("loaded state dict has a different number of parameter groups")
-        if any(len(a["params"]) != len(b["params"]) for a, b in zip(groups, self.param_groups, strict=True)):
+        if any(
+            len(a["params"]) != len(b["params"])
+            for a, b in zip(groups, self.param_groups, strict=True)
+        ):
             raise ValueError(
-                "loaded state dict contains a parameter group that doesn't match the size of optimizer's group"
+                "loaded state dict contains a parameter group that doesn't match the size of"
+                " optimizer's group"
             )
         numbers = chain.from_iterable(g["params"] for g in groups)
-        params = dict(zip(numbers, chain.from_iterable(g["params"] for g in self.param_groups), strict=True))
+        params = dict(
+            zip(numbers, chain.from_iterable(g["params"] for g in self.param_groups), strict=True)
+        )
         state: defaultdict[Any, dict] = defaultdict(dict)
         for key, value in given["state"].items():
             p = params.get(key)
@@ -171,19 +199,27 @@ class Optimizer:
         """hook(optimizer, args, kwargs) after a step."""
         return self._hooks["post"].add(hook)
 
-    def register_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(optimizer) before state_dict."""
         return self._hooks["save_pre"].add(hook, first=prepend)
 
-    def register_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_state_dict_post_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(optimizer, state_dict) after state_dict; may return another."""
         return self._hooks["save_post"].add(hook, first=prepend)
 
-    def register_load_state_dict_pre_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_pre_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(optimizer, state_dict) before load_state_dict; may return another."""
         return self._hooks["load_pre"].add(hook, first=prepend)
 
-    def register_load_state_dict_post_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
+    def register_load_state_dict_post_hook(
+        self, hook: Callable, prepend: bool = False
+    ) -> RemovableHandle:
         """hook(optimizer) after load_state_dict."""
         return self._hooks["load_post"].add(hook, first=prepend)
 
@@ -199,11 +235,16 @@ class Optimizer:
 
     def __setstate__(self, saved: dict[str, Any]) -> None:
         self.__dict__.update(saved)
-        self._hooks = {name: Hooks() for name in ("pre", "post", "save_pre", "save_post", "load_pre", "load_post")}
+        self._hooks = {
+            name: Hooks()
+            for name in ("pre", "post", "save_pre", "save_post", "load_pre", "load_post")
+        }
 
 
 def _adopt(value: Any, p: Tensor | None) -> Any:
-    """A copy of a loaded state; its floating tensors take the parameter's dtype, the step counter does not."""
+    """A copy of a loaded state; its floating tensors take the parameter's dtype, the step counter
+    does not.
+    """
 
     def adopt(v: Any, key: Any) -> Any:
         if isinstance(v, Tensor):
@@ -254,5 +295,3 @@ def new_step() -> Tensor:
 def number(value: Any) -> float:
     """An option that may be a 0-d tensor, as a Python number."""
     return float(value.item()) if isinstance(value, Tensor) else value
-
-

@@ -11,11 +11,16 @@ from ..backend.dtypes import BF16
 from ..core.tensor import Tensor, wrap
 from ..export import export
 
-# (rtol, atol) that a single correctly rounded operation in each dtype stays well inside of (PyTorch's values)
+# (rtol, atol) that a single correctly rounded operation in each dtype stays well inside of
+# (PyTorch's values)
 TOLERANCES = {
-    "float16": (1e-3, 1e-5), "bfloat16": (1.6e-2, 1e-5), "float32": (1.3e-6, 1e-5), "float64": (1e-7, 1e-7),
-    "complex64": (1.3e-6, 1e-5), "complex128": (1e-7, 1e-7),
-}  # fmt: skip
+    "float16": (1e-3, 1e-5),
+    "bfloat16": (1.6e-2, 1e-5),
+    "float32": (1.3e-6, 1e-5),
+    "float64": (1e-7, 1e-7),
+    "complex64": (1.3e-6, 1e-5),
+    "complex128": (1e-7, 1e-7),
+}
 
 
 @export("testing.assert_close")
@@ -33,25 +38,34 @@ def assert_close(
     check_stride: bool = False,
     msg: Any = None,
 ) -> None:
-    """AssertionError unless |actual − expected| ≤ atol + rtol·|expected| everywhere, with equal shapes and dtypes.
+    """AssertionError unless |actual − expected| ≤ atol + rtol·|expected| everywhere, with equal
+    shapes and dtypes.
 
-    Tensors, numbers, and sequences or mappings of them; tolerances default by dtype (exact for integers). The error
-    tells how many elements differ, and the greatest absolute and relative difference with their places.
+    Tensors, numbers, and sequences or mappings of them; tolerances default by dtype (exact for
+    integers). The error tells how many elements differ, and the greatest absolute and relative
+    difference with their places.
     """
     if (rtol is None) != (atol is None):
-        raise ValueError("Both relative tolerance 'rtol' and absolute tolerance 'atol' must be specified or neither")
+        raise ValueError(
+            "Both relative tolerance 'rtol' and absolute tolerance 'atol' must be specified or"
+            " neither"
+        )
     _compare(actual, expected, "", rtol, atol, equal_nan, check_dtype, check_stride, msg)
 
 
 def _compare(a: Any, b: Any, where: str, *how: Any) -> None:
     if isinstance(a, Mapping) and isinstance(b, Mapping):
         if set(a) != set(b):
-            raise AssertionError(f"The keys of the mappings do not match{where}: {sorted(a)} and {sorted(b)}")
+            raise AssertionError(
+                f"The keys of the mappings do not match{where}: {sorted(a)} and {sorted(b)}"
+            )
         for key in b:
             _compare(a[key], b[key], f"{where}[{key!r}]", *how)
     elif isinstance(a, Sequence) and isinstance(b, Sequence) and not isinstance(a, str):
         if len(a) != len(b):
-            raise AssertionError(f"The length of the sequences mismatch{where}: {len(a)} != {len(b)}")
+            raise AssertionError(
+                f"The length of the sequences mismatch{where}: {len(a)} != {len(b)}"
+            )
         for i, (x, y) in enumerate(zip(a, b, strict=True)):
             _compare(x, y, f"{where}[{i}]", *how)
     else:
@@ -67,7 +81,15 @@ def _tensor(x: Any) -> Tensor:
 
 
 def _compare_tensors(
-    a: Tensor, b: Tensor, where: str, rtol: Any, atol: Any, equal_nan: bool, dtype: bool, stride: bool, msg: Any
+    a: Tensor,
+    b: Tensor,
+    where: str,
+    rtol: Any,
+    atol: Any,
+    equal_nan: bool,
+    dtype: bool,
+    stride: bool,
+    msg: Any,
 ) -> None:
     problem = None
     if a.shape != b.shape:
@@ -97,13 +119,14 @@ def _difference(a: Tensor, b: Tensor, rtol: Any, atol: Any, equal_nan: bool) -> 
     total = close.size
     wrong = total - int(close.sum())
     if x.ndim == 0:
-        return f"Scalars are not close!\n\nExpected {y} but got {x}.\nAbsolute difference: {gap} (up to {atol} allowed)\nRelative difference: {ratio} (up to {rtol} allowed)"  # noqa: E501  # fmt: skip
+        return f"Scalars are not close!\n\nExpected {y} but got {x}.\nAbsolute difference: {gap} (up to {atol} allowed)\nRelative difference: {ratio} (up to {rtol} allowed)"  # noqa: E501
     at_gap = tuple(int(i) for i in np.unravel_index(np.argmax(gap), gap.shape))
     at_ratio = tuple(int(i) for i in np.unravel_index(np.argmax(ratio), ratio.shape))
     return (
-        f"Tensor-likes are not close!\n\nMismatched elements: {wrong} / {total} ({100 * wrong / total:.1f}%)\n"
-        f"Greatest absolute difference: {gap[at_gap]} at index {at_gap} (up to {atol} allowed)\n"
-        f"Greatest relative difference: {ratio[at_ratio]} at index {at_ratio} (up to {rtol} allowed)"
+        f"Tensor-likes are not close!\n\nMismatched elements: {wrong} / {total}"
+        f" ({100 * wrong / total:.1f}%)\nGreatest absolute difference: {gap[at_gap]} at index"
+        f" {at_gap} (up to {atol} allowed)\nGreatest relative difference: {ratio[at_ratio]} at"
+        f" index {at_ratio} (up to {rtol} allowed)"
     )
 
 

@@ -1,6 +1,7 @@
 """Gradient checkpointing: forget a segment's inner results, and compute them again in backward.
 
-Memory for one segment's interior instead of all, at the price of one more forward (Chen et al. 2016).
+Memory for one segment's interior instead of all, at the price of one more forward (Chen et al.
+2016).
 """
 
 from __future__ import annotations
@@ -34,7 +35,9 @@ class _Recompute(Function):
                 fresh.requires_grad = old.requires_grad
         outer = default_generator.get_state()
         if ctx.random_state is not None:
-            default_generator.set_state(ctx.random_state)  # the same dropout masks as in the forward
+            default_generator.set_state(
+                ctx.random_state
+            )  # the same dropout masks as in the forward
         try:
             with enable_grad():
                 outputs = ctx.run_again(*args)
@@ -68,8 +71,8 @@ def checkpoint(
 ) -> Any:
     """function(*args, **kwargs) without keeping what it computes inside: backward runs it again.
 
-    Random numbers are the same in both runs (preserve_rng_state). Arguments may be trees; parameters that function
-    uses get their gradients, too.
+    Random numbers are the same in both runs (preserve_rng_state). Arguments may be trees;
+    parameters that function uses get their gradients, too.
     """
     if not is_grad_enabled():
         return function(*args, **kwargs)
@@ -81,7 +84,8 @@ def checkpoint(
 
     if any(isinstance(a, Tensor) and a.requires_grad for a in leaves):
         return _Recompute.apply(run, state, *leaves)
-    # only parameters inside need gradients: an input that requires one makes the segment a node of the graph
+    # only parameters inside need gradients: an input that requires one makes the segment a node of
+    # the graph
     return _Recompute.apply(lambda _, *flat: run(*flat), state, _anchor(), *leaves)
 
 
@@ -94,7 +98,11 @@ def checkpoint_sequential(
     functions: Any, segments: int, input: Any, use_reentrant: bool | None = None, **kwargs: Any
 ) -> Any:
     """A chain of modules cut into `segments` parts, all but the last of them checkpointed."""
-    chain = list(functions.children()) if callable(getattr(functions, "children", None)) else list(functions)
+    chain = (
+        list(functions.children())
+        if callable(getattr(functions, "children", None))
+        else list(functions)
+    )
     size = len(chain) // segments
 
     def part(start: int, end: int) -> Callable[[Any], Any]:

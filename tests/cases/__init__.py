@@ -1,9 +1,11 @@
-"""One list of ops drives the tests: a `Case` names a public function and gives samples of its arguments.
+"""One list of ops drives the tests: a `Case` names a public function and gives samples of its
+arguments.
 
     Case("sum", lambda r: [S(r(3, 4)), S(r(3, 4), dim=1, keepdim=True)])
 
-`r` makes arrays from a seeded generator. Floating arrays take each dtype under test and require gradients;
-`const(...)` and integer or bool arrays stay as they are. tests/test_ops.py says what is checked.
+`r` makes arrays from a seeded generator. Floating arrays take each dtype under test and require
+gradients; `const(...)` and integer or bool arrays stay as they are. tests/test_ops.py says what is
+checked.
 """
 
 from __future__ import annotations
@@ -45,7 +47,9 @@ class Make:
     def distinct(self, *shape: int) -> Array:
         """No two values closer than 0.1: for max, sort, median, whose derivative jumps at ties."""
         n = int(np.prod(shape))
-        return Array(np.asarray((self.rng.permutation(n) - n / 2 + 0.3) * 0.1 + 0.01).reshape(shape))
+        return Array(
+            np.asarray((self.rng.permutation(n) - n / 2 + 0.3) * 0.1 + 0.01).reshape(shape)
+        )
 
     def away(self, *shape: int, kinks: Iterable[float] = (0.0,), gap: float = 0.1) -> Array:
         """Normal values at least `gap` away from the points where a derivative jumps."""
@@ -72,10 +76,14 @@ def const(x: Array) -> Array:
 
 
 class S:
-    """One sample: positional and keyword arguments; grad=False compares values only."""
+    """One sample: positional and keyword arguments.
 
-    def __init__(self, *args: Any, grad: bool = True, **kwargs: Any):
-        self.args, self.kwargs, self.grad = args, kwargs, grad
+    grad=False compares values only; smooth=False compares gradients with PyTorch's, but not with
+    differences (at kinks, ties and poles, where the derivative is a convention).
+    """
+
+    def __init__(self, *args: Any, grad: bool = True, smooth: bool = True, **kwargs: Any):
+        self.args, self.kwargs, self.grad, self.smooth = args, kwargs, grad, smooth
 
 
 @dataclass
@@ -88,7 +96,8 @@ class Case:
     grad       compare gradients and run gradcheck; gradgrad: also second derivatives
     rtol/atol  (relative, absolute) for float32, with `why` when they are wider than the default
     variants   also check the method and in-place spellings that torch has
-    random     values differ from torch by nature: shapes, dtypes only (then write your own statistics test)
+    random     values differ from torch by nature: shapes, dtypes only (then write your own
+               statistics test)
     """
 
     name: str
@@ -118,13 +127,22 @@ def all_cases() -> list[tuple[str, Case]]:
 
 def unary(low: float | None = None, high: float | None = None) -> Callable[[Make], list[S]]:
     """Samples of an elementwise function: matrix, 0-d, empty."""
-    return lambda r: [S(r(3, 4, low=low, high=high)), S(r(low=low, high=high)), S(r(0, 3, low=low, high=high))]
+    return lambda r: [
+        S(r(3, 4, low=low, high=high)),
+        S(r(low=low, high=high)),
+        S(r(0, 3, low=low, high=high)),
+    ]
 
 
 def binary(
-    low: float | None = None, high: float | None = None, low2: float | None = None, high2: float | None = None
+    low: float | None = None,
+    high: float | None = None,
+    low2: float | None = None,
+    high2: float | None = None,
 ) -> Callable[[Make], list[S]]:
-    """Samples of an elementwise function of two: equal shapes, broadcast both ways, 0-d, empty, a number."""
+    """Samples of an elementwise function of two: equal shapes, broadcast both ways, 0-d, empty, a
+    number.
+    """
     if low2 is None:
         low2, high2 = low, high
 

@@ -12,22 +12,35 @@ from ..module import Module
 from ..parameter import Parameter
 
 
-def _add_affine(module: Module, shape: Any, weight: bool, bias: bool, device: Any, dtype: Any) -> None:
+def _add_affine(
+    module: Module, shape: Any, weight: bool, bias: bool, device: Any, dtype: Any
+) -> None:
     """Parameters weight (ones) and bias (zeros), or None in their place."""
     for name, wanted, make in (("weight", weight, ones), ("bias", bias, zeros)):
-        module.register_parameter(name, Parameter(make(shape, device=device, dtype=dtype)) if wanted else None)
+        module.register_parameter(
+            name, Parameter(make(shape, device=device, dtype=dtype)) if wanted else None
+        )
 
 
 @export("nn.LayerNorm")
 class LayerNorm(Module):
-    """The last dimensions of each sample to mean 0 and variance 1, then weight and bias of that shape."""
+    """The last dimensions of each sample to mean 0 and variance 1, then weight and bias of that
+    shape.
+    """
 
     def __init__(
-        self, normalized_shape: Any, eps: float = 1e-5, elementwise_affine: bool = True, bias: bool = True,
-        device: Any = None, dtype: Any = None,
-    ):  # fmt: skip
+        self,
+        normalized_shape: Any,
+        eps: float = 1e-5,
+        elementwise_affine: bool = True,
+        bias: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+    ):
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         _add_affine(self, shape, elementwise_affine, elementwise_affine and bias, device, dtype)
 
@@ -42,7 +55,9 @@ class LayerNorm(Module):
         return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 @export("nn.RMSNorm")
@@ -50,11 +65,17 @@ class RMSNorm(Module):
     """x / √(mean x² + ε) · weight over the last dimensions."""
 
     def __init__(
-        self, normalized_shape: Any, eps: float | None = None, elementwise_affine: bool = True, device: Any = None,
+        self,
+        normalized_shape: Any,
+        eps: float | None = None,
+        elementwise_affine: bool = True,
+        device: Any = None,
         dtype: Any = None,
-    ):  # fmt: skip
+    ):
         super().__init__()
-        shape = (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        shape = (
+            (normalized_shape,) if isinstance(normalized_shape, int) else tuple(normalized_shape)
+        )
         self.normalized_shape, self.eps, self.elementwise_affine = shape, eps, elementwise_affine
         weight = Parameter(ones(shape, device=device, dtype=dtype)) if elementwise_affine else None
         self.register_parameter("weight", weight)
@@ -68,7 +89,9 @@ class RMSNorm(Module):
         return F.rms_norm(input, self.normalized_shape, self.weight, self.eps)
 
     def extra_repr(self) -> str:
-        return f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        return (
+            f"{self.normalized_shape}, eps={self.eps}, elementwise_affine={self.elementwise_affine}"
+        )
 
 
 @export("nn.GroupNorm")
@@ -76,15 +99,26 @@ class GroupNorm(Module):
     """Groups of channels of each sample to mean 0 and variance 1, then weight and bias per channel."""
 
     def __init__(
-        self, num_groups: int, num_channels: int, eps: float = 1e-5, affine: bool = True, device: Any = None,
-        dtype: Any = None, bias: bool = True,
-    ):  # fmt: skip
+        self,
+        num_groups: int,
+        num_channels: int,
+        eps: float = 1e-5,
+        affine: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        bias: bool = True,
+    ):
         super().__init__()
         if num_channels % num_groups:
             raise ValueError(
                 f"num_channels ({num_channels}) must be divisible by num_groups ({num_groups})"
             )
-        self.num_groups, self.num_channels, self.eps, self.affine = num_groups, num_channels, eps, affine
+        self.num_groups, self.num_channels, self.eps, self.affine = (
+            num_groups,
+            num_channels,
+            eps,
+            affine,
+        )
         _add_affine(self, (num_channels,), affine, affine and bias, device, dtype)
 
     def reset_parameters(self) -> None:
@@ -108,9 +142,16 @@ class _Running(Module):
     _version = 2
 
     def __init__(
-        self, num_features: int, eps: float, momentum: float | None, affine: bool, track: bool, device: Any,
-        dtype: Any, bias: bool = True,
-    ):  # fmt: skip
+        self,
+        num_features: int,
+        eps: float,
+        momentum: float | None,
+        affine: bool,
+        track: bool,
+        device: Any,
+        dtype: Any,
+        bias: bool = True,
+    ):
         super().__init__()
         self.num_features, self.eps, self.momentum = num_features, eps, momentum
         self.affine, self.track_running_stats = affine, track
@@ -141,7 +182,8 @@ class _Running(Module):
     def _check_input_dim(self, input: Any) -> None:
         if input.dim() not in self.ranks:
             raise ValueError(
-                f"expected {' or '.join(f'{r}D' for r in self.ranks)} input (got {input.dim()}D input)"
+                f"expected {' or '.join(f'{r}D' for r in self.ranks)} input (got {input.dim()}D"
+                " input)"
             )
 
     def extra_repr(self) -> str:
@@ -153,10 +195,19 @@ class _Running(Module):
 
 class _BatchNorm(_Running):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float | None = 0.1, affine: bool = True,
-        track_running_stats: bool = True, device: Any = None, dtype: Any = None, bias: bool = True,
-    ):  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float | None = 0.1,
+        affine: bool = True,
+        track_running_stats: bool = True,
+        device: Any = None,
+        dtype: Any = None,
+        bias: bool = True,
+    ):
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Any) -> Any:
         self._check_input_dim(input)
@@ -202,10 +253,19 @@ class BatchNorm3d(_BatchNorm):
 
 class _InstanceNorm(_Running):
     def __init__(
-        self, num_features: int, eps: float = 1e-5, momentum: float = 0.1, affine: bool = False,
-        track_running_stats: bool = False, device: Any = None, dtype: Any = None, bias: bool = True,
-    ):  # fmt: skip
-        super().__init__(num_features, eps, momentum, affine, track_running_stats, device, dtype, bias)
+        self,
+        num_features: int,
+        eps: float = 1e-5,
+        momentum: float = 0.1,
+        affine: bool = False,
+        track_running_stats: bool = False,
+        device: Any = None,
+        dtype: Any = None,
+        bias: bool = True,
+    ):
+        super().__init__(
+            num_features, eps, momentum, affine, track_running_stats, device, dtype, bias
+        )
 
     def forward(self, input: Any) -> Any:
         self._check_input_dim(input)
@@ -213,8 +273,8 @@ class _InstanceNorm(_Running):
         channel_dim = 0 if single else 1
         if input.size(channel_dim) != self.num_features and self.affine:
             raise ValueError(
-                f"expected input's size at dim={channel_dim} to match num_features ({self.num_features}), but got: "
-                f"{input.size(channel_dim)}."
+                f"expected input's size at dim={channel_dim} to match num_features"
+                f" ({self.num_features}), but got: {input.size(channel_dim)}."
             )
         y = F.instance_norm(
             input.unsqueeze(0) if single else input,

@@ -13,9 +13,14 @@ class _MaxPool(Module):
     function: Any
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, dilation: Any = 1,
-        return_indices: bool = False, ceil_mode: bool = False,
-    ):  # fmt: skip
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        dilation: Any = 1,
+        return_indices: bool = False,
+        ceil_mode: bool = False,
+    ):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.dilation = padding, dilation
@@ -23,13 +28,19 @@ class _MaxPool(Module):
 
     def forward(self, input: Any) -> Any:
         return type(self).function(
-            input, self.kernel_size, self.stride, self.padding, self.dilation, self.ceil_mode, self.return_indices
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.dilation,
+            self.ceil_mode,
+            self.return_indices,
         )
 
     def extra_repr(self) -> str:
         return (
-            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}, dilation={self.dilation}, "
-            f"ceil_mode={self.ceil_mode}"
+            f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding},"
+            f" dilation={self.dilation}, ceil_mode={self.ceil_mode}"
         )
 
 
@@ -67,7 +78,9 @@ class _MaxUnpool(Module):
         self.padding = each(padding)
 
     def forward(self, input: Any, indices: Any, output_size: Any = None) -> Any:
-        return type(self).function(input, indices, self.kernel_size, self.stride, self.padding, output_size)
+        return type(self).function(
+            input, indices, self.kernel_size, self.stride, self.padding, output_size
+        )
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -102,9 +115,13 @@ class AvgPool1d(Module):
     """The mean of each window of (N, C, L)."""
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
         count_include_pad: bool = True,
-    ):  # fmt: skip
+    ):
         super().__init__()
         each = lambda v: tuple(v) if isinstance(v, tuple | list) else (v,)  # noqa: E731
         self.kernel_size, self.padding = each(kernel_size), each(padding)
@@ -113,7 +130,12 @@ class AvgPool1d(Module):
 
     def forward(self, input: Any) -> Any:
         return F.avg_pool1d(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
         )
 
     def extra_repr(self) -> str:
@@ -124,9 +146,14 @@ class _AvgPool(Module):
     function: Any
 
     def __init__(
-        self, kernel_size: Any, stride: Any = None, padding: Any = 0, ceil_mode: bool = False,
-        count_include_pad: bool = True, divisor_override: int | None = None,
-    ):  # fmt: skip
+        self,
+        kernel_size: Any,
+        stride: Any = None,
+        padding: Any = 0,
+        ceil_mode: bool = False,
+        count_include_pad: bool = True,
+        divisor_override: int | None = None,
+    ):
         super().__init__()
         self.kernel_size, self.stride = kernel_size, kernel_size if stride is None else stride
         self.padding, self.ceil_mode = padding, ceil_mode
@@ -134,9 +161,14 @@ class _AvgPool(Module):
 
     def forward(self, input: Any) -> Any:
         return type(self).function(
-            input, self.kernel_size, self.stride, self.padding, self.ceil_mode, self.count_include_pad,
+            input,
+            self.kernel_size,
+            self.stride,
+            self.padding,
+            self.ceil_mode,
+            self.count_include_pad,
             self.divisor_override,
-        )  # fmt: skip
+        )
 
     def extra_repr(self) -> str:
         return f"kernel_size={self.kernel_size}, stride={self.stride}, padding={self.padding}"
@@ -159,12 +191,21 @@ class AvgPool3d(_AvgPool):
 class _LPPool(Module):
     function: Any
 
-    def __init__(self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False):
+    def __init__(
+        self, norm_type: float, kernel_size: Any, stride: Any = None, ceil_mode: bool = False
+    ):
         super().__init__()
-        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = norm_type, kernel_size, stride, ceil_mode
+        self.norm_type, self.kernel_size, self.stride, self.ceil_mode = (
+            norm_type,
+            kernel_size,
+            stride,
+            ceil_mode,
+        )
 
     def forward(self, input: Any) -> Any:
-        return type(self).function(input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode)
+        return type(self).function(
+            input, float(self.norm_type), self.kernel_size, self.stride, self.ceil_mode
+        )
 
     def extra_repr(self) -> str:
         return (
@@ -263,26 +304,46 @@ class _Fractional(Module):
     function: Any
 
     def __init__(
-        self, kernel_size: Any, output_size: Any = None, output_ratio: Any = None, return_indices: bool = False,
+        self,
+        kernel_size: Any,
+        output_size: Any = None,
+        output_ratio: Any = None,
+        return_indices: bool = False,
         _random_samples: Any = None,
-    ):  # fmt: skip
+    ):
         super().__init__()
         if output_size is None and output_ratio is None:
             raise ValueError(
-                f"{type(self).__name__} requires specifying either an output size, or a pooling ratio"
+                f"{type(self).__name__} requires specifying either an output size, or a pooling"
+                " ratio"
             )
         if output_size is not None and output_ratio is not None:
             raise ValueError("only one of output_size and output_ratio may be specified")
-        ratios = () if output_ratio is None else output_ratio if isinstance(output_ratio, tuple) else (output_ratio,)
+        ratios = (
+            ()
+            if output_ratio is None
+            else output_ratio
+            if isinstance(output_ratio, tuple)
+            else (output_ratio,)
+        )
         if not all(0 < r < 1 for r in ratios):
             raise ValueError(f"output_ratio must be between 0 and 1 (got {output_ratio})")
-        self.kernel_size, self.output_size, self.output_ratio = kernel_size, output_size, output_ratio
+        self.kernel_size, self.output_size, self.output_ratio = (
+            kernel_size,
+            output_size,
+            output_ratio,
+        )
         self.return_indices = return_indices
         self.register_buffer("_random_samples", _random_samples)
 
     def forward(self, input: Any) -> Any:
         return type(self).function(
-            input, self.kernel_size, self.output_size, self.output_ratio, self.return_indices, self._random_samples
+            input,
+            self.kernel_size,
+            self.output_size,
+            self.output_ratio,
+            self.return_indices,
+            self._random_samples,
         )
 
 

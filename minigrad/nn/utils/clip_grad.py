@@ -19,7 +19,10 @@ def _gradients(parameters: Any) -> list[Tensor]:
 
 @export("nn.utils.get_total_norm")
 def get_total_norm(
-    tensors: Any, norm_type: float = 2.0, error_if_nonfinite: bool = False, foreach: bool | None = None
+    tensors: Any,
+    norm_type: float = 2.0,
+    error_if_nonfinite: bool = False,
+    foreach: bool | None = None,
 ) -> Tensor:
     """The p-norm of all tensors together, as if they were one vector (0-d)."""
     items = [tensors] if isinstance(tensors, Tensor) else list(tensors)
@@ -34,12 +37,14 @@ def get_total_norm(
     elif p == math.inf:
         total = max((float(np.max(np.abs(a), initial=0)) for a in arrays), default=0.0)
     else:
-        total = sum(float(np.linalg.norm(a.reshape(-1).astype(np.float64), p)) ** p for a in arrays) ** (1 / p)
+        total = sum(
+            float(np.linalg.norm(a.reshape(-1).astype(np.float64), p)) ** p for a in arrays
+        ) ** (1 / p)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so it cannot be "
-            "clipped. To disable this error and scale the gradients by the non-finite norm anyway, set "
-            "`error_if_nonfinite=False`"
+            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so"
+            " it cannot be clipped. To disable this error and scale the gradients by the"
+            " non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     return wrap(np.asarray(total, arrays[0].real.dtype))
 
@@ -64,7 +69,9 @@ def clip_grad_norm_(
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """Scale all gradients together so that their norm is at most max_norm (Pascanu et al. 2013); the norm before."""
+    """Scale all gradients together so that their norm is at most max_norm (Pascanu et al. 2013);
+    the norm before.
+    """
     items = [parameters] if isinstance(parameters, Tensor) else list(parameters)
     total = get_total_norm(_gradients(items), norm_type, error_if_nonfinite)
     clip_grads_with_norm_(items, max_norm, total)

@@ -1,0 +1,192 @@
+"""Losses of numbers against numbers, and how every loss is reduced.
+
+Each compares element by element, then averages, sums or leaves the elements alone.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..backend.devices import array_module
+from ..core.primitive import primitive
+from ..core.tensor import Tensor, wrap
+from ..export import export
+from .compare import gt
+from .elementwise import abs, exp, log, mul, square, sub, where
+from .reduction import mean, sum
+from .shape import broadcast_tensors, unsqueeze
+
+
+# ------------------------------------------------------------------------------ reductions
+def reduced(loss: Any, reduction: str) -> Any:
+    """The `mean` or `sum` of a loss, or with `none` itself; ValueError for another word."""
+    if reduction == "mean":
+        return mean(loss)
+    if reduction == "sum":
+        return sum(loss)
+    if reduction == "none":
+        return loss
+    raise ValueError(f"{reduction} is not a valid value for reduction")
+
+
+def chosen(size_average: Any, reduce: Any, reduction: str) -> str:
+    """The reduction, which PyTorch's old pair of flags overrides, with its warning."""
+    if size_average is None and reduce is None:
+        return reduction
+    word = "mean" if size_average is None or size_average else "sum"
+    word = word if reduce is None or reduce else "none"
+    warnings.warn(
+        f"size_average and reduce args will be deprecated, please use reduction='{word}' instead.",
+        stacklevel=3,
+    )
+    return word
+
+
+def reduced_weighted(loss: Any, weight: Any, reduction: str) -> Any:
+    """As `reduced`; with weights of the loss' shape the mean is Σ w·l / Σ w."""
+    if weight is None:
+        return reduced(loss, reduction)
+    if weight._data.shape != loss._data.shape:
+        raise ValueError("Inputs and weights must have the same size.")
+    loss = mul(loss, weight)
+    return sum(loss) / sum(weight) if reduction == "mean" else reduced(loss, reduction)
+
+
+def _matched(input: Any, target: Any) -> tuple[Any, Any]:
+    """Both in one shape; a warning if they were not, which in a loss is mostly a mistake."""
+    if target._data.shape == input._data.shape:
+        return input, target
+    warnings.warn(
+        f"Using a target size ({target.shape}) that is different to the input size ({input.shape})."
+        " This will likely lead to incorrect results due to broadcasting. Please ensure they have "
+        "the same size.",
+        stacklevel=3,
+    )
+    return broadcast_tensors(input, target)
+
+
+@primitive
+def at_least(x: Any, *, low: float) -> Any:
+    """y = max(x, low);  x̄ = ȳ everywhere: a guard, not a part of the formula."""
+    return array_module(x).maximum(x, x.dtype.type(low))
+
+
+at_least.vjp(x=lambda g: g)
+
+
+# ------------------------------------------------------------------------------ distances
+@export("nn.functional.mse_loss")
+def mse_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Any = None,
+) -> Any:  # fmt: skip
+    """Squared error.
+
+        l = (x − t)²,  x̄ = 2 l̄ (x − t) = −t̄
+
+    weight: of the same shape; the mean is then Σ w·l / Σ w. ValueError for another reduction.
+    """
+    reduction = chosen(size_average, reduce, reduction)
+    input, target = _matched(input, target)
+    return reduced_weighted(square(sub(input, target)), weight, reduction)
+
+
+@export("nn.functional.l1_loss")
+def l1_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    weight: Any = None,
+) -> Any:  # fmt: skip
+    """Absolute error:  l = |x − t|,  x̄ = l̄ sign(x − t) = −t̄ (0 at 0). weight as in `mse_loss`."""
+    reduction = chosen(size_average, reduce, reduction)
+    input, target = _matched(input, target)
+    return reduced_weighted(abs(sub(input, target)), weight, reduction)
+
+
+@export("nn.functional.smooth_l1_loss")
+def smooth_l1_loss(
+    input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
+    beta: float = 1.0,
+) -> Any:  # fmt: skip
+    """l = d²/2β where d = |x − t| < β, else d − β/2 (Girshick 2015, eq. 3); β = 0: l1_loss.
+
+    RuntimeError for β < 0.
+    """
+    reduction = chosen(size_average, reduce, reduction)
+    if beta < 0:
+        raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    input, target = _matched(input, target)
+    d = abs(sub(input, target))
+    if beta == 0:
+        return reduced(d, reduction)
+    return reduced(where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), reduction)
+
+
+@export("nn.functional.huber_loss")
+def huber_loss(
+    input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
+) -> Any:
+    """l = d²/2 where d = |x − t| ≤ δ, else δ(d − δ/2) (Huber 1964). weight as in `mse_loss`.
+
+    RuntimeError for δ ≤ 0.
+    """
+    if delta <= 0:
+        raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    input, target = _matched(input, target)
+    d = abs(sub(input, target))
+    loss = where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
+    return reduced_weighted(loss, weight, reduction)
+
+
+# ------------------------------------------------------------------------------ likelihoods
+@export("nn.functional.gaussian_nll_loss")
+def gaussian_nll_loss(
+    input: Any, target: Any, var: Any, full: bool = False, eps: float = 1e-6,
+    reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """−log of a normal density:  l = ½(log σ² + (x − t)²/σ²), plus ½ log 2π if full.
+
+    σ² is at least ε; that guard has no derivative. ValueError for a negative variance or one whose
+    shape is not the input's, but for one dimension that is 1 or missing at the end.
+    """
+    if not isinstance(var, Tensor):
+        var = wrap(np.full(input._data.shape, var, input._data.dtype))
+    if var._data.size and (var._data < 0).any():
+        raise ValueError("var has negative entry/entries")
+    shape, got = input._data.shape, var._data.shape
+    if got != shape:
+        if shape[:-1] == got:
+            var = unsqueeze(var, -1)
+        else:
+            others = [n for m, n in zip(shape, got, strict=False) if m != n]
+            if len(shape) != len(got) or others != [1]:
+                raise ValueError("var is of incorrect size")
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not valid")
+    var = at_least(var, low=eps)
+    loss = (log(var) + square(input - target) / var) * 0.5
+    return reduced(loss + 0.5 * math.log(2 * math.pi) if full else loss, reduction)
+
+
+@export("nn.functional.poisson_nll_loss")
+def poisson_nll_loss(
+    input: Any, target: Any, log_input: bool = True, full: bool = False, size_average: Any = None,
+    eps: float = 1e-8, reduce: Any = None, reduction: str = "mean",
+) -> Any:  # fmt: skip
+    """−log of a Poisson probability:  l = eˣ − t x, or x − t log(x + ε) if not log_input.
+
+    full adds Stirling's t log t − t + ½ log 2πt for t > 1. ValueError for another reduction.
+    """
+    reduction = chosen(size_average, reduce, reduction)
+    if reduction not in ("none", "mean", "sum"):
+        raise ValueError(reduction + " is not a valid value for reduction")
+    loss = exp(input) - target * input if log_input else input - target * log(input + eps)
+    if full:
+        large = gt(target, 1)
+        t = where(large, target, 1)
+        stirling = t * log(t) - t + 0.5 * log(t * (2 * math.pi))
+        loss = loss + where(large, stirling, 0)
+    return reduced(loss, reduction)
