@@ -72,7 +72,9 @@ class Call:
         self.tensors: list[Any] = []
         self.args = [map_arrays(remember, a) for a in sample.args]
         self.kwargs = {
-            k: getattr(library, v) if k == "dtype" and isinstance(v, str) else map_arrays(remember, v)
+            k: getattr(library, v)
+            if k == "dtype" and isinstance(v, str)
+            else map_arrays(remember, v)
             for k, v in sample.kwargs.items()
         }
 
@@ -152,7 +154,7 @@ def weights_like(result: Any) -> list[np.ndarray]:
 
 
 def random_like(t: Any, seed: int) -> np.ndarray:
-    """Normal numbers in the tensor's shape, complex ones for a complex tensor; in full precision."""
+    """Normal numbers in the tensor's shape, complex for a complex tensor; in full precision."""
     rng, shape = np.random.default_rng(seed), tuple(t.shape)
     x = np.asarray(rng.standard_normal(shape))
     return np.asarray(x + 1j * rng.standard_normal(shape)) if "complex" in dtype_of(t) else x

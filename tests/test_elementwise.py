@@ -1,4 +1,4 @@
-"""Elementwise ops beyond values: operators with foreign types, errors, out=, in place, without SciPy."""
+"""Elementwise ops beyond values: operators with foreign types, errors, out=, without SciPy."""
 
 from __future__ import annotations
 
@@ -15,35 +15,69 @@ import minigrad as mg
 from minigrad.ops import special
 
 OPERATORS = [
-    operator.add, operator.sub, operator.mul, operator.truediv, operator.floordiv, operator.mod, operator.pow,
-    operator.eq, operator.ne, operator.lt, operator.le, operator.gt, operator.ge,
-]  # fmt: skip
+    operator.add,
+    operator.sub,
+    operator.mul,
+    operator.truediv,
+    operator.floordiv,
+    operator.mod,
+    operator.pow,
+    operator.eq,
+    operator.ne,
+    operator.lt,
+    operator.le,
+    operator.gt,
+    operator.ge,
+]
 BITS = [operator.and_, operator.or_, operator.xor, operator.lshift, operator.rshift]
 INPLACE = [
-    operator.iadd, operator.isub, operator.imul, operator.itruediv, operator.ifloordiv, operator.imod, operator.ipow,
-]  # fmt: skip
+    operator.iadd,
+    operator.isub,
+    operator.imul,
+    operator.itruediv,
+    operator.ifloordiv,
+    operator.imod,
+    operator.ipow,
+]
 
 
 def tensors(lib: Any) -> dict[str, Any]:
     """The operands of the tables below, in minigrad or torch."""
     return {
-        "F": lib.tensor([1.5, 2.5]), "G": lib.tensor([1.0, 2.0, 3.0]), "D": lib.tensor([1.0, 2.0], dtype=lib.float64),
-        "I": lib.tensor([1, 2]), "B": lib.tensor([True, False]), "U": lib.tensor([1, 2], dtype=lib.uint8),
-        "Z": lib.tensor([1, 0]), "C": lib.tensor([1 + 1j, 2j]), "H": lib.tensor([1.0, 2.0], dtype=lib.float16),
+        "F": lib.tensor([1.5, 2.5]),
+        "G": lib.tensor([1.0, 2.0, 3.0]),
+        "D": lib.tensor([1.0, 2.0], dtype=lib.float64),
+        "I": lib.tensor([1, 2]),
+        "B": lib.tensor([True, False]),
+        "U": lib.tensor([1, 2], dtype=lib.uint8),
+        "Z": lib.tensor([1, 0]),
+        "C": lib.tensor([1 + 1j, 2j]),
+        "H": lib.tensor([1.0, 2.0], dtype=lib.float16),
         "lib": lib,
-    }  # fmt: skip
+    }
 
 
 # ------------------------------------------------------------------------------ operators
 @pytest.mark.torch
 @pytest.mark.parametrize("op", OPERATORS, ids=lambda op: op.__name__)
-@pytest.mark.parametrize("other", [2, 2.0, True, np.float32(2), np.float64(2), np.int64(2)], ids=repr)
+@pytest.mark.parametrize(
+    "other", [2, 2.0, True, np.float32(2), np.float64(2), np.int64(2)], ids=repr
+)
 @pytest.mark.parametrize("name", ["F", "I", "D", "U"])
 def test_operators_with_numbers_on_either_side(op: Callable, other: Any, name: str) -> None:
     torch = pytest.importorskip("torch")
-    plain = other.item() if isinstance(other, np.generic) else other  # NumPy's own rules are not ours
+    plain = (
+        other.item() if isinstance(other, np.generic) else other
+    )  # NumPy's own rules are not ours
     x, t = tensors(mg)[name], tensors(torch)[name]
-    for got, want in ((op(x, other), op(t, plain)), (op(other, x), op(plain, t))):
+    for ours, theirs in (((x, other), (t, plain)), ((other, x), (plain, t))):
+        try:
+            want = op(*theirs)
+        except RuntimeError as error:  # True - x
+            with pytest.raises(type(error)):
+                op(*ours)
+            continue
+        got = op(*ours)
         assert isinstance(got, mg.Tensor)
         assert str(got.dtype).rpartition(".")[2] == str(want.dtype).rpartition(".")[2]
         np.testing.assert_allclose(got.numpy(), want.numpy(), rtol=1e-6)
@@ -107,8 +141,9 @@ def test_operators_refuse_other_types(op: Callable, other: Any) -> None:
     x = mg.tensor([1, 2])
     with pytest.raises(TypeError):
         op(x, other)
-    with pytest.raises(TypeError):
-        op(other, x)
+    if not (op is operator.mod and isinstance(other, str)):  # there % formats the text
+        with pytest.raises(TypeError):
+            op(other, x)
 
 
 def test_equality_with_other_types_is_identity() -> None:
@@ -131,29 +166,35 @@ def test_inplace_operators_write_into_the_tensor(op: Callable) -> None:
 
 # ------------------------------------------------------------------------------ errors
 ERRORS = """
-    F + G; F - G; F * G; F / G; F // G; F % G; F ** G; F == G; F < G; lib.maximum(F, G); lib.where(B, F, G)
-    lib.clamp(F, G, G); lib.lerp(F, G, 0.5); lib.addcmul(F, F, G); lib.logical_and(F, G); lib.atan2(F, G)
-    B - B; -B; lib.positive(B); lib.abs(B); lib.floor(B); lib.frac(I); lib.round(I, decimals=1); ~F; F & F; I & 1.5
-    F << 1; B << B; lib.gcd(F, F); lib.hypot(I, I); lib.logaddexp(I, I); lib.nextafter(I, I); B ** B; B % B
-    I // 0; I // Z; I % Z; lib.fmod(I, 0); lib.div(I, Z, rounding_mode='trunc'); I ** -1; lib.pow(I, -2)
-    lib.div(F, F, rounding_mode='up'); lib.add(I, I, alpha=1.5); lib.add(F, F, alpha=True); lib.sub(B, B)
-    lib.add(F, 'a'); lib.add(F, None); lib.mul('a', F); lib.exp('a'); lib.exp(1.0); lib.exp(None); lib.neg([1.0])
-    lib.maximum(F, 2); lib.minimum(2, F); lib.fmax(F, 1); lib.atan2(F, 1); lib.heaviside(F, 1.0); lib.heaviside(F, D)
-    lib.clamp(F); lib.clamp(F, D, 1.0); lib.clamp_min(2, F); lib.eq(1, F); lib.gt(1, F); lib.copysign(1, F)
-    lib.fmod(2, F); lib.isclose(F, D); lib.isclose(F, 1.0); lib.isclose(F, F, rtol=-1); lib.isclose(F, F, atol=-1)
-    lib.isclose(F, G); lib.allclose(F, D); lib.equal(F, 1); lib.isin(1, 1); lib.isin(B, B); lib.logical_and(F, 1)
-    lib.lerp(F, D, 0.5); lib.lerp(F, F, D); lib.lerp(I, I, 0.5); lib.lerp(F, F, 'a'); lib.addcdiv(F, I, I)
-    lib.where(I, F, F); lib.where(B, 'a', F); lib.where(B, F); lib.fill(F, F); lib.frexp(I); lib.imag(F)
-    C < C; lib.maximum(C, C); lib.sign(C); lib.signbit(C); lib.isposinf(C); lib.isneginf(C)
-    lib.polygamma(-1, F); lib.polygamma(1.5, F); lib.mvlgamma(F, 0); lib.igamma(I, I); lib.igamma(F, 1.0)
-    F.float_power_(2); I.exp_(); I.div_(2); I.add_(1.5); B.add_(1); F.add_(F.new_ones(3, 2)); I.mul_(F); I.sigmoid_()
-    F.fill_(F); F.clamp_(); I.pow_(-1); C.abs_(); F.lerp_(D, 0.5)
-    lib.exp(I, out=I); lib.exp(F, out=I); lib.add(F, F, out=B); F.exp(2); lib.sqrt(); lib.add(F)
+    F + G; F - G; F * G; F / G; F // G; F % G; F ** G; F == G; F < G; lib.maximum(F, G)
+    lib.where(B, F, G); lib.clamp(F, G, G); lib.lerp(F, G, 0.5); lib.addcmul(F, F, G)
+    lib.logical_and(F, G); lib.atan2(F, G); B - B; -B; lib.positive(B); lib.abs(B); lib.floor(B)
+    lib.frac(I); lib.round(I, decimals=1); ~F; F & F; I & 1.5; F << 1; B << B; lib.gcd(F, F)
+    lib.hypot(I, I); lib.logaddexp(I, I); lib.nextafter(I, I); B ** B; B % B; I // 0; I // Z
+    I % Z; lib.fmod(I, 0); lib.div(I, Z, rounding_mode='trunc'); I ** -1; lib.pow(I, -2)
+    lib.div(F, F, rounding_mode='up'); lib.add(I, I, alpha=1.5); lib.add(F, F, alpha=True)
+    lib.sub(B, B); lib.add(F, 'a'); lib.add(F, None); lib.mul('a', F); lib.exp('a'); lib.exp(1.0)
+    lib.exp(None); lib.neg([1.0]); lib.maximum(F, 2); lib.minimum(2, F); lib.fmax(F, 1)
+    lib.atan2(F, 1); lib.heaviside(F, 1.0); lib.heaviside(F, D); lib.clamp(F)
+    lib.clamp(F, D, 1.0); lib.clamp_min(2, F); lib.eq(1, F); lib.gt(1, F); lib.copysign(1, F)
+    lib.fmod(2, F); lib.isclose(F, D); lib.isclose(F, 1.0); lib.isclose(F, F, rtol=-1)
+    lib.isclose(F, F, atol=-1); lib.isclose(F, G); lib.allclose(F, D); lib.equal(F, 1)
+    lib.isin(1, 1); lib.isin(B, B); lib.logical_and(F, 1); lib.lerp(F, D, 0.5); lib.lerp(F, F, D)
+    lib.lerp(I, I, 0.5); lib.lerp(F, F, 'a'); lib.addcdiv(F, I, I); lib.where(I, F, F)
+    lib.where(B, 'a', F); lib.where(B, F); lib.fill(F, F); lib.frexp(I); lib.imag(F); C < C
+    lib.maximum(C, C); lib.sign(C); lib.signbit(C); lib.isposinf(C); lib.isneginf(C)
+    lib.polygamma(-1, F); lib.polygamma(1.5, F); lib.mvlgamma(F, 0); lib.igamma(I, I)
+    lib.igamma(F, 1.0); F.float_power_(2); I.exp_(); I.div_(2); I.add_(1.5); B.add_(1)
+    F.add_(F.new_ones(3, 2)); I.mul_(F); I.sigmoid_(); F.fill_(F); F.clamp_(); I.pow_(-1)
+    C.abs_(); F.lerp_(D, 0.5); lib.exp(I, out=I); lib.exp(F, out=I); lib.add(F, F, out=B)
+    F.exp(2); lib.sqrt(); lib.add(F)
 """
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("call", [c.strip() for line in ERRORS.split("\n") for c in line.split(";") if c.strip()])
+@pytest.mark.parametrize(
+    "call", [c.strip() for line in ERRORS.split("\n") for c in line.split(";") if c.strip()]
+)
 def test_errors_have_pytorchs_type_and_change_nothing(call: str) -> None:
     torch = pytest.importorskip("torch")
     with pytest.raises(Exception) as want:
@@ -168,11 +209,17 @@ def test_errors_have_pytorchs_type_and_change_nothing(call: str) -> None:
 
 
 def test_messages_programs_rely_on() -> None:
-    with pytest.raises(RuntimeError, match=r"size of tensor a \(2\) must match the size of tensor b \(3\)"):
+    with pytest.raises(
+        RuntimeError, match=r"size of tensor a \(2\) must match the size of tensor b \(3\)"
+    ):
         mg.ones(2) + mg.ones(3)
-    with pytest.raises(RuntimeError, match="result type Float can't be cast to the desired output type Long"):
+    with pytest.raises(
+        RuntimeError, match="result type Float can't be cast to the desired output type Long"
+    ):
         mg.tensor([1, 2]).div_(2)
-    with pytest.raises(TypeError, match=r"unsupported operand type\(s\) for \+: 'Tensor' and 'str'"):
+    with pytest.raises(
+        TypeError, match=r"unsupported operand type\(s\) for \+: 'Tensor' and 'str'"
+    ):
         mg.ones(2) + "a"
     with pytest.raises(TypeError, match=r"argument 'other' \(position 2\) must be Tensor, not str"):
         mg.add(mg.ones(2), "a")
@@ -180,10 +227,29 @@ def test_messages_programs_rely_on() -> None:
 
 # ------------------------------------------------------------------------------ out=
 OUT = [
-    (mg.exp, 1), (mg.add, 2), (mg.sub, 2), (mg.mul, 2), (mg.div, 2), (mg.pow, 2), (mg.clamp_min, 2), (mg.maximum, 2),
-    (mg.atan2, 2), (mg.floor, 1), (mg.round, 1), (mg.erf, 1), (mg.logit, 1), (mg.lerp, 3), (mg.addcmul, 3), (mg.xlogy, 2),
-    (mg.nan_to_num, 1), (mg.remainder, 2), (mg.igamma, 2), (mg.hypot, 2), (mg.ldexp, 2), (mg.copysign, 2),
-]  # fmt: skip
+    (mg.exp, 1),
+    (mg.add, 2),
+    (mg.sub, 2),
+    (mg.mul, 2),
+    (mg.div, 2),
+    (mg.pow, 2),
+    (mg.clamp_min, 2),
+    (mg.maximum, 2),
+    (mg.atan2, 2),
+    (mg.floor, 1),
+    (mg.round, 1),
+    (mg.erf, 1),
+    (mg.logit, 1),
+    (mg.lerp, 3),
+    (mg.addcmul, 3),
+    (mg.xlogy, 2),
+    (mg.nan_to_num, 1),
+    (mg.remainder, 2),
+    (mg.igamma, 2),
+    (mg.hypot, 2),
+    (mg.ldexp, 2),
+    (mg.copysign, 2),
+]
 
 
 @pytest.mark.parametrize(("op", "arity"), OUT, ids=lambda v: getattr(v, "__name__", ""))
@@ -236,7 +302,9 @@ def test_error_functions_without_scipy(no_scipy: None) -> None:
     assert mg.erf(mg.tensor(0.5)).shape == ()
 
 
-@pytest.mark.parametrize("name", ["lgamma", "digamma", "erfinv", "i0", "special.ndtr", "special.entr"])
+@pytest.mark.parametrize(
+    "name", ["lgamma", "digamma", "erfinv", "i0", "special.ndtr", "special.entr"]
+)
 def test_other_special_functions_say_what_is_missing(no_scipy: None, name: str) -> None:
     function = operator.attrgetter(name)(mg)
     with pytest.raises(ImportError, match="scipy"):

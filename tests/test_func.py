@@ -12,6 +12,8 @@ import pytest
 import minigrad as mg
 
 torch = pytest.importorskip("torch")
+# torch.func.hessian warns about torch.jit inside torch
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit:DeprecationWarning")
 RNG = np.random.default_rng(0)
 X, V, W = RNG.standard_normal(3), RNG.standard_normal(3), RNG.standard_normal((3, 2))
 

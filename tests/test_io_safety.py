@@ -407,9 +407,16 @@ def start(first):
     pid = os.fork()
     if pid == 0:
         random.seed(os.getpid())
-        for step in range(first, first + 1_000_000):
+        end, step = time.time() + 30, first  # it must not outlive a test that failed
+        while time.time() < end:
             write(step)
+            step += 1
+        os._exit(0)
     return pid
+
+def kill(pid):
+    os.kill(pid, signal.SIGKILL)
+    os.waitpid(pid, 0)
 
 write(0)
 leftovers = progress = 0
@@ -417,18 +424,18 @@ if kind == "kill":
     for i in range(rounds):
         pid = start(i * 1_000_000)
         time.sleep(random.random() * 0.03)
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+        kill(pid)
         leftovers += len(os.listdir(os.path.dirname(path))) > 1
         progress += check() >= i * 1_000_000
 else:
     pids = [start(i * 1_000_000) for i in range(3)]
     end = time.time() + 1
-    while time.time() < end:
-        progress += check() > 0
-    for pid in pids:
-        os.kill(pid, signal.SIGKILL)
-        os.waitpid(pid, 0)
+    try:
+        while time.time() < end:
+            progress += check() > 0
+    finally:
+        for pid in pids:
+            kill(pid)
 check()
 write(5)
 assert check() == 5

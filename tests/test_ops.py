@@ -1,4 +1,4 @@
-"""Every op: its values, dtypes, shapes and gradients against PyTorch, its derivatives against differences.
+"""Every op: values, dtypes, shapes, gradients against PyTorch, derivatives against differences.
 
     python -m pytest tests/test_ops.py -k "elementwise-exp"
 
@@ -44,7 +44,7 @@ def test_agrees_with_torch(case: Case) -> None:
 def _compare(
     case: Case, sample: S, ours: Callable, theirs: Callable, dtype: str, what: str
 ) -> None:
-    """The function itself, on contiguous and strided inputs, with gradients; then other spellings."""
+    """The function on contiguous and strided inputs, with gradients; then its other spellings."""
     grad = case.grad and sample.grad
     want = helpers.torch_call(sample, dtype, grad)
     with warnings.catch_warnings():
@@ -67,9 +67,7 @@ def _compare(
         _compare_inplace(case, sample, dtype, f"{what} in place")
 
 
-def _compare_results(
-    case: Case, result: Any, expected: Any, dtype: str, what: str
-) -> None:
+def _compare_results(case: Case, result: Any, expected: Any, dtype: str, what: str) -> None:
     got, want = helpers.tensors_in(result), helpers.tensors_in(expected)
     if not want and not got:
         assert type(result) is type(expected), f"{what}: {type(result)}, not {type(expected)}"
@@ -173,7 +171,8 @@ def _compare_inplace(case: Case, sample: S, dtype: str, what: str) -> None:
         np.testing.assert_array_equal(target._data, before, err_msg=f"{what}: a failed call wrote")
         return
     result = got(ours)
-    spans = [np.lib.array_utils.byte_bounds(x) for x in (target._data, memory)]  # t_() makes a new view
+    # the same memory, if not the same array: t_() makes a new view of it
+    spans = [np.lib.array_utils.byte_bounds(x) for x in (target._data, memory)]
     assert result is target and spans[0] == spans[1], f"{what}: not in place"
     _compare_results(case, result, expected, dtype, what)
     if case.grad and sample.grad:
@@ -272,8 +271,10 @@ def test_every_differentiable_primitive_is_checked() -> None:
     reached = set().union(*RECORDED.values())
     missing = {name for name, p in REGISTRY.items() if p.differentiable} - reached
     if missing != set(UNREACHED):
-        pytest.fail(f"unreached: {sorted(missing - set(UNREACHED))}; "
-                    f"reached after all: {sorted(set(UNREACHED) - missing)}")
+        pytest.fail(
+            f"unreached: {sorted(missing - set(UNREACHED))}; "
+            f"reached after all: {sorted(set(UNREACHED) - missing)}"
+        )
 
 
 def _public_ops() -> dict[str, Any]:

@@ -177,6 +177,7 @@ def test_refused(name: str) -> None:
     assert type(got.value) is type(expected.value) and str(got.value)
 
 
+@pytest.mark.filterwarnings("ignore:An output with one or more elements was resized")
 def test_out() -> None:
     for program in (
         lambda m, out: m.cat([x(m, 2), x(m, 3)], out=out),

@@ -284,8 +284,9 @@ def once_differentiable(backward: Callable) -> Callable:
         ):
             return found
         results = found if isinstance(found, tuple) else (found,)
+        anchors = (*grads, *ctx.saved_tensors)
         marked = tuple(
-            [_RaiseOnBackward.apply(r, *grads) if isinstance(r, Tensor) else r for r in results]
+            [_RaiseOnBackward.apply(r, *anchors) if isinstance(r, Tensor) else r for r in results]
         )
         return marked if isinstance(found, tuple) else marked[0]
 

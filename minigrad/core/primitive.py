@@ -79,6 +79,8 @@ class PrimitiveNode(Node):
 
     def run(self, g: Any, needed: Any, create_graph: bool) -> Any:
         plan, saved = self.plan, self.saved
+        if saved is FREED:
+            iter(FREED)  # raises
         for counter, version in self.versions:
             if counter[0] != version:
                 raise _modified_error(self, counter[0], version)
@@ -134,7 +136,8 @@ class PrimitiveNode(Node):
         derivatives).
         """
         primitive = self.primitive
-        values = dict(zip((key for _, key in self.plan.keep), saved, strict=True))
+        pairs = zip(self.plan.keep, saved, strict=True)
+        values = {key: value for (kind, key), value in pairs if kind in ("arg", "option")}
         args = [_attach(values[i], self.edges[i]) for i in range(primitive.arity)]
         options = {name: values[name] for name in primitive.options if name in values}
         return type(self).differentiate(primitive.composition, args, options, g, self.plan.wanted)
@@ -190,7 +193,7 @@ class Primitive:
         self.view = view
         self.half = "keep" if view else half  # a view has nothing to round
         self.composition = composition
-        self.tensor_first = False  # whether PyTorch refuses a number as first of two arguments
+        self.check: Callable | None = None  # raises for two arguments that PyTorch refuses
         self.call: Callable = forward
         # from the code object: inspect.signature would take most of the package's import time
         code = forward.__code__
@@ -386,7 +389,7 @@ def _getter(places: list[int]) -> Callable[[Any], tuple]:
     if not places:
         return lambda values: ()
     if len(places) == 1:  # itemgetter(i) would give the bare value
-        return itemgetter(slice(places[0], places[0] + 1))
+        return itemgetter(slice(places[0], places[0] + 1 or None))
     return itemgetter(*places)
 
 
@@ -503,8 +506,8 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
             b = other._data if isinstance(other, Tensor) else other
         elif isinstance(other, Tensor):
             a, b = input, other._data
-            if p.tensor_first and isinstance(a, (int, float, complex)):
-                raise _operand_error(p, a, b)
+            if p.check is not None:
+                p.check(a, b)
             if (type(a) is float or type(a) is int) and (b.dtype is F32 or b.dtype is F64):
                 a = np.asarray(a, b.dtype)
         else:
@@ -523,6 +526,8 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
                     if operator:
                         return NotImplemented
                     raise _operand_error(p, a, b)
+                if p.check is not None:
+                    p.check(a, b)
                 y, _, raw = _forward(p, (a, b), {})
         except ValueError as error:
             raise (p.promote and _shape_error(a, b)) or error from None
@@ -542,7 +547,7 @@ def _is_operand(x: Any) -> bool:
 
 
 def _operand_error(p: Primitive, a: Any, b: Any) -> TypeError:
-    place, bad = ("'other' (position 2)", b) if not _is_operand(b) else ("'input' (position 1)", a)
+    place, bad = ("'other' (position 2)", b) if _is_operand(a) else ("'input' (position 1)", a)
     return TypeError(f"{p.name}(): argument {place} must be Tensor, not {type(bad).__name__}")
 
 

@@ -18,7 +18,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from .compare import ge, gt, le
 from .elementwise import abs, exp, mul, sigmoid, tanh, where
-from .piecewise import dtype_title, finish, refuse
+from .piecewise import dtype_title, finish, refuse, zeros_as
 from .shape import reshape
 from .slices import narrow
 from .special import erf
@@ -48,6 +48,38 @@ def _refuse_bool(name: str, x: Any) -> None:
         raise RuntimeError(f"Boolean inputs not supported for {name}")
 
 
+# ------------------------------------------------------------------------------ pieces of gradients
+@primitive
+def keep_outside(g: Any, x: Any, *, low: float, high: float) -> Any:
+    """g, but 0 where low <= x <= high: nan in x keeps it. Its derivative in x is 0."""
+    inside = x <= x.dtype.type(high)
+    if low != -math.inf:
+        inside &= x >= x.dtype.type(low)
+    return np.where(inside, g.dtype.type(0), g)
+
+
+@primitive
+def keep_inside(g: Any, x: Any, *, low: float, high: float) -> Any:
+    """g, but 0 where x <= low or x >= high: nan in x keeps it. Its derivative in x is 0."""
+    kind = x.dtype.type
+    return np.where((x <= kind(low)) | (x >= kind(high)), g.dtype.type(0), g)
+
+
+@primitive
+def scale_below(g: Any, x: Any, *, slope: float) -> Any:
+    """g where x > 0, else slope·g. Its derivative in x is 0."""
+    return np.where(x > 0, g, g * g.dtype.type(slope))
+
+
+keep_outside.vjp(
+    g=lambda g, x, low, high: keep_outside(g, x, low=low, high=high), x=lambda g: zeros_as(g)
+)
+keep_inside.vjp(
+    g=lambda g, x, low, high: keep_inside(g, x, low=low, high=high), x=lambda g: zeros_as(g)
+)
+scale_below.vjp(g=lambda g, x, slope: scale_below(g, x, slope=slope), x=lambda g: zeros_as(g))
+
+
 # ------------------------------------------------------------------------------ threshold
 @primitive
 def threshold_(x: Any, *, threshold: float, value: float) -> Any:
@@ -55,7 +87,7 @@ def threshold_(x: Any, *, threshold: float, value: float) -> Any:
     return np.where(x <= x.dtype.type(threshold), x.dtype.type(value), x)
 
 
-threshold_.vjp(x=lambda g, x, threshold: where(le(x, threshold), 0, g))
+threshold_.vjp(x=lambda g, x, threshold: keep_outside(g, x, low=-math.inf, high=threshold))
 
 
 @export("nn.functional.threshold", "threshold")
@@ -106,7 +138,7 @@ def hardtanh_(x: Any, *, min_val: float, max_val: float) -> Any:
 
 
 hardtanh_.vjp(
-    x=lambda g, x, min_val, max_val: where(le(x, min_val), 0, where(ge(x, max_val), 0, g)),
+    x=lambda g, x, min_val, max_val: keep_inside(g, x, low=min_val, high=max_val),
 )
 
 
@@ -130,7 +162,7 @@ def hardsigmoid_(x: Any) -> Any:
     return np.clip(x + x.dtype.type(3), 0, 6) / x.dtype.type(6)
 
 
-hardsigmoid_.vjp(x=lambda g, x: where(gt(x, -3.0), where(ge(x, 3.0), 0, g / 6.0), 0))
+hardsigmoid_.vjp(x=lambda g, x: keep_inside(g / 6.0, x, low=-3.0, high=3.0))
 
 
 @export("nn.functional.hardsigmoid")
@@ -151,7 +183,7 @@ def hardshrink_(x: Any, *, lambd: float) -> Any:
     return np.where((x >= -lam) & (x <= lam), x.dtype.type(0), x)
 
 
-hardshrink_.vjp(x=lambda g, x, lambd: where(ge(x, -lambd), where(le(x, lambd), 0, g), g))
+hardshrink_.vjp(x=lambda g, x, lambd: keep_outside(g, x, low=-lambd, high=lambd))
 
 
 @export("nn.functional.hardshrink", "hardshrink")
@@ -168,7 +200,7 @@ def softshrink_(x: Any, *, lambd: float) -> Any:
     return np.where(x > lam, x - lam, np.where(x < -lam, x + lam, x * 0))
 
 
-softshrink_.vjp(x=lambda g, x, lambd: where(ge(x, -lambd), where(le(x, lambd), 0, g), g))
+softshrink_.vjp(x=lambda g, x, lambd: keep_outside(g, x, low=-lambd, high=lambd))
 
 
 @export("nn.functional.softshrink")
@@ -190,7 +222,7 @@ def relu_(x: Any) -> Any:
     return np.maximum(x, 0)
 
 
-relu_.vjp(x=lambda g, y: where(le(y, 0), 0, g))
+relu_.vjp(x=lambda g, y: keep_outside(g, y, low=-math.inf, high=0))
 
 
 @export("relu")
@@ -219,7 +251,7 @@ def leaky_relu_(x: Any, *, negative_slope: float) -> Any:
     return np.where(x > 0, x, x * x.dtype.type(negative_slope))
 
 
-leaky_relu_.vjp(x=lambda g, x, negative_slope: where(gt(x, 0), g, g * negative_slope))
+leaky_relu_.vjp(x=lambda g, x, negative_slope: scale_below(g, x, slope=negative_slope))
 
 
 @export("nn.functional.leaky_relu")

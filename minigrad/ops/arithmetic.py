@@ -10,11 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.dtypes import B8
 from ..core.chores import cast
 from ..core.primitive import primitive, write_out
 from ..export import export
+from .arguments import data_of, dtype_title, finish, refuse
 from .complexes import conj
-from .piecewise import data_of, dtype_title, finish, refuse, where, zeros_as
+from .piecewise import where, zeros_as
 from .transcendental import log
 
 
@@ -31,15 +33,27 @@ add_.vjp(x=lambda g: g, other=lambda g: g)
 @primitive(promote="type")
 def sub_(x: Any, other: Any) -> Any:
     """y = x − z;  x̄ = ȳ, z̄ = −ȳ."""
-    if x.dtype.kind == "b":
-        raise RuntimeError(
-            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
-            "`logical_xor()` operator instead."
-        )
     return np.subtract(x, other)
 
 
 sub_.vjp(x=lambda g: g, other=lambda g: -g)
+
+
+def _refuse_bools(x: Any, other: Any) -> None:
+    bools = [isinstance(v, bool) or getattr(v, "dtype", None) == B8 for v in (x, other)]
+    if all(bools):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with two bool tensors is not supported. Use the `^` or "
+            "`logical_xor()` operator instead."
+        )
+    if any(bools):
+        raise RuntimeError(
+            "Subtraction, the `-` operator, with a bool tensor is not supported. If you are trying "
+            "to invert a mask, use the `~` or `logical_not()` operator instead."
+        )
+
+
+sub_.primitive.check = _refuse_bools
 
 
 def _alpha(x: Any, alpha: Any) -> Any:
@@ -89,9 +103,8 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
     if alpha == 1 and alpha is not True:
         result = sub_(input, other)
     else:
-        if isinstance(alpha, bool):
-            sub_(input, other)  # refuses bools
-        result = add_scaled(input, other, alpha=-alpha if alpha is not True else alpha)
+        _refuse_bools(data_of(input), data_of(other))
+        result = add_scaled(input, other, alpha=alpha if isinstance(alpha, bool) else -alpha)
     return result if out is None else write_out(result, out)
 
 
@@ -330,6 +343,14 @@ pow_.vjp(
 )
 
 
+def _refuse_negative(x: Any, exponent: Any) -> None:
+    if isinstance(exponent, int) and exponent < 0 and x.dtype.kind in "iu":
+        raise RuntimeError("Integers to negative integer powers are not allowed.")
+
+
+pow_.primitive.check = _refuse_negative
+
+
 def _from_zero(exponent: Any) -> Any:
     return exponent >= 0 if not np.iscomplexobj(data_of(exponent)) else exponent == 0
 
@@ -352,16 +373,7 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     RuntimeError for integers to a negative integer number; for a tensor of such exponents the
     result is 0 unless the base is ±1.
     """
-    if isinstance(exponent, int) and exponent < 0 and data_of(input).dtype.kind in "iu":
-        raise RuntimeError("Integers to negative integer powers are not allowed.")
     return finish(pow_(input, exponent), out)
-
-
-def power(self: Any, exponent: Any) -> Any:
-    """The operator **."""
-    if type(exponent) is int and exponent < 0 and self._data.dtype.kind in "iu":
-        return pow(self, exponent)  # refuses
-    return pow_.operator(self, exponent)
 
 
 @export("float_power")

@@ -272,9 +272,9 @@ def _check_heads(query: Any, key: Any, value: Any, padding: Any, mask: Any, num_
 def _as_additive(mask: Any, name: str, like: Any) -> Any:
     if mask is None:
         return None
-    kind = mask._data.dtype
-    _expect(kind == bool or mask.is_floating_point(), f"{name} must be bool or floating")
-    if kind == bool:
+    is_bool = mask._data.dtype.kind == "b"
+    _expect(is_bool or mask.is_floating_point(), f"{name} must be bool or floating")
+    if is_bool:
         return wrap(np.where(mask._data, -np.inf, 0).astype(like._data.dtype))
     return mask
 
@@ -297,7 +297,7 @@ def _heads(x: Any, num_heads: int) -> Any:
 
 
 def _merged(mask: Any, padding: Any, extra: int, batch: int, num_heads: int) -> Any:
-    """One additive mask (1 or N·heads, L or 1, S + extra); the `extra` last keys are always seen."""
+    """One additive mask (1 or N·heads, L or 1, S + extra); the last `extra` keys are seen."""
     if padding is not None:
         keys = padding._data.shape[-1]
         _expect(padding._data.shape[0] == batch, f"expected key_padding_mask of batch {batch}")

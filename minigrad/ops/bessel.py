@@ -1,7 +1,7 @@
 """Bessel functions and Airy's: values from scipy.special, derivatives by recurrence.
 
-Abramowitz & Stegun, Handbook of Mathematical Functions, chapters 9 and 10. PyTorch has these without
-derivatives.
+Abramowitz & Stegun, Handbook of Mathematical Functions, chapters 9 and 10. PyTorch has these
+without derivatives.
 """
 
 from __future__ import annotations
@@ -76,7 +76,10 @@ def modified_bessel_k0(x: Any) -> Any:
 @export("special.modified_bessel_k1")
 @primitive(promote="float")
 def modified_bessel_k1(x: Any) -> Any:
-    """The modified Bessel function of the second kind, order 1.  y = K₁(x),  x̄ = −ȳ·(K₀(x) + y/x)."""
+    """The modified Bessel function of the second kind, order 1.
+
+    y = K₁(x),  x̄ = −ȳ·(K₀(x) + y/x)
+    """
     return scipy_function("k1")(x)
 
 

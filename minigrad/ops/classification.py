@@ -14,7 +14,7 @@ from ..export import export
 from .activation import log_sigmoid
 from .elementwise import clamp_min, exp, log, mul, where, xlogy
 from .matmul import linear
-from .piecewise import dtype_title
+from .piecewise import dtype_title, zeros_as
 from .reduction import sum
 from .regression import chosen, reduced
 from .shape import reshape, view_
@@ -122,10 +122,10 @@ def pick_class(x: Any, target: Any, scale: Any) -> Any:
 
 
 @primitive
-def put_class(g: Any, target: Any, scale: Any, *, classes: int) -> Any:
-    """Zeros but for −s_n g_n at class t_n: the adjoint of pick_class."""
+def put_class(g: Any, x: Any, target: Any, scale: Any) -> Any:
+    """Zeros of x's shape but for −s_n g_n at class t_n: the adjoint of pick_class."""
     values = np.where(scale == 0, g.dtype.type(0), -scale * g)
-    y = np.zeros((g.shape[0], classes, *g.shape[1:]), g.dtype)
+    y = np.zeros(x.shape, g.dtype)
     if y.ndim == 2:
         y[np.arange(y.shape[0]), target] = values
     else:
@@ -133,8 +133,8 @@ def put_class(g: Any, target: Any, scale: Any, *, classes: int) -> Any:
     return y
 
 
-pick_class.vjp(x=lambda g, target, scale, x_shape: put_class(g, target, scale, classes=x_shape[1]))
-put_class.vjp(g=lambda g, target, scale: pick_class(g, target, scale))
+pick_class.vjp(x=lambda g, x, target, scale: put_class(g, x, target, scale))
+put_class.vjp(g=lambda g, target, scale: pick_class(g, target, scale), x=lambda g, x: zeros_as(x))
 pick_class.primitive.node_class.__name__ = "NllLossBackward0"
 put_class.primitive.node_class.__name__ = "NllLossBackwardBackward0"
 
@@ -309,7 +309,7 @@ def _per_class(weight: Any, ndim: int, class_dim: int) -> Any:
 def _soft(
     input: Any, target: Any, weight: Any, reduction: str, smoothing: float, class_dim: int
 ) -> Any:
-    """Cross entropy with probabilities as targets; the mean is over places, whatever the weights."""
+    """Cross entropy with probabilities as targets; the mean is over places, not weights."""
     if target._data.dtype.kind in "biu":
         raise RuntimeError(
             "Expected floating point type for target with class probabilities, got "

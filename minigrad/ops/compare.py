@@ -11,7 +11,7 @@ from ..backend.dtypes import F32, HALF, result_dtype
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
-from .elementwise import data_of, dtype_title, finish, misfit, need_tensors, refuse
+from .arguments import data_of, dtype_title, finish, misfit, need_tensors, refuse, tensor_first
 
 
 # ------------------------------------------------------------------------------ comparisons
@@ -66,7 +66,7 @@ def ge(x: Any, other: Any) -> Any:
 
 
 for _op in (eq, ne, lt, le, gt, ge):
-    _op.primitive.tensor_first = True
+    _op.primitive.check = tensor_first(_op.__name__)
 
 
 # ------------------------------------------------------------------------------ nearly, exactly
@@ -88,9 +88,7 @@ def _close(x: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> Any
         raise RuntimeError(f"{dtype_title(x.dtype)} did not match {dtype_title(other.dtype)}")
     for name, tolerance in (("rtol", rtol), ("atol", atol)):
         if tolerance < 0:
-            raise RuntimeError(
-                f"{name} must be greater than or equal to zero, but got {tolerance}"
-            )
+            raise RuntimeError(f"{name} must be greater than or equal to zero, but got {tolerance}")
     try:
         close = x == other
     except ValueError:

@@ -65,7 +65,7 @@ def _moved(a: Any, by: int) -> Any:
     return moved
 
 
-# ------------------------------------------------------------------------------ differentiable parts
+# ------------------------------------------------------------------------------ composition
 def _by_parts(
     log_probs: Any, labels: Any, input_lengths: Any, target_lengths: Any, *, blank: int,
     zero_infinity: bool,

@@ -52,9 +52,10 @@ _EXACT_UP_TO = 25  # rows on each side: PyTorch's limit, too, of the exact formu
 
 @primitive
 def euclidean(x1: Any, x2: Any) -> Any:
-    """y_ij = ‖a_i − b_j‖₂ for the rows of two matrices;  ā_i = Σ_j ȳ_ij (a_i − b_j)/y_ij, 0 at y = 0.
+    """y_ij = ‖a_i − b_j‖₂ for the rows of two matrices;  ā_i = Σ_j ȳ_ij (a_i − b_j)/y_ij.
 
-    Many rows: √(‖a‖² + ‖b‖² − 2 a·b), one matrix product instead of all differences.
+    The derivative at y = 0 is 0. Many rows: √(‖a‖² + ‖b‖² − 2 a·b), one matrix product instead of
+    all differences.
     """
     if max(x1.shape[-2], x2.shape[-2]) <= _EXACT_UP_TO:
         d = x1[..., :, None, :] - x2[..., None, :, :]

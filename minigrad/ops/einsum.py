@@ -1,4 +1,4 @@
-"""Contractions: sums of products over named dimensions, made of one batched matrix product a pair."""
+"""Contractions: sums of products over named dimensions, one batched matrix product a pair."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _LETTERS = string.ascii_uppercase + string.ascii_lowercase  # the order of subli
 # ------------------------------------------------------------------------------ two operands
 @export("tensordot", "functional.tensordot")
 def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
-    """Sum of products over pairs of dimensions: the last `dims` of a with the first of b, or two lists.
+    """Sum of products over pairs of dimensions: the last `dims` of a, the first of b; or two lists.
 
     y = Σ_k a[..., k] b[k, ...];  gradients are contractions of the same kind. RuntimeError if sizes
     or numbers of dimensions differ.
@@ -157,7 +157,8 @@ def _parse(equation: str, operands: tuple[Any, ...]) -> tuple[list[list[str]], l
     if len(parts) != len(operands):
         more = "more" if len(operands) > len(parts) else "fewer"
         raise RuntimeError(f"einsum(): {more} operands were provided than the equation specifies")
-    terms = [_letters_of(part, x._data.ndim, i) for i, (part, x) in enumerate(zip(parts, operands))]
+    pairs = zip(parts, operands, strict=True)
+    terms = [_letters_of(part, x._data.ndim, i) for i, (part, x) in enumerate(pairs)]
     widest = max([len([c for c in term if c[0] == "#"]) for term in terms])
     batch = [f"#{k}" for k in range(widest, 0, -1)]
     named = [c for term in terms for c in term if c[0] != "#"]

@@ -168,7 +168,7 @@ def embedding_bag(
     include_last_offset: bool = False,
     padding_idx: int | None = None,
 ) -> Any:
-    """Sum, mean or max of the embeddings of each bag: input (B, N), or (N) with offsets (B): (B, D).
+    """Sum, mean or max of each bag's embeddings: input (B, N), or (N) with offsets (B), to (B, D).
 
         sum: y_b = Σ_{i in bag b} s_i W[t_i]
 

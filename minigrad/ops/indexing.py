@@ -140,6 +140,8 @@ def getitem(self: Tensor, index: Any) -> Any:
     """x[index]: a view for integers, slices, None and ...; a copy where tensors, lists or masks pick_index elements."""
     plain, basic = parse(index)
     _checked(self._data, plain)
+    if basic and Ellipsis not in plain:
+        plain += (Ellipsis,)  # a 0-d result must be an array, too: a view
     try:
         return (index_view if basic else pick_index)(self, index=plain)
     except IndexError as error:

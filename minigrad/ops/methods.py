@@ -75,7 +75,7 @@ METHODS: dict[ModuleType, str] = {
     softmax: "softmax=softmax_of log_softmax=log_softmax_of",
     distance: "cross",
     reduction: """
-        sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp dist""",
+        norm sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp dist""",
     indexing: "__getitem__=getitem __setitem__=setitem gather",
     sorting: "argmax argmin max min",
 }
@@ -146,9 +146,9 @@ OPERATORS: dict[str, Any] = {
     "__mod__": arithmetic.remainder_.operator,
     "__rmod__": _reflected(arithmetic.remainder_),
     "__imod__": inplace(arithmetic.remainder_, "remainder_"),
-    "__pow__": arithmetic.power,
+    "__pow__": arithmetic.pow_.operator,
     "__rpow__": _reflected(arithmetic.pow_),
-    "__ipow__": inplace(arithmetic.pow, "pow_"),
+    "__ipow__": inplace(arithmetic.pow_, "pow_"),
     "__matmul__": matmul.operator_matmul,
     "__rmatmul__": matmul.reflected_matmul,
     "__imatmul__": inplace(matmul.matmul, "matmul_"),

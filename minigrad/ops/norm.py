@@ -344,7 +344,7 @@ def normalize(input: Any, p: float = 2.0, dim: int = 1, eps: float = 1e-12, out:
     return finish(input / clamp_min(norm, eps), out)
 
 
-# ------------------------------------------------------------------------------ the order of torch.*
+# ------------------------------------------------------------------------------ other signatures
 @export("layer_norm")
 def layer_norm_of(
     input: Any,

@@ -1,4 +1,4 @@
-"""Orthogonal polynomials by their three-term recurrences, without derivatives (as PyTorch has them).
+"""Orthogonal polynomials by their three-term recurrences; without derivatives, as in PyTorch.
 
     p₀ = 1,  p₁ = a·x + b,  pₖ₊₁ = (αₖ·x + βₖ)·pₖ − γₖ·pₖ₋₁
 

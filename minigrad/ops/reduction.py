@@ -20,7 +20,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from .compare import eq, isnan
 from .elementwise import abs, div, exp, pow, sign, sub, where
-from .shape import reshape
+from .shape import reshape, view_
 
 Dim = int | Sequence[int] | None
 
@@ -47,7 +47,7 @@ def keep_dims(x: Any, *, axes: tuple[int, ...], ndim: int) -> Any:
     return x.reshape([1 if i in axes else next(shape) for i in range(ndim)])
 
 
-keep_dims.vjp(x=lambda g, x_shape: reshape(g, x_shape))
+keep_dims.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
 
 
 def _keep(g: Any, axes: tuple[int, ...], keepdim: bool, shape: tuple[int, ...]) -> Any:
@@ -547,3 +547,12 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     return vector_norm(sub(input, other), p)
 
 
+
+
+@export("norm")
+def norm(
+    input: Any, p: Any = "fro", dim: Dim = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+) -> Any:
+    """The p-norm of the elements, over all dimensions or `dim`; "fro" is 2 (vector_norm)."""
+    order = 2.0 if p in (None, "fro") else float(p)
+    return vector_norm(input, order, dim, keepdim, dtype=dtype, out=out)

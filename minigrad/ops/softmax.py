@@ -80,7 +80,7 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 @export("softmax", "special.softmax")
 def softmax_of(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
-    """Exponentials along `dim`, scaled to sum 1:  y_i = e^{x_i} / Σ_j e^{x_j},  x̄ = y(ȳ − Σ ȳ y)."""
+    """Exponentials scaled to sum 1:  y_i = e^{x_i} / Σ_j e^{x_j},  x̄ = y (ȳ − Σ ȳ y)."""
     return _along(softmax_along, "softmax", input, dim, dtype, out)
 
 
@@ -116,7 +116,7 @@ def gumbel_softmax(
     dim: int = -1,
     generator: Any = None,
 ) -> Any:
-    """softmax((logits + G)/τ), G = −log E, E exponential: a differentiable sample (Jang et al. 2016).
+    """A differentiable sample: softmax((logits + G)/τ), G = −log E, E exponential (Jang 2016).
 
     hard: the one-hot argmax forward, the soft sample's gradient backward (straight-through).
     """

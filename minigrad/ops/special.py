@@ -17,18 +17,9 @@ import numpy as np
 from ..core.primitive import primitive
 from ..errors import missing_package
 from ..export import export
-from .elementwise import (
-    data_of,
-    exp,
-    finish,
-    log,
-    log1p,
-    need_tensors,
-    of_number,
-    refuse,
-    sign,
-    where,
-)
+from .arguments import finish, need_tensors, refuse
+from .elementwise import exp, log, log1p, sign, where
+from .formulas import of_number
 
 SQRT_2, SQRT_PI, SQRT_2_PI = math.sqrt(2), math.sqrt(math.pi), math.sqrt(2 * math.pi)
 

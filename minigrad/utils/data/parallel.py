@@ -124,7 +124,7 @@ class Crew:
         except ValueError:
             name = str(-code)
         text = f"{who} is killed by signal: {name}."
-        if -code == signal.SIGKILL:
+        if name.startswith("SIGKILL"):
             text += "\n  help: Linux kills processes so when memory runs out: see `dmesg`"
         return RuntimeError(text)
 

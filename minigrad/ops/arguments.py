@@ -1,0 +1,78 @@
+"""What elementwise functions ask of their arguments before they compute, and PyTorch's refusals."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ..backend.dtypes import from_numpy_dtype
+from ..core.primitive import write_out
+from ..core.tensor import Tensor
+from ..errors import broadcast_error
+
+
+def data_of(x: Any) -> Any:
+    """The array of a Tensor; anything else as it is."""
+    return x._data if isinstance(x, Tensor) else x
+
+
+def is_number(x: Any) -> bool:
+    """Whether x is a Python number, as opposed to a tensor or an array."""
+    return isinstance(x, (bool, int, float, complex))
+
+
+def finish(result: Any, out: Any) -> Any:
+    """The end of a function with `out=`."""
+    return result if out is None else write_out(result, out)
+
+
+_TITLES = {
+    "float32": "Float", "float64": "Double", "float16": "Half", "bfloat16": "BFloat16",
+    "int64": "Long", "int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte",
+    "bool": "Bool", "complex64": "ComplexFloat", "complex128": "ComplexDouble",
+}  # fmt: skip
+
+
+def dtype_title(dtype: Any) -> str:
+    """PyTorch's name of a NumPy dtype in error messages: Float, Long, ..."""
+    return _TITLES[from_numpy_dtype(dtype).name]
+
+
+def refuse(name: str, x: Any, kinds: str) -> None:
+    """PyTorch's NotImplementedError if x's dtype is of one of the NumPy `kinds`."""
+    if x.dtype.kind in kinds:
+        raise NotImplementedError(f"\"{name}\" not implemented for '{dtype_title(x.dtype)}'")
+
+
+def need_tensors(name: str, *args: Any, names: tuple[str, ...] = ("input", "other")) -> None:
+    """TypeError if an argument is a Python number where PyTorch wants a Tensor."""
+    for i, a in enumerate(args):
+        if is_number(a) or a is None:
+            raise TypeError(
+                f"{name}(): argument '{names[i]}' (position {i + 1}) must be Tensor, "
+                f"not {type(a).__name__}"
+            )
+
+
+def tensor_first(name: str) -> Any:
+    """A check of two arguments, for `Primitive.check`: the first one must not be a number."""
+
+    def check(x: Any, other: Any) -> None:
+        if is_number(x):
+            raise TypeError(
+                f"{name}(): argument 'input' (position 1) must be Tensor, not {type(x).__name__}"
+            )
+
+    return check
+
+
+def misfit(*operands: Any) -> Exception:
+    """PyTorch's error for operands (arrays, numbers) that cannot be broadcast together."""
+    known: tuple[int, ...] = ()
+    for x in operands:
+        try:
+            known = np.broadcast_shapes(known, np.shape(x))
+        except ValueError:
+            return broadcast_error(known, np.shape(x))
+    return ValueError("the operands can be broadcast")
