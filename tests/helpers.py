@@ -130,6 +130,12 @@ def numbers(t: Any) -> np.ndarray:
     return (t.float() if str(t.dtype) == "torch.bfloat16" else t).numpy(force=True)
 
 
+def largest(t: Any) -> float:
+    """The largest finite absolute value in a tensor; 0 if there is none."""
+    x = np.abs(numbers(t))
+    return float(np.max(x, initial=0, where=np.isfinite(x)))
+
+
 def dtype_of(t: Any) -> str:
     """float32, int64, ...: the name of the dtype in both libraries."""
     return str(t.dtype).rpartition(".")[2]

@@ -461,10 +461,16 @@ def test_an_object_inside_itself() -> None:
         save(deep, io.BytesIO())
 
 
-def test_too_much_outside_of_tensors(tmp_path: Path) -> None:
-    with pytest.raises(ValueError, match="100000000"):
-        save({"x": "a" * 100_000_000}, tmp_path / "m")
-    assert os.listdir(tmp_path) == []
+def test_too_much_outside_of_tensors(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from minigrad.io import _safetensors
+
+    monkeypatch.setattr(_safetensors, "MAX_HEADER", 10_000)
+    save({"x": "a" * 9_000}, tmp_path / "m")
+    with pytest.raises(ValueError, match="at most 10000 bytes"):
+        save({"x": "a" * 10_000}, tmp_path / "m")
+    with pytest.raises(ValueError, match="at most 10000 bytes"):
+        save({f"name {i}": wrap(np.zeros(1)) for i in range(100)}, tmp_path / "m")
+    assert os.listdir(tmp_path) == ["m"] and load(tmp_path / "m")["x"] == "a" * 9_000
 
 
 # ---------------------------------------------------------------- paths and files

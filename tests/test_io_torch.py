@@ -207,7 +207,8 @@ def test_a_model_of_torch_gives_the_same_answers(tmp_path: Path) -> None:
     ours.load_state_dict(load(tmp_path / "m.pt"))
     x = torch.randn(5, 3)
     want = theirs(x).detach().numpy()
-    np.testing.assert_allclose(ours(mg.from_numpy(x.numpy())).detach().numpy(), want, rtol=1e-5, atol=1e-6)
+    got = ours(mg.from_numpy(x.numpy())).detach().numpy()
+    np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-6)
 
 
 def test_equal_and_shared_objects() -> None:

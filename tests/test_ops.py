@@ -81,6 +81,8 @@ def _compare_results(case: Case, result: Any, expected: Any, dtype: str, what: s
             assert helpers.dtype_of(a) == helpers.dtype_of(b), f"{what}: {a.dtype}, not {b.dtype}"
         else:
             rtol, atol = helpers.tolerance(case, dtype, helpers.dtype_of(b))
+            if dtype in helpers.HALF:  # PyTorch rounds partial sums, which may be large
+                atol *= max(1.0, helpers.largest(b))
             helpers.assert_same(a, b, rtol, atol, f"{what}: result {i}")
 
 
@@ -193,17 +195,13 @@ def _compare_inplace_gradients(
 
 
 # ------------------------------------------------------------------------------ derivatives
-RECORDED: dict[str, set[str]] = {}
-"""Primitives that a gradient check has been through, by the case's id."""
+RECORDED: dict[int, set[str]] = {}
+"""Primitives that a gradient check has been through, by the identity of the case."""
 
 
 @each_case
-def test_derivatives(case: Case, request: pytest.FixtureRequest) -> None:
-    RECORDED[_id(case)] = _check_derivatives(case)
-
-
-def _id(case: Case) -> str:
-    return next(i for i, (_, c) in zip(IDS, CASES, strict=True) if c is case)
+def test_derivatives(case: Case) -> None:
+    RECORDED[id(case)] = _check_derivatives(case)
 
 
 def _check_derivatives(case: Case, visit: Callable = helpers.check_gradients) -> set[str]:
@@ -258,16 +256,22 @@ UNREACHED: dict[str, str] = {
 }
 """Differentiable primitives that no case can reach, each with the reason."""
 
-UNTESTED: dict[str, str] = {}
-"""Public functions of minigrad.ops without a case, each with the reason."""
+UNTESTED = {
+    "makes a tensor out of none: tests/test_creation.py": """
+        arange as_tensor asarray empty empty_strided eye from_dlpack from_numpy frombuffer full
+        linspace logspace ones rand randint randn randperm range scalar_tensor tensor to_dlpack
+        tril_indices triu_indices zeros""",
+    "the random state: tests/test_random.py": "get_rng_state set_rng_state",
+}
+"""Public functions of minigrad.ops without a case, by the reason."""
 
 NAMESPACES = ("", "nn.functional", "linalg", "special")
 
 
 def test_every_differentiable_primitive_is_checked() -> None:
-    for key, (_, case) in zip(IDS, CASES, strict=True):
-        if key not in RECORDED:  # not among the selected tests
-            RECORDED[key] = _check_derivatives(case, helpers.record)
+    for _, case in CASES:
+        if id(case) not in RECORDED:  # not among the selected tests
+            RECORDED[id(case)] = _check_derivatives(case, helpers.record)
     reached = set().union(*RECORDED.values())
     missing = {name for name, p in REGISTRY.items() if p.differentiable} - reached
     if missing != set(UNREACHED):
@@ -291,8 +295,12 @@ def _public_ops() -> dict[str, Any]:
 
 def test_every_public_op_has_a_case() -> None:
     ops = _public_ops()
+    excused = set(" ".join(UNTESTED.values()).split())
     tested = {id(ops[case.name]) for _, case in CASES if case.name in ops}
-    missing = {name for name, op in ops.items() if id(op) not in tested} - set(UNTESTED)
+    missing = {name for name, op in ops.items() if id(op) not in tested} - excused
+    # relu_ is tried along with relu
+    missing -= {name for name in missing if name.endswith("_") and name[:-1] not in missing}
     if missing:
         pytest.fail(f"no case: {sorted(missing)}")
-    assert not {name for name in UNTESTED if name not in ops or id(ops[name]) in tested}
+    assert excused <= set(ops), sorted(excused - set(ops))
+    assert not {name for name in excused if id(ops[name]) in tested}

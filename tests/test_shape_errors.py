@@ -191,3 +191,11 @@ def test_out() -> None:
             assert program(minigrad, mine) is mine
             program(torch, theirs)
             assert mine.tolist() == theirs.tolist()
+
+
+@pytest.mark.parametrize(
+    "shapes", [((3, 1), (2, 1, 4)), ((), 3), ((0,), (1,)), ((2, 3),), (), (5, 1), ((2, 0), (1, 1))]
+)
+def test_broadcast_shapes(shapes: Any) -> None:
+    got = minigrad.broadcast_shapes(*shapes)
+    assert isinstance(got, minigrad.Size) and tuple(got) == tuple(torch.broadcast_shapes(*shapes))

@@ -179,14 +179,12 @@ def _make_folder(parent: str, prefix: str) -> tuple[str, int | None]:
     while True:
         folder = os.path.join(parent, f"{prefix}{os.urandom(4).hex()}.tmp")
         os.mkdir(folder)
-        lock = _lock(folder)
-        if lock is None:
-            return folder, None
-        # another process may have taken it for a leftover before it was locked
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(folder), os.fstat(lock)):
+        # before it is locked, another process may take it for a leftover and remove it
+        with contextlib.suppress(BlockingIOError, FileNotFoundError):
+            lock = _lock(folder)
+            if lock is None or os.fstat(lock).st_nlink:
                 return folder, lock
-        os.close(lock)
+            os.close(lock)
 
 
 def _remove_leftovers(parent: str, prefix: str) -> None:
@@ -194,24 +192,25 @@ def _remove_leftovers(parent: str, prefix: str) -> None:
     for name in os.listdir(parent):
         if name.startswith(prefix) and name.endswith(".tmp"):
             folder = os.path.join(parent, name)
-            lock = _lock(folder)
-            if lock is not None:
-                shutil.rmtree(folder, ignore_errors=True)
-                os.close(lock)
+            with contextlib.suppress(BlockingIOError, FileNotFoundError):
+                lock = _lock(folder)
+                if lock is not None:
+                    shutil.rmtree(folder, ignore_errors=True)
+                    os.close(lock)
 
 
 def _lock(folder: str) -> int | None:
-    """Lock a folder without waiting; None if another holds it, or there are no locks here."""
+    """Lock a folder without waiting; None where there are no locks. BlockingIOError: it is held."""
     if sys.platform == "win32":
         return None
     fcntl: Any = importlib.import_module("fcntl")
-    try:
-        descriptor = os.open(folder, os.O_RDONLY)
-    except OSError:
-        return None
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
+        os.close(descriptor)
+        raise
+    except OSError:  # a file system without locks
         os.close(descriptor)
         return None
     return descriptor

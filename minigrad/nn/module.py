@@ -25,6 +25,7 @@ from .hooks import GLOBAL_BACKWARD, GLOBAL_FORWARD, GLOBAL_FORWARD_PRE, ModuleHo
 from .parameter import Buffer, Parameter
 
 M = TypeVar("M", bound="Module")
+_MISSING = object()
 _TABLES = ("_parameters", "_buffers", "_modules")
 
 
@@ -291,11 +292,12 @@ class Module:
         """The module at a dotted name; AttributeError if there is none."""
         module: Any = self
         for part in target.split(".") if target else ():
-            if part not in dir(module):
+            inner = getattr(module, part, _MISSING)
+            if inner is _MISSING:
                 raise AttributeError(f"{type(module).__name__} has no attribute `{part}`")
-            module = getattr(module, part)
-            if not isinstance(module, Module):
+            if not isinstance(inner, Module):
                 raise AttributeError(f"`{part}` is not an nn.Module")
+            module = inner
         return module
 
     def set_submodule(self, target: str, module: Module, strict: bool = False) -> None:
@@ -313,9 +315,9 @@ class Module:
     def _member(self, target: str, kind: type, what: str) -> Any:
         owner, _, name = target.rpartition(".")
         module = self.get_submodule(owner)
-        if name not in dir(module):
+        value = getattr(module, name, _MISSING)
+        if value is _MISSING:
             raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
-        value = getattr(module, name)
         if not isinstance(value, kind) or (what == "buffer" and name not in module._buffers):
             raise AttributeError(
                 f"`{name}` is not a{'n nn.Parameter' if what == 'parameter' else ' buffer'}"

@@ -16,7 +16,7 @@ from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
-from .compare import ge, gt, le
+from .compare import eq, gt, le, lt
 from .elementwise import abs, exp, mul, sigmoid, tanh, where
 from .piecewise import dtype_title, finish, refuse, zeros_as
 from .shape import reshape
@@ -162,7 +162,11 @@ def hardsigmoid_(x: Any) -> Any:
     return np.clip(x + x.dtype.type(3), 0, 6) / x.dtype.type(6)
 
 
-hardsigmoid_.vjp(x=lambda g, x: keep_inside(g / 6.0, x, low=-3.0, high=3.0))
+def _hardsigmoid_vjp(g: Any, x: Any) -> Any:
+    return keep_inside(where(eq(x, x), g / 6.0, 0), x, low=-3.0, high=3.0)  # nan gets 0
+
+
+hardsigmoid_.vjp(x=_hardsigmoid_vjp)
 
 
 @export("nn.functional.hardsigmoid")
@@ -309,10 +313,10 @@ def prelu(input: Any, weight: Any) -> Any:
 @primitive
 def rrelu_(x: Any, slope: Any) -> Any:
     """y = x where x > 0, else slope·x, with a random slope per element;  x̄ = ȳ or slope·ȳ."""
-    return np.where(x > 0, x, x * slope)
+    return np.where(x <= 0, x * slope, x)
 
 
-rrelu_.vjp(x=lambda g, x, slope: where(gt(x, 0), g, g * slope))
+rrelu_.vjp(x=lambda g, x, slope: where(le(x, 0), g * slope, g))
 
 
 @export("nn.functional.rrelu", "rrelu")
@@ -514,7 +518,7 @@ def hardswish_(x: Any) -> Any:
 
 
 hardswish_.vjp(
-    x=lambda g, x: where(le(x, -3.0), 0, where(ge(x, 3.0), g, g * (x / 3.0 + 0.5))),
+    x=lambda g, x: where(le(x, -3.0), 0, where(lt(x, 3.0), g * (x / 3.0 + 0.5), g)),
 )
 
 

@@ -303,10 +303,11 @@ square.vjp(x=lambda g, x: g * (2 * conj(x)))
 @primitive(promote="type")
 def pow_(x: Any, exponent: Any) -> Any:
     """y = xᵖ;  x̄ = ȳ·p·xᵖ⁻¹ (0 if p = 0), p̄ = ȳ·y·ln x (0 if x = 0 and p ≥ 0)."""
-    if type(exponent) is float or type(exponent) is int or not exponent.ndim:
-        fast = _NAMED_POWERS.get(exponent if type(exponent) in (int, float) else exponent.item())
-        if fast is not None and x.dtype.kind in "fc":
-            return fast(x)
+    number = exponent if type(exponent) in (int, float) else None
+    if number is None and not exponent.ndim:
+        number = exponent.item()
+    if number in _NAMED_POWERS and x.dtype.kind in "fc":
+        return _NAMED_POWERS[number](x)
     if x.dtype.kind in "biu":
         return _integer_power(x, exponent)
     return np.power(x, exponent)

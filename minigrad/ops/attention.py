@@ -33,8 +33,9 @@ def _weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
     scores = mul(matmul(q, transpose(k, -2, -1)), scale)
     scores = scores if mask is None else add(scores, mask)
     blind = np.all(np.isneginf(scores._data), axis=-1, keepdims=True)
-    weights = softmax_along(scores, axis=-1)
-    return where(wrap(blind), 0.0, weights) if blind.any() else weights
+    if not blind.any():
+        return softmax_along(scores, axis=-1)
+    return where(wrap(blind), 0.0, softmax_along(where(wrap(blind), 0.0, scores), axis=-1))
 
 
 @primitive(residuals=("weights",), composition=_attend)

@@ -235,7 +235,7 @@ def outer(input: Any, vec2: Any, *, out: Any = None) -> Any:
 @export("linalg.vecdot")
 def vecdot(x: Any, y: Any, *, dim: int = -1, out: Any = None) -> Any:
     """Σ conj(x)·y along `dim`, the other dimensions broadcast."""
-    if x._data.dtype.kind not in "fc":
+    if x._data.dtype.kind in "biu":
         raise RuntimeError(
             "linalg.vecdot: Expected a floating point or complex tensor as input. Got "
             f"{dtype_title(x._data.dtype)}"
@@ -366,15 +366,15 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor)):
         raise _not_tensor("linear", ("input", input), ("weight", weight))
     x, w = input._data, weight._data
-    if w.ndim > 2 or (w.ndim < 2 and bias is not None and bias._data.ndim > 1):
-        raise RuntimeError(f"linear(): weight must be a matrix or a vector, but got {w.ndim}-D")
+    if w.ndim > 2 or (w.ndim < 2 and bias is not None and x.ndim > 1):
+        raise RuntimeError(f"linear(): mat2 must be a matrix, got {w.ndim}-D tensor")
     if bias is None or w.ndim != 2 or x.ndim == 0:
         result = matmul(input, transpose(weight, 0, 1) if w.ndim == 2 else weight)
         return result if bias is None else add(result, bias)
     if x.shape[-1] != w.shape[1]:
         raise inner_error(x.shape, w.shape[::-1])
     same_dtype(input, weight, bias)
-    if bias._data.shape != w.shape[:1] or x.dtype.kind not in "fc":
+    if bias._data.shape != w.shape[:1] or x.dtype.kind in "biu":
         return _fused("linear", bias, matmul(input, transpose(weight, 0, 1)), 1, 1, None)
     return affine(input, weight, bias)
 

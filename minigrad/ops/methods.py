@@ -76,7 +76,14 @@ METHODS: dict[ModuleType, str] = {
     distance: "cross",
     reduction: """
         norm sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp dist""",
-    indexing: "__getitem__=getitem __setitem__=setitem gather",
+    indexing: """
+        __getitem__=getitem __setitem__=setitem __delitem__=delitem
+        gather scatter scatter_=scatter_self scatter_add scatter_add_=scatter_add_self
+        scatter_reduce scatter_reduce_ take_along_dim
+        index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_
+        index_reduce index_reduce_ index_put=index_put_of index_put_ take put put_
+        masked_fill masked_fill_=masked_fill_self masked_select masked_scatter masked_scatter_
+        nonzero argwhere nonzero_static select_scatter slice_scatter diagonal_scatter""",
     sorting: "argmax argmin max min",
 }
 

@@ -83,11 +83,6 @@ def where(condition: Any, input: Any = None, other: Any = None, *, out: Any = No
             )
         warnings.warn("where received a uint8 condition tensor; use bool", stacklevel=2)
         condition = data.astype(bool)
-    for position, value in ((2, input), (3, other)):
-        if isinstance(value, (str, list, tuple)):
-            raise TypeError(
-                f"where(): argument {position} must be Tensor or Number, not {type(value).__name__}"
-            )
     result = where_(condition, input, other)
     return result if out is None else write_out(result, out)
 

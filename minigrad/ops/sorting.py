@@ -9,7 +9,7 @@ import numpy as np
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from .elementwise import maximum, minimum
-from .indexing import gather_along
+from .indexing import gather
 from .reduction import amax, amin
 from .shape import squeeze
 
@@ -57,7 +57,7 @@ def _extremum(which: Any, both: Any, full: Any, input: Any, args: tuple, dim: An
         return full(input)
     dim = normalize_dim(dim, input._data.ndim)
     index = _arg(which, input._data, dim, True)
-    values = gather_along(input, index=index, dim=dim)
+    values = gather(input, dim, wrap(index))
     if keepdim:
         return Extremum(values, wrap(index))
     return Extremum(squeeze(values, dim), wrap(np.squeeze(index, dim)))

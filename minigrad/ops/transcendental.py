@@ -85,7 +85,7 @@ def expm1(x: Any) -> Any:
 expm1.vjp(x=lambda g, y: g * (conj(y) + 1))
 
 
-@export("sigmoid", "special.expit")
+@export("sigmoid", "special.expit", "nn.functional.sigmoid")
 @primitive(promote="float")
 def sigmoid(x: Any) -> Any:
     """The logistic function; e⁻ˣ may overflow to ∞, which gives the right limit 0.

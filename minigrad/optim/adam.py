@@ -82,7 +82,7 @@ class Adam(Optimizer):
                 w *= w.dtype.type(1 - lr * decay)
             else:
                 g = g + decay * w
-        scratch = np.subtract(g, m)
+        scratch = np.subtract(g, m, out=np.empty_like(m))  # out: an array even if 0-d
         scratch *= 1 - beta1
         m += scratch
         v *= beta2

@@ -267,7 +267,7 @@ def gradients(group: dict[str, Any], maximize: bool) -> list[tuple[Tensor, Any]]
     for p in group["params"]:
         if p._grad is not None:
             g = p._grad._data
-            found.append((p, -g if maximize else g))
+            found.append((p, np.negative(g, out=np.empty_like(g)) if maximize else g))
     return found
 
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ..core.tensor import wrap
 from ..export import export
 from .optimizer import Optimizer, check_non_negative, gradients, number
@@ -63,12 +65,12 @@ class SGD(Optimizer):
                 state = self.state[p]
                 buffer = state.get("momentum_buffer")
                 if buffer is None:
-                    buffer = state["momentum_buffer"] = wrap(g.copy())
+                    buffer = state["momentum_buffer"] = wrap(np.array(g))
                 else:
                     b = buffer._data
                     b *= momentum
                     b += (1 - group["dampening"]) * g
                     buffer._bump()
                 g = g + momentum * buffer._data if group["nesterov"] else buffer._data
-            w -= (lr * g).astype(w.dtype, copy=False)
+            w -= np.asarray(lr * g, w.dtype)
             p._bump()

@@ -37,4 +37,9 @@ CASES = [
     Case("poisson", lambda r: [S(r.pos(2, 3))], random=True),
     Case("is_nonzero", lambda r: [S(r())], grad=False),
     Case("numel", lambda r: [S(r(2, 3)), S(r()), S(r(0, 2))], grad=False),
+    Case("is_complex", lambda r: [S(r(2)), S(r.int(0, 3, 2))], grad=False),
+    Case("is_floating_point", lambda r: [S(r(2)), S(r.int(0, 3, 2))], grad=False),
+    Case("is_inference", lambda r: [S(r(2))], grad=False),
+    Case("is_same_size", lambda r: [S(r(2, 3), r(2, 3)), S(r(2, 3), r(3, 2))], grad=False),
+    Case("binomial", lambda r: [S(const(r.pos(2, 3)), const(r.pos(2, 3)))], random=True),
 ]

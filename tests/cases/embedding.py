@@ -21,7 +21,6 @@ def bags(r: Make) -> list[S]:
         *found, S(index, r(10, 3), offsets), S(index, r(10, 3), offsets, mode="sum", per_sample_weights=r(8)),
         S(r.int(0, 10, 2, 4), r(10, 3), mode="sum", per_sample_weights=r(2, 4)),
         S(r.int(0, 10, 2, 4, dtype=np.int32), r(10, 3)),
-        S(index, r(10, 3), offsets, scale_grad_by_freq=True, mode="sum", smooth=False),
     ]  # fmt: skip
 
 

@@ -20,6 +20,10 @@ def _reshapes(name: str) -> Case:
     return Case(name, samples)
 
 
+def _complex(r: Make) -> list[S]:
+    return [S(r.values(r(2, 3).values + 1j * r(2, 3).values, np.complex128))]
+
+
 CASES = [
     _reshapes("reshape"),
     Case(
@@ -308,4 +312,8 @@ CASES = [
     Case("unfold_copy", lambda r: [S(r(7), 0, 3, 2)]),
     Case("unsqueeze_copy", lambda r: [S(r(2, 3), 1)]),
     Case("view_copy", lambda r: [S(r(2, 3), (3, 2))]),
+    Case("unsafe_split_with_sizes", lambda r: [S(r(5, 2), [2, 3]), S(r(2, 5), [1, 4], -1)]),
+    Case("detach_copy", lambda r: [S(r(2, 3), grad=False)]),
+    Case("view_as_real", _complex, half=False),
+    Case("view_as_real_copy", _complex, half=False),
 ]

@@ -6,7 +6,7 @@ import math
 from typing import Any
 
 from ...export import export
-from ...ops import matmul as F
+from ...ops import einsum, matmul
 from ...ops.creation import empty
 from ...ops.shape import flatten, unflatten
 from .. import init
@@ -45,7 +45,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
-        return F.linear(input, self.weight, self.bias)
+        return matmul.linear(input, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (
@@ -92,7 +92,7 @@ class Bilinear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input1: Any, input2: Any) -> Any:
-        return F.bilinear(input1, input2, self.weight, self.bias)
+        return einsum.bilinear(input1, input2, self.weight, self.bias)
 
     def extra_repr(self) -> str:
         return (

@@ -6,13 +6,14 @@ from typing import Any
 
 from ...export import export
 from ...ops import loss as F
+from ...ops.regression import chosen
 from ..module import Module
 
 
 class _Loss(Module):
     def __init__(self, size_average: Any = None, reduce: Any = None, reduction: str = "mean"):
         super().__init__()
-        self.reduction = F.legacy_reduction(size_average, reduce, reduction)
+        self.reduction = chosen(size_average, reduce, reduction)
 
 
 class _WeightedLoss(_Loss):
