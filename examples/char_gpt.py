@@ -60,7 +60,9 @@ def encode(text: str) -> list[int]:
 
 
 def make_model(lib: ModuleType, config: Config) -> Any:
-    """Token and position embeddings, pre-norm blocks of causal attention and an MLP, a linear head."""
+    """Token and position embeddings, pre-norm blocks of causal attention and an MLP, a linear
+    head.
+    """
     nn, F = lib.nn, lib.nn.functional
     d = config.width
 

@@ -20,7 +20,9 @@ import minigrad as mg
 
 
 def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """(train images, train labels, test images, test labels): 1437 and 360, (N, 1, 8, 8) in [0, 1]."""
+    """(train images, train labels, test images, test labels): 1437 and 360, (N, 1, 8, 8) in
+    [0, 1].
+    """
     from sklearn.datasets import load_digits as sklearn_digits
     from sklearn.model_selection import train_test_split
 

@@ -7,6 +7,7 @@ the value against the gradient, and of the gradient against its gradient.
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -79,7 +80,9 @@ class Call:
         }
 
     def __call__(self, function: Callable) -> Any:
-        return function(*self.args, **self.kwargs)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # advice, as PyTorch gives it, too
+            return function(*self.args, **self.kwargs)
 
 
 def _needs_grad(array: Array, dtype: str, grad: bool) -> bool:
@@ -200,6 +203,8 @@ def check_gradients(function: Callable, call: Call, second: bool) -> list[Any]:
     outputs, leaves = differentiable(result), call.leaves
     if not outputs or not leaves:
         return []
+    if not any(x._data.size for x in leaves):  # nothing can be moved
+        return record(function, call, second)
     places = [i for i, t in enumerate(tensors_in(result)) if t.requires_grad]
     ws = [wrap(np.asarray(w, numbers(t).dtype), True) for w, t in _weighted(result)]
 

@@ -1,4 +1,6 @@
-"""The engine: leaf rules, accumulation, graphs and their freeing, hooks, in-place changes, modes."""
+"""The engine: leaf rules, accumulation, graphs and their freeing, hooks, in-place changes,
+modes.
+"""
 
 from __future__ import annotations
 

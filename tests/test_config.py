@@ -169,8 +169,9 @@ def test_message() -> None:
         actual=(512, 10),
         help="did you mean b.T?",
     )
-    assert text == (
-        "matmul: inner dimensions differ: argument 'b': expected (784, n), but got (512, 10)\n"
+    assert (
+        text
+        == "matmul: inner dimensions differ: argument 'b': expected (784, n), but got (512, 10)\n"
         "  help: did you mean b.T?"
     )
     assert errors.message("sum", "no axes") == "sum: no axes"

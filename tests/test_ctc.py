@@ -51,8 +51,9 @@ def test_repeated_labels_flat_targets_other_blank_and_impossible_targets() -> No
     steps, sizes = np.array([6, 6, 4]), np.array([3, 4, 1])
     for zero in (True, False):
         options = dict(blank=4, reduction="none", zero_infinity=zero)
-        got, want = run(mg, scores, flat, steps, sizes, **options), run(
-            torch, scores, flat, steps, sizes, **options
+        got, want = (
+            run(mg, scores, flat, steps, sizes, **options),
+            run(torch, scores, flat, steps, sizes, **options),
         )
         assert np.isinf(want[0]).any() != zero
         for a, b in zip(got, want, strict=True):

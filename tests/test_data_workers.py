@@ -388,13 +388,11 @@ def test_ctrl_c(persistent: bool) -> None:
 
 @LINUX
 def test_end_of_the_program_with_a_live_iterator() -> None:
-    process = run_script(
-        """
+    process = run_script("""
         batches = iter(slow)
         print(next(batches).item(), next(batches).item(), flush=True)
         batches.cycle = batches
-        """
-    )
+        """)
     pids = first_pids(process)
     start = time.monotonic()
     _, errors = process.communicate(timeout=10)
@@ -405,14 +403,12 @@ def test_end_of_the_program_with_a_live_iterator() -> None:
 
 @LINUX
 def test_workers_end_when_the_program_is_killed() -> None:
-    process = run_script(
-        """
+    process = run_script("""
         other = iter(slow)
         batches = iter(slow)
         print(next(batches).item(), next(other).item(), next(batches).item(), flush=True)
         time.sleep(60)
-        """
-    )
+        """)
     pids = first_pids(process)
     assert len(set(pids)) == 3
     process.kill()

@@ -1,4 +1,6 @@
-"""What dropout draws: how often, at which scale, by channel, and that gradients see the same mask."""
+"""What dropout draws: how often, at which scale, by channel, and that gradients see the same
+mask.
+"""
 
 from __future__ import annotations
 

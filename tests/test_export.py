@@ -534,7 +534,8 @@ def test_1500_names_take_less_than_5_ms(package: Callable[..., ModuleType]) -> N
 # ---------------------------------------------------------------------------- the listing
 LISTED = {
     "__init__": "from . import impl\n__version__ = '1.0'\n",
-    "impl": '''
+    "impl": (
+        '''
 import math
 class Sentinel: ...
 @export("nn.functional.gelu", "gelu", "nn.functional.gelu2", deprecated=["nn.functional.gelu2"])
@@ -565,7 +566,8 @@ def add_(self, other, *, alpha=1): ...
 export("hypotenuse")(math.hypot)
 tau = 6.25
 export_constant(__name__, "tau", "tau")
-''',
+'''
+    ),
 }
 
 GOLDEN = """\
@@ -664,7 +666,8 @@ def test_command_writes_checks_and_shows_drift(
 
 # ---------------------------------------------------------------------------- stubs
 STUBBED = {
-    "__init__": """
+    "__init__": (
+        """
 from minigrad.export import populate
 from . import impl, nn, own
 limit: int = 3
@@ -672,12 +675,14 @@ export_constant(__name__, "limit", "limit")
 helper = None
 from .version import __version__
 populate("fakegrad")
-""",
+"""
+    ),
     "version": "__version__ = '1.0'\n",
     "nn__SLASH____init__": "from . import extra as more\n",
     "nn__SLASH__extra": "",
     "own": "@export('own.f', 'f')\ndef f(x: int) -> str: ...\n",
-    "impl": """
+    "impl": (
+        """
 class DType: ...
 float32 = DType()
 export_constant(__name__, "float", "float32")
@@ -692,7 +697,8 @@ class Linear:
     width: int = 1
 @export("Tensor.add_")
 def add_(self): ...
-""",
+"""
+    ),
 }
 
 
@@ -704,8 +710,8 @@ def test_stubs_import_each_name_from_its_home(package: Callable[..., ModuleType]
         "special.pyi"
     }
     assert unseen == ["fakegrad.own: gelu (own.py has definitions of its own)"]
-    assert texts["__init__.pyi"] == (
-        "from . import impl as impl\n"
+    assert (
+        texts["__init__.pyi"] == "from . import impl as impl\n"
         "from . import nn as nn\n"
         "from . import own as own\n"
         "from . import special as special\n"
@@ -717,8 +723,8 @@ def test_stubs_import_each_name_from_its_home(package: Callable[..., ModuleType]
         "helper: None\n"
         "__version__: _builtins.str\n"
     )
-    assert texts["nn/__init__.pyi"] == (
-        "from . import deep as deep\n"
+    assert (
+        texts["nn/__init__.pyi"] == "from . import deep as deep\n"
         "from . import functional as functional\n"
         "from . import extra as more\n"
         "from fakegrad.impl import Linear as Linear\n"

@@ -1,4 +1,6 @@
-"""Module: registration, walking, state dicts, hooks, containers, initialisation; messages as PyTorch's."""
+"""Module: registration, walking, state dicts, hooks, containers, initialisation; messages as
+PyTorch's.
+"""
 
 from __future__ import annotations
 

@@ -8,7 +8,6 @@ The ops and their samples are the `Case`s of tests/cases.
 from __future__ import annotations
 
 import inspect
-import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -47,9 +46,7 @@ def _compare(
     """The function on contiguous and strided inputs, with gradients; then its other spellings."""
     grad = case.grad and sample.grad
     want = helpers.torch_call(sample, dtype, grad)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # PyTorch's deprecations are not ours
-        expected = want(theirs)
+    expected = want(theirs)
     for strided in (False, True):
         got = helpers.minigrad_call(sample, dtype, grad, strided)
         before = [np.array(t._data) for t in got.tensors]
@@ -122,9 +119,7 @@ def _compare_half(
     case: Case, sample: S, ours: Callable, theirs: Callable, dtype: str, what: str
 ) -> None:
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            expected = helpers.torch_call(sample, dtype, False)(theirs)
+        expected = helpers.torch_call(sample, dtype, False)(theirs)
     except (NotImplementedError, RuntimeError):
         return  # PyTorch has no such kernel
     _compare_results(case, helpers.minigrad_call(sample, dtype, False)(ours), expected, dtype, what)
@@ -257,10 +252,12 @@ UNREACHED: dict[str, str] = {
 """Differentiable primitives that no case can reach, each with the reason."""
 
 UNTESTED = {
-    "makes a tensor out of none: tests/test_creation.py": """
+    "makes a tensor out of none: tests/test_creation.py": (
+        """
         arange as_tensor asarray empty empty_strided eye from_dlpack from_numpy frombuffer full
         linspace logspace ones rand randint randn randperm range scalar_tensor tensor to_dlpack
-        tril_indices triu_indices zeros""",
+        tril_indices triu_indices zeros"""
+    ),
     "the random state: tests/test_random.py": "get_rng_state set_rng_state",
 }
 """Public functions of minigrad.ops without a case, by the reason."""

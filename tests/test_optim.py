@@ -1,4 +1,6 @@
-"""Optimizers: ten steps from equal weights and gradients against PyTorch, state dicts both ways, errors."""
+"""Optimizers: ten steps from equal weights and gradients against PyTorch, state dicts both
+ways, errors.
+"""
 
 from __future__ import annotations
 

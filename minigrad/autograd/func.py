@@ -20,11 +20,11 @@ from ..core.chores import alias, stack, take_slice
 from ..core.engine import grad as _engine_grad
 from ..core.modes import enable_grad
 from ..core.tensor import Tensor, wrap
+from ..core.trees import flatten, tree_map, unflatten
 from ..export import export
 from ..ops.shape import movedim
 from .functional import jacobian as _jacobian
 from .functional import jvp as _jvp
-from .trees import flatten, tree_map, unflatten
 
 
 def _selected(args: tuple[Any, ...], argnums: int | tuple[int, ...]) -> tuple[Any, bool]:
@@ -112,7 +112,9 @@ def grad(
 
 @export("func.vjp")
 def vjp(func: Callable[..., Any], *primals: Any, has_aux: bool = False) -> Any:
-    """(func(*primals), vjp_fn[, aux]); vjp_fn(v) gives vᵀJ for each primal and can be called again."""
+    """(func(*primals), vjp_fn[, aux]); vjp_fn(v) gives vᵀJ for each primal and can be called
+    again.
+    """
     with enable_grad():
         tracked = _track(primals)
         out = func(*tracked)

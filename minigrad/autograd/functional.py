@@ -38,7 +38,9 @@ def _tuple(x: Any, what: str, function: str) -> tuple[tuple[Tensor, ...], bool]:
 
 
 def _leaves(inputs: tuple[Tensor, ...], create_graph: bool) -> tuple[Tensor, ...]:
-    """Fresh tensors to differentiate by; with create_graph still connected to the caller's graph."""
+    """Fresh tensors to differentiate by; with create_graph still connected to the caller's
+    graph.
+    """
     if create_graph:
         return tuple([alias(t) if t.requires_grad else t.detach().requires_grad_() for t in inputs])
     return tuple([t.detach().requires_grad_() for t in inputs])
@@ -173,7 +175,8 @@ def jacobian(
         raise ValueError('Expected strategy to be either "forward-mode" or "reverse-mode"')
     if strategy == "forward-mode" and create_graph:
         raise NotImplementedError(
-            'torch.autograd.functional.jacobian: `create_graph=True` is not implemented for `strategy="forward-mode"`.'
+            "torch.autograd.functional.jacobian: `create_graph=True` is not implemented for"
+            ' `strategy="forward-mode"`.'
         )  # noqa: E501
     with enable_grad():
         given, in_tuple = _tuple(inputs, "inputs", "jacobian")

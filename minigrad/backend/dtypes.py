@@ -122,7 +122,7 @@ def from_numpy_dtype(dtype: Any) -> DType:
     return found
 
 
-def numpy_dtype(dtype: Any) -> np.dtype:
+def numpy_dtype(dtype: Any) -> Any:
     """The NumPy dtype of a minigrad dtype, or of Python's float, int, bool, complex (as PyTorch
     takes them).
     """

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..export import export
 from .anomaly import run_checked
-from .chores import alias, fit, stack
+from .chores import alias, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
 from .node import AccumulateGrad, Node, accumulator_of, edge_of
@@ -54,7 +54,9 @@ _current: ContextVar[_Run | None] = ContextVar("minigrad_backward", default=None
 
 
 def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
-    """Send the roots' gradients through the graph; leaves accumulate, captures are filled in `run`."""
+    """Send the roots' gradients through the graph; leaves accumulate, captures are filled in
+    `run`.
+    """
     pending: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else holds
     heap: list[tuple[int, Node]] = []
@@ -430,7 +432,7 @@ def _batched_grad(
     size = given[0].shape[0]
     rows = []
     for i in range(size):
-        row = [None if g is None else g[i] for g in given]
+        row = [None if g is None else take_slice(g, dim=0, index=i) for g in given]
         last = i == size - 1
         rows.append(
             grad(outs, ins, row, keep or not last, create_graph, True, rest[0], False, rest[1])

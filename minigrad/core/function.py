@@ -43,7 +43,7 @@ class FunctionNode(Node):
         "dirty",
         "non_differentiable",
     )
-    __slots__ += ("once", "made_outputs", "__dict__")
+    __slots__ += ("__dict__",)
     owns_results = False  # a user's backward may return an array that it keeps
 
     def __init__(self, function: type[Function], needs: tuple[bool, ...]):
@@ -57,14 +57,15 @@ class FunctionNode(Node):
         self.hooks = None
         self.edges = ()
         self.multi = False
-        self.made_outputs: Any = None
 
     def name(self) -> str:
         return self.function.__name__ + "Backward"
 
     # ---------------------------------------------------------------- what forward may call
     def save_for_backward(self, *tensors: Tensor | None) -> None:
-        """Keep inputs or outputs for backward, safe against in-place changes and reference cycles."""
+        """Keep inputs or outputs for backward, safe against in-place changes and reference
+        cycles.
+        """
         for t in tensors:
             if t is not None and not isinstance(t, Tensor):
                 raise TypeError(

@@ -11,7 +11,9 @@ _ids = itertools.count()
 
 
 class RemovableHandle:
-    """What every `register_*_hook` returns: `remove()` takes the hook out; also a context manager."""
+    """What every `register_*_hook` returns: `remove()` takes the hook out; also a context
+    manager.
+    """
 
     def __init__(self, hooks: OrderedDict, *, extra: Any = None):
         self.hooks_ref = weakref.ref(hooks)

@@ -110,7 +110,9 @@ def _wrap_generator(context: ModeContext, func: Callable) -> Callable:
 
 @export("no_grad", "autograd.no_grad", "autograd.grad_mode.no_grad")
 class no_grad(ModeContext):
-    """Nothing inside is recorded; results have requires_grad=False. Context manager and decorator."""
+    """Nothing inside is recorded; results have requires_grad=False. Context manager and
+    decorator.
+    """
 
     def __init__(self, func: Callable | None = None):
         super().__init__(grad=False)
@@ -132,7 +134,9 @@ class enable_grad(ModeContext):
 
 @export("set_grad_enabled", "autograd.set_grad_enabled", "autograd.grad_mode.set_grad_enabled")
 class set_grad_enabled(ModeContext):
-    """Recording on or off: at once when called, until the end of the block when used with `with`."""
+    """Recording on or off: at once when called, until the end of the block when used with
+    `with`.
+    """
 
     def __init__(self, mode: bool):
         super().__init__(grad=bool(mode))

@@ -109,7 +109,9 @@ class AccumulateGrad(Node):
 
 
 def accumulator_of(leaf: Tensor) -> AccumulateGrad:
-    """The leaf's AccumulateGrad node, made on first need and kept alive by the graphs that use it."""
+    """The leaf's AccumulateGrad node, made on first need and kept alive by the graphs that
+    use it.
+    """
     ref = leaf._accumulator
     node = None if ref is None else ref()
     if node is None:

@@ -72,6 +72,10 @@ class PrimitiveNode(Node):
     """A recorded call of a primitive; every primitive has a subclass named after it."""
 
     __slots__ = ("plan", "saved", "versions", "unpack")
+    plan: Plan
+    saved: Any
+    versions: Any
+    unpack: Any
     primitive: Primitive
     differentiate: Callable[
         ..., list[Any]
@@ -129,7 +133,7 @@ class PrimitiveNode(Node):
             if self.multi:
                 return tuple(_attach(v, (self, i)) for i, v in enumerate(value))
             return _attach(value, (self, 0))
-        return value  # residuals stay arrays: constants, which operators and primitives take as they are
+        return value  # residuals stay arrays: constants that operators take as they are
 
     def _through_composition(self, g: Any, saved: Any) -> Any:
         """Differentiate the differentiable formula instead of the fused kernel (for higher
@@ -296,10 +300,7 @@ class Primitive:
         ]
         joint = self.joint_rule
         if joint is not None and (count := len(_wanted_names(joint))) < len(names):
-            full = joint
-
-            def joint(g: Any, *saved: Any) -> Any:
-                return full(g, *saved[:count])
+            joint = _with_first(joint, count)
 
         frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)  # type: ignore[misc]
         save, checked = self._saver(keep, wanted), self._checked(keep)
@@ -329,7 +330,9 @@ class Primitive:
 
     # ------------------------------------------------------------ recording
     def record(self, args: Any, raw: Any, y: Any, options: Any, residuals: Any, out: Any) -> None:
-        """Make `out` (a Tensor, or a tuple of them) the result of a recorded call; y is its array."""
+        """Make `out` (a Tensor, or a tuple of them) the result of a recorded call; y is its
+        array.
+        """
         wanted = tuple([isinstance(a, Tensor) and a._requires_grad for a in args])
         plan = self.plans.get(wanted) or self.plan(wanted)
         node: PrimitiveNode = self.node_class()
@@ -383,6 +386,11 @@ def _wanted_names(rule: Callable) -> list[str]:
     """
     count = rule.__code__.co_argcount - len(rule.__defaults__ or ())
     return list(rule.__code__.co_varnames[1:count])
+
+
+def _with_first(rule: Callable, count: int) -> Callable:
+    """The rule, given more saved values than it asks for."""
+    return lambda g, *saved: rule(g, *saved[:count])
 
 
 def _getter(places: list[int]) -> Callable[[Any], tuple]:
@@ -627,7 +635,9 @@ def _on_gpu(x: Any) -> bool:
 
 
 def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
-    """Promote, run, split off residuals: (y, residuals, the arrays that the forward function got)."""
+    """Promote, run, split off residuals: (y, residuals, the arrays that the forward function
+    got).
+    """
     narrow = None
     if p.promote is not None:
         if not _uniform(args):

@@ -86,9 +86,9 @@ class Tensor:
     backward: Callable[..., None]
     grad_fn: Any
     requires_grad: Any
-    retain_grad: Callable[[], None]
+    retain_grad: Callable[..., None]
     requires_grad_: Callable[..., Tensor]
-    detach_: Callable[[], Tensor]
+    detach_: Callable[..., Tensor]
     register_hook: Callable[..., RemovableHandle]
 
     _data: Any
@@ -151,7 +151,9 @@ class Tensor:
 
     @property
     def is_leaf(self) -> bool:
-        """Made by the user (or not recorded): backward() accumulates into the .grad of leaves only."""
+        """Made by the user (or not recorded): backward() accumulates into the .grad of leaves
+        only.
+        """
         return self.grad_fn is None
 
     @property
@@ -268,7 +270,7 @@ class Tensor:
 
     def get_device(self) -> int:
         """The number of the GPU, or -1 on the CPU."""
-        return -1 if self.is_cpu else self.device.index
+        return -1 if self.is_cpu else self.device.index or 0
 
     def _bump(self) -> None:
         """Count one in-place change: whoever saved this storage for backward will notice."""

@@ -138,7 +138,9 @@ def _grad_fn(self: Tensor) -> Any:
 
 
 def _requires_grad(self: Tensor) -> bool:
-    """Whether gradients flow to this tensor. Can be set on leaves of a floating or complex dtype."""
+    """Whether gradients flow to this tensor. Can be set on leaves of a floating or complex
+    dtype.
+    """
     return fresh(self)._requires_grad
 
 

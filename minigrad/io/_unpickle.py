@@ -24,6 +24,8 @@ from ._files import Source
 _KEYS = (str, int, float, complex, bytes, type(None), DType, device, np.generic, np.dtype)
 _LEAVES = (*_KEYS, bytearray, np.ndarray)
 _KEY_DEPTH = 8
+# Warning: where warnings are errors, pickletools raises one on a text with a bad escape sequence
+_DAMAGE = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, Warning)
 _DICTS = (dict, OrderedDict, Counter)
 
 
@@ -75,14 +77,7 @@ class Machine:
                     raise refused(self.source, f"the pickle operation {opcode.name}")
                 action(self, argument)
             return self.stack.pop()
-        except (
-            ValueError,
-            IndexError,
-            KeyError,
-            TypeError,
-            AttributeError,
-            ArithmeticError,
-        ) as error:
+        except _DAMAGE as error:
             self.source.fail(f"holds a damaged pickle ({type(error).__name__}: {error})")
 
     def pop_mark(self) -> list[Any]:

@@ -351,7 +351,8 @@ class ParameterDict(Module):
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(
-                f"Index given to ParameterDict cannot be used as a key as it is not a string (type is '{type(key).__name__}'). Open an issue on github if you need non-string keys."
+                "Index given to ParameterDict cannot be used as a key as it is not a string (type"
+                f" is '{type(key).__name__}'). Open an issue on github if you need non-string keys."
             )  # noqa: E501
         self._keys[key] = None
         setattr(self, key, _as_parameter(value))
@@ -417,7 +418,8 @@ class ParameterDict(Module):
         """Add values from a mapping or from pairs."""
         if not isinstance(parameters, Iterable):
             raise TypeError(
-                f"ParametersDict.update should be called with an iterable of key/value pairs, but got {type(parameters).__name__}"
+                "ParametersDict.update should be called with an iterable of key/value pairs, but"
+                f" got {type(parameters).__name__}"
             )  # noqa: E501
         pairs = (
             parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters

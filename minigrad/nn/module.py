@@ -456,7 +456,9 @@ class Module:
     def state_dict(
         self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
     ) -> Any:
-        """An ordered dict of all parameters and persistent buffers by name, sharing their memory."""
+        """An ordered dict of all parameters and persistent buffers by name, sharing their
+        memory.
+        """
         given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
         return state.collect(
             self,

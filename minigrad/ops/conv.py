@@ -73,7 +73,9 @@ def _columns(
 def _scatter_columns(
     columns: Any, size: Any, kernel: Any, out: Any, stride: Any, padding: Any, dilation: Any
 ) -> Any:
-    """The adjoint of `_columns`: add every window back in its place; columns (N, C, *kernel, *out)."""
+    """The adjoint of `_columns`: add every window back in its place; columns (N, C, *kernel,
+    *out).
+    """
     n, c = columns.shape[:2]
     full = [s + 2 * p for s, p in zip(size, padding, strict=True)]
     x = np.zeros((n, c, *full), columns.dtype)
@@ -439,7 +441,9 @@ def conv_transpose2d(
     groups: int = 1,
     dilation: Ints = 1,
 ) -> Any:
-    """The adjoint of conv2d: input (N, C, H, W), weight (C, O/groups, Kh, Kw) (Zeiler et al. 2010)."""
+    """The adjoint of conv2d: input (N, C, H, W), weight (C, O/groups, Kh, Kw) (Zeiler et al.
+    2010).
+    """
     return _transpose(
         "conv_transpose2d",
         2,

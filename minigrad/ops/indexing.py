@@ -56,5 +56,3 @@ from .subscript import delitem, getitem, index_put_, index_put_of, setitem
 index_reduce_ = inplace(index_reduce, "index_reduce_")
 put_ = inplace(put, "put_")
 scatter_reduce_ = inplace(scatter_reduce, "scatter_reduce_")
-
-

@@ -22,7 +22,6 @@ from .strides import common_shape, normalize_dims
 from .subscript import subscript
 from .views import clone, view_
 
-
 # ------------------------------------------------------------ masked_fill
 _C_NAMES = {
     "uint8": "unsigned char", "int8": "signed char", "int16": "short int", "int32": "int",
@@ -54,9 +53,7 @@ def _fill_args(x: Any, mask: Any, value: Any) -> Any:
     """The value as a number of x's dtype or a 0-d tensor, after PyTorch's checks."""
     if not isinstance(mask, Tensor):
         kind = type(mask).__name__
-        raise TypeError(
-            f"masked_fill(): argument 'mask' (position 1) must be Tensor, not {kind}"
-        )
+        raise TypeError(f"masked_fill(): argument 'mask' (position 1) must be Tensor, not {kind}")
     if mask._data.dtype.kind != "b":
         name = _C_NAMES[from_numpy_dtype(mask._data.dtype).name]
         raise RuntimeError(
@@ -150,7 +147,9 @@ def masked_scatter(input: Tensor, mask: Tensor, source: Tensor) -> Tensor:
     if x.shape != shape:
         input = expand_(input, size=shape)
     if not shape:
-        y = index_put(view_(input, size=(1,)), flat, wrap(chosen.reshape(1)), dims=(0,), accumulate=False)
+        y = index_put(
+            view_(input, size=(1,)), flat, wrap(chosen.reshape(1)), dims=(0,), accumulate=False
+        )
         return view_(y, size=())
     return index_put(input, flat, wrap(chosen), dims=(0,), accumulate=False)
 
@@ -185,9 +184,7 @@ def argwhere(input: Tensor) -> Tensor:
 
 
 @export("nonzero_static")
-def nonzero_static(
-    input: Tensor, *, size: int, fill_value: int = -1, out: Any = None
-) -> Tensor:
+def nonzero_static(input: Tensor, *, size: int, fill_value: int = -1, out: Any = None) -> Tensor:
     """The first `size` rows of `nonzero`, filled up with `fill_value`. RuntimeError if size < 0."""
     if size < 0:
         raise RuntimeError("nonzero_static: 'size' must be an non-negative integer")
@@ -275,5 +272,3 @@ def diagonal_scatter(
     x̄ = ȳ with zeros there,  s̄rc = ȳ there. RuntimeError unless src has the diagonal's shape.
     """
     return _replace(input, lambda y: diagonal(y, offset, dim1, dim2), src)
-
-

@@ -252,12 +252,9 @@ def trace(input: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------ β·input + α·product
-def _number(name: str, value: Any, dtype: Any) -> Any:
-    if isinstance(value, float) and dtype.kind in "iu":
-        raise RuntimeError(
-            f"For integral input tensors, argument {name} must not be a floating point number."
-        )
-    return value
+def _factor(value: Any, dtype: Any) -> Any:
+    """beta or alpha; integer products take its integer part."""
+    return int(value) if isinstance(value, float) and dtype.kind in "iu" else value
 
 
 def _fused(name: str, input: Any, product: Any, beta: Any, alpha: Any, out: Any) -> Any:
@@ -271,7 +268,7 @@ def _fused(name: str, input: Any, product: Any, beta: Any, alpha: Any, out: Any)
             f"{name}: The expanded size of the tensor must match: input is {list(got)}, the "
             f"product {list(shape)}"
         )
-    beta, alpha = _number("beta", beta, dtype), _number("alpha", alpha, dtype)
+    beta, alpha = _factor(beta, dtype), _factor(alpha, dtype)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
         return finish(scaled, out)
@@ -305,6 +302,11 @@ def addr(
         raise RuntimeError(
             f"addr: expected a matrix of shape {list(shape)}, but got input of shape {list(got)}"
         )
+    for name, factor in (("beta", beta), ("alpha", alpha)):
+        if isinstance(factor, float) and product._data.dtype.kind in "iu":
+            raise RuntimeError(
+                f"For integral input tensors, argument {name} must not be a floating point number."
+            )
     scaled = product if alpha == 1 else mul(product, alpha)
     return finish(scaled if beta == 0 else add(scaled, mul(input, beta)), out)
 

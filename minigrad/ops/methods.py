@@ -14,25 +14,15 @@ from ..core.tensor import Tensor
 from . import (
     activation,
     arithmetic,
-    attention as attention,
-    bessel as bessel,
     casts,
     compare,
-    conv as conv,
     convert,
     creation,
     distance,
-    dropout as dropout,
     einsum,
     elementwise,
-    embedding as embedding,
     indexing,
-    loss as loss,
     matmul,
-    norm as norm,
-    orthogonal as orthogonal,
-    pad as pad,
-    pool as pool,
     random,
     reduction,
     shape,
@@ -40,34 +30,67 @@ from . import (
     sorting,
     special,
 )
+from . import (
+    attention as attention,
+)
+from . import (
+    bessel as bessel,
+)
+from . import (
+    conv as conv,
+)
+from . import (
+    dropout as dropout,
+)
+from . import (
+    embedding as embedding,
+)
+from . import (
+    loss as loss,
+)
+from . import (
+    norm as norm,
+)
+from . import (
+    orthogonal as orthogonal,
+)
+from . import (
+    pad as pad,
+)
+from . import (
+    pool as pool,
+)
 
 # family -> names of its ops that are Tensor methods
 METHODS: dict[ModuleType, str] = {
     elementwise: """
-        add sub mul div true_divide pow remainder fmod floor_divide neg abs reciprocal sqrt rsqrt square exp exp2
-        expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh atan2 sigmoid logit
-        sign sgn floor ceil trunc round frac clamp clamp_min clamp_max maximum minimum fmax fmin lerp addcmul
-        addcdiv hypot copysign ldexp logaddexp logaddexp2 xlogy heaviside nan_to_num sinc float_power deg2rad
-        rad2deg positive angle conj conj_physical frexp nextafter resolve_conj resolve_neg where=where_self
-        subtract=sub multiply=mul divide=div negative=neg absolute=abs fix=trunc clip=clamp arctan2=atan2
+        add sub mul div true_divide pow remainder fmod floor_divide neg abs reciprocal sqrt rsqrt
+        square exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh
+        acosh atanh atan2 sigmoid logit sign sgn floor ceil trunc round frac clamp clamp_min
+        clamp_max maximum minimum fmax fmin lerp addcmul addcdiv hypot copysign ldexp logaddexp
+        logaddexp2 xlogy heaviside nan_to_num sinc float_power deg2rad rad2deg positive angle conj
+        conj_physical frexp nextafter resolve_conj resolve_neg where=where_self subtract=sub
+        multiply=mul divide=div negative=neg absolute=abs fix=trunc clip=clamp arctan2=atan2
         arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh""",
     compare: """
-        eq ne lt le gt ge isclose allclose equal isnan isinf isfinite isneginf isposinf isreal signbit
-        logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor bitwise_not
-        bitwise_left_shift bitwise_right_shift gcd lcm
-        not_equal=ne less=lt less_equal=le greater=gt greater_equal=ge""",
+        eq ne lt le gt ge isclose allclose equal isnan isinf isfinite isneginf isposinf isreal
+        signbit logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
+        bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm not_equal=ne less=lt
+        less_equal=le greater=gt greater_equal=ge""",
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: """
-        view reshape view_as reshape_as flatten ravel unflatten squeeze unsqueeze transpose swapaxes swapdims t adjoint
-        permute movedim moveaxis broadcast_to expand expand_as sum_to_size clone contiguous
-        select narrow diagonal unfold as_strided unbind split split_with_sizes chunk unsafe_chunk unsafe_split
-        unsafe_split_with_sizes tensor_split hsplit vsplit dsplit
-        flip fliplr flipud roll rot90 repeat tile repeat_interleave tril triu diag diag_embed diagflat narrow_copy""",
+        view reshape view_as reshape_as flatten ravel unflatten squeeze unsqueeze transpose
+        swapaxes swapdims t adjoint permute movedim moveaxis broadcast_to expand expand_as
+        sum_to_size clone contiguous select narrow diagonal unfold as_strided unbind split
+        split_with_sizes chunk unsafe_chunk unsafe_split unsafe_split_with_sizes tensor_split
+        hsplit vsplit dsplit flip fliplr flipud roll rot90 repeat tile repeat_interleave tril triu
+        diag diag_embed diagflat narrow_copy""",
     convert: "to type_as cpu cuda pin_memory copy_",
     casts: "float double half bfloat16 int long short char byte bool cfloat cdouble",
     creation: "new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type is_nonzero is_same_size",
     random: """
-        bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ geometric_ cauchy_ log_normal_""",
+        bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ geometric_ cauchy_
+        log_normal_""",
     matmul: """
         matmul mm bmm mv dot vdot outer ger=outer addmm addmv addr baddbmm addbmm trace""",
     einsum: "inner kron",
@@ -75,31 +98,34 @@ METHODS: dict[ModuleType, str] = {
     softmax: "softmax=softmax_of log_softmax=log_softmax_of",
     distance: "cross",
     reduction: """
-        norm sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp dist""",
+        norm sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero
+        logsumexp dist""",
     indexing: """
-        __getitem__=getitem __setitem__=setitem __delitem__=delitem
-        gather scatter scatter_=scatter_self scatter_add scatter_add_=scatter_add_self
-        scatter_reduce scatter_reduce_ take_along_dim
-        index_select index_add index_add_ index_copy index_copy_ index_fill index_fill_
-        index_reduce index_reduce_ index_put=index_put_of index_put_ take put put_
-        masked_fill masked_fill_=masked_fill_self masked_select masked_scatter masked_scatter_
-        nonzero argwhere nonzero_static select_scatter slice_scatter diagonal_scatter""",
+        __getitem__=getitem __setitem__=setitem __delitem__=delitem gather scatter
+        scatter_=scatter_self scatter_add scatter_add_=scatter_add_self scatter_reduce
+        scatter_reduce_ take_along_dim index_select index_add index_add_ index_copy index_copy_
+        index_fill index_fill_ index_reduce index_reduce_ index_put=index_put_of index_put_ take
+        put put_ masked_fill masked_fill_=masked_fill_self masked_select masked_scatter
+        masked_scatter_ nonzero argwhere nonzero_static select_scatter slice_scatter
+        diagonal_scatter""",
     sorting: "argmax argmin max min",
 }
 
 # family -> names of its ops that have an in-place method with a trailing underscore
 INPLACE: dict[ModuleType, str] = {
     elementwise: """
-        add sub mul div true_divide pow remainder fmod floor_divide neg abs=abs_self reciprocal sqrt rsqrt square exp exp2
-        expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh tanh asinh acosh atanh atan2 sigmoid logit
-        sign sgn floor ceil trunc round frac clamp clamp_min clamp_max lerp addcmul addcdiv hypot copysign ldexp
-        xlogy heaviside nan_to_num sinc float_power=float_power_self deg2rad rad2deg conj_physical nextafter fill zero
-        subtract=sub multiply=mul divide=div negative=neg absolute=abs_self fix=trunc clip=clamp arctan2=atan2
-        arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh arctanh=atanh""",
+        add sub mul div true_divide pow remainder fmod floor_divide neg abs=abs_self reciprocal
+        sqrt rsqrt square exp exp2 expm1 log log2 log10 log1p sin cos tan asin acos atan sinh cosh
+        tanh asinh acosh atanh atan2 sigmoid logit sign sgn floor ceil trunc round frac clamp
+        clamp_min clamp_max lerp addcmul addcdiv hypot copysign ldexp xlogy heaviside nan_to_num
+        sinc float_power=float_power_self deg2rad rad2deg conj_physical nextafter fill zero
+        subtract=sub multiply=mul divide=div negative=neg absolute=abs_self fix=trunc clip=clamp
+        arctan2=atan2 arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh
+        arctanh=atanh""",
     compare: """
-        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or bitwise_xor
-        bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm
-        not_equal=ne less=lt less_equal=le greater=gt greater_equal=ge""",
+        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
+        bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm not_equal=ne
+        less=lt less_equal=le greater=gt greater_equal=ge""",
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: "tril triu",
     matmul: "addmm addmv addr baddbmm addbmm",
@@ -120,7 +146,6 @@ PROPERTIES: dict[str, Any] = {
     "H": shape.matrix_H,
     "mH": shape.matrices_H,
 }
-
 
 
 def _reflected(op: Any) -> Any:

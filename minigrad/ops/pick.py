@@ -89,8 +89,7 @@ def index_error(shape: tuple[int, ...], dims: Dims, indices: Any) -> Exception:
     except ValueError:
         shapes = ", ".join(str(list(i.shape)) for i in plain)
         return IndexError(
-            "shape mismatch: indexing tensors could not be broadcast together with shapes "
-            f"{shapes}"
+            f"shape mismatch: indexing tensors could not be broadcast together with shapes {shapes}"
         )
     for dim, i in zip(plain_dims, plain, strict=True):
         n = shape[dim]

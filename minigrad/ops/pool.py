@@ -308,7 +308,9 @@ def max_pool3d(
 # ------------------------------------------------------------------------------ mean
 @primitive
 def sum_windows(x: Any, *, kernel: Any, out: Any, stride: Any, padding: Any) -> Any:
-    """The sum of each window, zeros around the input;  x̄: every element collects its windows' ȳ."""
+    """The sum of each window, zeros around the input;  x̄: every element collects its
+    windows' ȳ.
+    """
     ones = (1,) * len(kernel)
     padded = _extended(x, kernel, out, stride, padding, ones, 0)
     y = np.zeros((*x.shape[:2], *out), x.dtype)
@@ -538,7 +540,9 @@ def adaptive_avg_pool1d(input: Any, output_size: Any) -> Any:
 
 @export("nn.functional.adaptive_avg_pool2d")
 def adaptive_avg_pool2d(input: Any, output_size: Any) -> Any:
-    """Means over windows of equal share: (N, C, H, W) to (N, C, *output_size); None keeps a size."""
+    """Means over windows of equal share: (N, C, H, W) to (N, C, *output_size); None keeps a
+    size.
+    """
     return _adaptive_avg(2, input, output_size)
 
 
@@ -711,7 +715,9 @@ def fractional_max_pool3d(
     return_indices: bool = False,
     _random_samples: Any = None,
 ) -> Any:
-    """Maxima over randomly placed windows, shrinking by any factor (Graham 2014). (N, C, D, H, W)."""
+    """Maxima over randomly placed windows, shrinking by any factor (Graham 2014). (N, C, D,
+    H, W).
+    """
     return _fractional(
         3, input, kernel_size, output_size, output_ratio, _random_samples, return_indices
     )
@@ -800,7 +806,9 @@ def max_unpool2d(
     padding: Ints = 0,
     output_size: Any = None,
 ) -> Any:
-    """Zeros, with the pooled values put back where max_pool2d found them (Zeiler and Fergus 2013)."""
+    """Zeros, with the pooled values put back where max_pool2d found them (Zeiler and Fergus
+    2013).
+    """
     return _unpool(2, input, indices, kernel_size, stride, padding, output_size)
 
 

@@ -13,7 +13,16 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend.dtypes import B8, F32, FLOATING, HALF, I64, from_numpy_dtype, get_default_dtype, numpy_dtype
+from ..backend.dtypes import (
+    B8,
+    F32,
+    FLOATING,
+    HALF,
+    I64,
+    from_numpy_dtype,
+    get_default_dtype,
+    numpy_dtype,
+)
 from ..core.chores import broadcast, cast, stack, take_slice
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim
@@ -89,7 +98,13 @@ reduce_sum.primitive.node_class.__name__ = "SumBackward0"
 
 @export("sum")
 def sum(
-    input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None, axis: Dim = None
+    input: Any,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    axis: Dim = None,
 ) -> Any:
     r"""Sum over all dimensions or `dim`.  y = Σ x,  x̄ = ȳ broadcast back.
 
@@ -121,7 +136,13 @@ reduce_mean.primitive.node_class.__name__ = "MeanBackward0"
 
 @export("mean")
 def mean(
-    input: Any, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None, axis: Dim = None
+    input: Any,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
+    axis: Dim = None,
 ) -> Any:
     r"""Mean over all dimensions or `dim`.  y = (1/n) Σ x,  x̄ = ȳ/n.
 
@@ -146,7 +167,11 @@ def nansum(
     """Sum that counts nan as zero; its gradient is zero there, too."""
     if _data(input).dtype.kind == "c":
         raise RuntimeError("nansum does not support complex inputs")
-    clean = where(isnan(input), 0, input) if from_numpy_dtype(_data(input).dtype).category == FLOATING else input
+    clean = (
+        where(isnan(input), 0, input)
+        if from_numpy_dtype(_data(input).dtype).category == FLOATING
+        else input
+    )
     return _finish(sum(clean, dim, keepdim, dtype=dtype), out)
 
 
@@ -169,7 +194,9 @@ def reduce_prod(x: Any, *, axis: int, keepdim: bool) -> Any:
 
 
 reduce_prod.vjp(
-    x=lambda g, x, axis, keepdim, x_shape: _keep(g, (axis,), keepdim, x_shape) * prod_of_others(x, axis=axis)
+    x=lambda g, x, axis, keepdim, x_shape: (
+        _keep(g, (axis,), keepdim, x_shape) * prod_of_others(x, axis=axis)
+    )
 )
 reduce_prod.primitive.node_class.__name__ = "ProdBackward0"
 
@@ -179,7 +206,9 @@ def prod_of_others(x: Any, *, axis: int) -> Any:
     """y_i = Π_{j≠i} x_j;  x̄_k = Σ_{i≠k} ȳ_i Π_{j≠i,k} x_j."""
     ones = np.ones_like(np.take(x, [0], axis)) if x.shape[axis] else x
     n = x.shape[axis]
-    left = np.concatenate([ones, np.cumprod(np.take(x, range(n - 1), axis), axis)], axis) if n else x
+    left = (
+        np.concatenate([ones, np.cumprod(np.take(x, range(n - 1), axis), axis)], axis) if n else x
+    )
     back = np.flip(np.take(x, range(1, n), axis), axis)
     right = np.flip(np.concatenate([ones, np.cumprod(back, axis)], axis), axis) if n else x
     return left * right
@@ -228,7 +257,9 @@ def prod(
 
 # ------------------------------------------------------------------------------ variance
 def _correction(unbiased: Any, correction: Any) -> float:
-    return float(unbiased if unbiased is not None else 1) if correction is None else float(correction)
+    return (
+        float(unbiased if unbiased is not None else 1) if correction is None else float(correction)
+    )
 
 
 @primitive
@@ -248,7 +279,9 @@ def reduce_var(x: Any, *, axes: tuple[int, ...], keepdim: bool, correction: floa
 def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:
     n = _count(x_shape, axes)
     centred = x - reduce_mean(x, axes=axes, keepdim=True)
-    scale = 2.0 / (n - correction) if n > correction else (math.nan if n == correction else math.inf)
+    scale = (
+        2.0 / (n - correction) if n > correction else (math.nan if n == correction else math.inf)
+    )
     return _keep(g, axes, keepdim, x_shape) * (centred * scale)
 
 
@@ -317,7 +350,12 @@ root.vjp(x=lambda g, y: where(eq(y, 0), 0, div(g, 2 * y)))
 
 @export("var_mean")
 def var_mean(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Any, Any]:
     """(var, mean) over the same dimensions."""
     v = var(input, dim, unbiased, keepdim, correction=correction)
@@ -327,7 +365,12 @@ def var_mean(
 
 @export("std_mean")
 def std_mean(
-    input: Any, dim: Any = None, unbiased: bool | None = None, keepdim: bool = False, *, correction: Any = None
+    input: Any,
+    dim: Any = None,
+    unbiased: bool | None = None,
+    keepdim: bool = False,
+    *,
+    correction: Any = None,
 ) -> tuple[Any, Any]:
     """(std, mean) over the same dimensions."""
     s = std(input, dim, unbiased, keepdim, correction=correction)
@@ -342,8 +385,6 @@ def _check_not_empty(name: str, x: Any, axes: tuple[int, ...], given: bool) -> N
             f"{name}(): Expected reduction dim to have non-zero size, but the input has shape {list(x.shape)}."
             + ("" if given else " Specify the reduction dim with the 'dim' argument.")
         )
-
-
 
 
 @primitive(half="keep")
@@ -392,7 +433,8 @@ def aminmax(input: Any, *, dim: int | None = None, keepdim: bool = False) -> Any
     axes = axes_of(dim, _data(input).ndim)
     _check_not_empty("aminmax", _data(input), axes, dim is not None)
     return AMinMax(
-        reduce_amin(input, axes=axes, keepdim=keepdim), reduce_amax(input, axes=axes, keepdim=keepdim)
+        reduce_amin(input, axes=axes, keepdim=keepdim),
+        reduce_amax(input, axes=axes, keepdim=keepdim),
     )
 
 
@@ -466,13 +508,17 @@ def logsumexp(input: Any, dim: Dim, keepdim: bool = False, *, out: Any = None) -
     r"""log Σ exp x over `dim`, without overflow.  x̄ = ȳ·softmax(x). Integers become the default dtype."""
     if from_numpy_dtype(_data(input).dtype).category < FLOATING:
         input = _to(input, get_default_dtype())
-    return _finish(reduce_logsumexp(input, axes=axes_of(dim, _data(input).ndim), keepdim=keepdim), out)
+    return _finish(
+        reduce_logsumexp(input, axes=axes_of(dim, _data(input).ndim), keepdim=keepdim), out
+    )
 
 
 @primitive
 def norm2(x: Any, *, axes: tuple[int, ...], keepdim: bool) -> Any:
     """y = √Σ x²;  x̄ = ȳ x / y, zero where y = 0 (the subgradient of least norm)."""
-    return np.sqrt(np.sum(np.square(np.abs(x)) if x.dtype.kind == "c" else x * x, axis=axes, keepdims=keepdim))
+    return np.sqrt(
+        np.sum(np.square(np.abs(x)) if x.dtype.kind == "c" else x * x, axis=axes, keepdims=keepdim)
+    )
 
 
 def _norm2_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
@@ -486,7 +532,13 @@ norm2.primitive.node_class.__name__ = "LinalgVectorNormBackward0"
 
 @export("linalg.vector_norm")
 def vector_norm(
-    x: Any, ord: float = 2, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
+    x: Any,
+    ord: float = 2,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    dtype: Any = None,
+    out: Any = None,
 ) -> Any:
     r"""The p-norm (Σ |x|^p)^(1/p); p = ±inf: extreme of |x|; p = 0: number of non-zeros.
 
@@ -547,11 +599,14 @@ def dist(input: Any, other: Any, p: float = 2) -> Any:
     return vector_norm(sub(input, other), p)
 
 
-
-
 @export("norm")
 def norm(
-    input: Any, p: Any = "fro", dim: Dim = None, keepdim: bool = False, out: Any = None, dtype: Any = None
+    input: Any,
+    p: Any = "fro",
+    dim: Dim = None,
+    keepdim: bool = False,
+    out: Any = None,
+    dtype: Any = None,
 ) -> Any:
     """The p-norm of the elements, over all dimensions or `dim`; "fro" is 2 (vector_norm)."""
     order = 2.0 if p in (None, "fro") else float(p)

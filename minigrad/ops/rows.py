@@ -78,9 +78,7 @@ def _add_args(name: str, x: Any, dim: int, index: Any, source: Any) -> tuple[int
     i = _integers(name, index)
     dim = normalize_dim(dim, x.ndim)
     if not isinstance(source, Tensor):
-        raise TypeError(
-            f"{name}(): argument 'source' must be Tensor, not {type(source).__name__}"
-        )
+        raise TypeError(f"{name}(): argument 'source' must be Tensor, not {type(source).__name__}")
     if i.ndim > 1:
         raise IndexError(
             f"{name}(): Index is supposed to be a vector, but got dim: {i.ndim} with type: "
@@ -146,9 +144,7 @@ def _check_rows(i: Any, x: Any, dim: int, error: type[Exception] = RuntimeError)
         raise error(f"index {bad} is out of bounds for dimension {dim} with size {n}")
 
 
-def index_add_(
-    self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1
-) -> Tensor:
+def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: Any = 1) -> Tensor:
     """In-place `index_add`."""
     x = self._data
     if not x.ndim:
@@ -194,8 +190,7 @@ def _copy_args(x: Any, dim: int, index: Any, source: Any) -> tuple[int, Tensor]:
         raise IndexError(f"index_copy_(): Index should have dimension 1 or 0 (got {i.ndim})")
     if s.ndim == 0 and i.size != 1:
         raise IndexError(
-            "index_copy_(): When source is scalar, index should have one element (got "
-            f"{i.size})"
+            f"index_copy_(): When source is scalar, index should have one element (got {i.size})"
         )
     if s.ndim != x.ndim and s.ndim and x.ndim:
         raise IndexError(
@@ -299,9 +294,7 @@ def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
 def _check_flat(i: Any, n: int) -> None:
     if i.size and not (i.min() >= -n and i.max() < n):
         bad = int(i[(i < -n) | (i >= n)][0])
-        raise IndexError(
-            f"out of range: tried to access index {bad} on a tensor of {n} elements."
-        )
+        raise IndexError(f"out of range: tried to access index {bad} on a tensor of {n} elements.")
 
 
 @export("take")
@@ -347,5 +340,3 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         accumulate=bool(accumulate),
     )
     return view_(y, size=x.shape)
-
-

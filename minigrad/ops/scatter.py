@@ -360,9 +360,7 @@ def _extremum_vjp(g: Any, x: Any, index: Any, src: Any, y: Any, dim: int) -> lis
     return [hit_x * share, None, hit_src * gather_(share, index, dim=dim)]
 
 
-def _combine_vjp(
-    g: Any, x: Any, index: Any, src: Any, y: Any, dim: int, reduce: str
-) -> list[Any]:
+def _combine_vjp(g: Any, x: Any, index: Any, src: Any, y: Any, dim: int, reduce: str) -> list[Any]:
     if reduce == "prod":
         return _prod_vjp(g, x, index, src, dim)
     return _extremum_vjp(g, x, index, src, y, dim)

@@ -48,7 +48,9 @@ def argmin(input: Any, dim: int | None = None, keepdim: bool = False) -> Any:
     return _arg_reduce(np.argmin, input, dim, keepdim)
 
 
-def _extremum(which: Any, both: Any, full: Any, input: Any, args: tuple, dim: Any, keepdim: bool) -> Any:
+def _extremum(
+    which: Any, both: Any, full: Any, input: Any, args: tuple, dim: Any, keepdim: bool
+) -> Any:
     if args and isinstance(args[0], Tensor):
         return both(input, args[0])
     if args:

@@ -60,9 +60,7 @@ subscript.primitive.node_class.__name__ = "SliceBackward0"
 def _slice(s: slice) -> slice:
     start, stop, step = s.start, s.stop, s.step
     if step is not None and (step := as_int(step)) <= 0:
-        raise ValueError(
-            "step must be greater than zero" if step else "slice step cannot be zero"
-        )
+        raise ValueError("step must be greater than zero" if step else "slice step cannot be zero")
     start = start if start is None or type(start) is int else as_int(start)
     return slice(start, stop if stop is None or type(stop) is int else as_int(stop), step)
 
@@ -302,7 +300,9 @@ def _check_number(x: Any, value: Any) -> None:
         return
     if not isinstance(value, (complex, np.complexfloating)):
         kind = type(value)
-        name = kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        name = (
+            kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
+        )
         raise TypeError(f"can't assign a {name} to a minigrad.{dtype_title(x.dtype)}Tensor")
     if x.dtype.kind != "c":
         raise RuntimeError("value cannot be converted to type float without overflow")
@@ -368,9 +368,7 @@ def _given_indices(x: Any, indices: Any) -> tuple[Dims, list[Any]]:
 
 
 @export("index_put")
-def index_put_of(
-    input: Tensor, indices: Any, values: Tensor, accumulate: bool = False
-) -> Tensor:
+def index_put_of(input: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """x with `values` at x[indices], or added there (repeated places add up) if `accumulate`."""
     dims, arrays = _given_indices(input._data, indices)
     check_same_dtype("index_put()", input._data, values._data)
@@ -384,4 +382,3 @@ def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = Fa
     return modify(
         self, index_put, write_at, values, *arrays, dims=dims, accumulate=bool(accumulate)
     )
-

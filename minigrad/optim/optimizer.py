@@ -60,7 +60,9 @@ class Optimizer:
             self.add_param_group(dict(group))
 
     def add_param_group(self, param_group: dict[str, Any]) -> None:
-        """Add parameters with options of their own, e.g. layers that are unfrozen during training."""
+        """Add parameters with options of their own, e.g. layers that are unfrozen during
+        training.
+        """
         if not isinstance(param_group, dict):
             raise TypeError(f"param_group must be a dict, but got {type(param_group)}")
         params = param_group["params"]

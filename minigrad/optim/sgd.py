@@ -1,4 +1,6 @@
-"""Stochastic gradient descent (Robbins and Monro 1951), with momentum (Polyak 1964; Nesterov 1983)."""
+"""Stochastic gradient descent (Robbins and Monro 1951), with momentum (Polyak 1964; Nesterov
+1983).
+"""
 
 from __future__ import annotations
 

@@ -205,7 +205,8 @@ def _check_inputs(inputs: Sequence[Any]) -> None:
     wanted = _differentiable(inputs)
     if not wanted:
         raise ValueError(
-            "gradcheck expects at least one input tensor to require gradient, but none of the them have requires_grad=True."
+            "gradcheck expects at least one input tensor to require gradient, but none of the them"
+            " have requires_grad=True."
         )  # noqa: E501
     if any(t._data.dtype not in (np.float64, np.complex128) for t in wanted):
         warnings.warn(

@@ -9,12 +9,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from ..autograd.trees import flatten, unflatten
 from ..backend.random import default_generator
 from ..core.engine import backward
 from ..core.function import Function
 from ..core.modes import enable_grad, is_grad_enabled, no_grad
 from ..core.tensor import Tensor
+from ..core.trees import flatten, unflatten
 from ..export import export
 
 

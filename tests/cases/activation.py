@@ -11,7 +11,9 @@ EDGES = [0.0, -0.0, 1.0, -1.0, 0.5, -0.5, 3.0, -3.0, 6.0, 20.0, -20.0, 25.0, 90.
 EXTREME = [INF, -INF, NAN]
 
 
-def act(*options: dict, kinks: tuple[float, ...] = (0.0,), extreme: bool = True, ints: bool = False):
+def act(
+    *options: dict, kinks: tuple[float, ...] = (0.0,), extreme: bool = True, ints: bool = False
+):
     """Matrix, 0-d, empty and edge values for each set of options."""
 
     def samples(r: Make) -> list[S]:

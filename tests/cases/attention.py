@@ -13,7 +13,9 @@ def one_head(r: Make) -> list[S]:
     def qkv(*lead, l=3, s=4, e=2, f=5):
         return r(*lead, l, e), r(*lead, s, e), r(*lead, s, f)
 
-    mask = r.values([[True, False, True, True], [True, True, True, True], [False, True, False, False]], bool)
+    mask = r.values(
+        [[True, False, True, True], [True, True, True, True], [False, True, False, False]], bool
+    )
     blind = r.values([[True] * 4, [False] * 4, [True] * 4], bool)
     never = const(r.values([[0.0, -INF, 0.0, 1.0], [0.0] * 4, [-INF] * 4]))
     return [

@@ -19,9 +19,7 @@ def two(*options: dict, second=None, shapes=((3, 4), (), (0, 3))):
 
     def samples(r: Make) -> list[S]:
         other = second or (lambda r, *s: r(*s))
-        found = [
-            S(r(*s), other(r, *s), reduction=word) for s in shapes for word in REDUCTIONS
-        ]
+        found = [S(r(*s), other(r, *s), reduction=word, smooth=0 not in s) for s in shapes for word in REDUCTIONS]
         return found + [S(r(3, 4), other(r, 3, 4), **kwargs) for kwargs in options]
 
     return samples
@@ -49,7 +47,11 @@ def unit(r: Make, *shape: int):
 
 
 def gaussian(r: Make) -> list[S]:
-    found = [S(r(3, 4), r(3, 4), r.pos(3, 4), reduction=w, full=f) for w in REDUCTIONS for f in (True, False)]
+    found = [
+        S(r(3, 4), r(3, 4), r.pos(3, 4), reduction=w, full=f)
+        for w in REDUCTIONS
+        for f in (True, False)
+    ]
     return [
         *found, S(r(3, 4), r(3, 4), r.pos(3)), S(r(3, 4), r(3, 4), r.pos(3, 1)), S(r(3, 4), r(4), r.pos(1, 4)),
         S(r(3, 4), r(3, 4), 0.5), S(r(2), r(2), r.values([1e-9, 0.0]), smooth=False, eps=0.1),
@@ -61,13 +63,17 @@ def poisson(r: Make) -> list[S]:
         S(r.pos(3, 4), r(3, 4, low=0.1, high=4), log_input=log, full=full, reduction=w)
         for w in REDUCTIONS for log in (True, False) for full in (True, False)
     ]  # fmt: skip
-    return [*found, S(r.pos(2), const(r.values([0.0, 1.0])), full=True), S(r.pos(3), r(1, low=2, high=3), eps=0.1)]
+    return [
+        *found,
+        S(r.pos(2), const(r.values([0.0, 1.0])), full=True),
+        S(r.pos(3), r(1, low=2, high=3), eps=0.1),
+    ]
 
 
 def bce(r: Make) -> list[S]:
     found = [S(unit(r, 3, 4), unit(r, 3, 4), reduction=w) for w in REDUCTIONS]
     return [
-        *found, S(unit(r, 3, 4), unit(r, 3, 4), r.pos(4)), S(unit(r), unit(r)), S(unit(r, 0), unit(r, 0)),
+        *found, S(unit(r, 3, 4), unit(r, 3, 4), r.pos(4)), S(unit(r), unit(r)), S(unit(r, 0), unit(r, 0), smooth=False),
         S(r.values([0.0, 1.0, 0.0, 1.0]), const(r.values([0.0, 1.0, 1.0, 0.0])), smooth=False),
     ]  # fmt: skip
 
@@ -77,7 +83,7 @@ def logits(r: Make) -> list[S]:
     return [
         *found, S(r(3, 4), unit(r, 3, 4), r.pos(4)), S(r(3, 4), unit(r, 3, 4), pos_weight=r.pos(4)), S(r(), unit(r)),
         S(r(3, 4), unit(r, 3, 4), r.pos(3, 1), pos_weight=r.pos(4), reduction="sum"),
-        S(r.values([500.0, -500.0, 0.0]), const(r.values([0.0, 1.0, 1.0])), smooth=False), S(r(0), unit(r, 0)),
+        S(r.values([500.0, -500.0, 0.0]), const(r.values([0.0, 1.0, 1.0])), smooth=False), S(r(0), unit(r, 0), smooth=False),
     ]  # fmt: skip
 
 
@@ -85,7 +91,12 @@ def divergence(r: Make) -> list[S]:
     words = (*REDUCTIONS, "batchmean")
     found = [S(r(3, 4), unit(r, 3, 4), reduction=w) for w in words]
     found += [S(r(3, 4), r(3, 4), reduction=w, log_target=True) for w in words]
-    return [*found, S(r(), unit(r), reduction="batchmean"), S(r(2), const(r.values([0.0, 0.5]))), S(r(3, 4), unit(r, 4))]
+    return [
+        *found,
+        S(r(), unit(r), reduction="batchmean"),
+        S(r(2), const(r.values([0.0, 0.5]))),
+        S(r(3, 4), unit(r, 4)),
+    ]
 
 
 def classes(r: Make) -> list[S]:
@@ -96,7 +107,7 @@ def classes(r: Make) -> list[S]:
             S(r(2, 4, 3), r.int(0, 4, 2, 3), reduction=word), S(r(2, 4, 3, 2), r.int(0, 4, 2, 3, 2), reduction=word),
             S(r(3, 4), r.values([1, 0, 1], np.int64), const(r.pos(4)), ignore_index=1, reduction=word),
             S(r(2, 4, 3), r.int(0, 4, 2, 3), const(r.pos(4)), ignore_index=2, reduction=word),
-            S(r(2, 4), r.values([-100, 3], np.int64), reduction=word), S(r(0, 4), r.int(0, 4, 0), reduction=word),
+            S(r(2, 4), r.values([-100, 3], np.int64), reduction=word), S(r(0, 4), r.int(0, 4, 0), reduction=word, smooth=False),
             S(r(2, 4), r.values([-100, -100], np.int64), reduction=word, smooth=False),
             S(r(4), r.int(0, 4), const(r.pos(4)), reduction=word),
         ]  # fmt: skip
@@ -126,8 +137,14 @@ def linear_cross(r: Make) -> list[S]:
 
 
 def triplets(r: Make) -> list[S]:
-    found = [S(r(3, 4), r(3, 4), r(3, 4), reduction=w, swap=s) for w in REDUCTIONS for s in (True, False)]
-    return [*found, S(r(4), r(4), r(4), margin=2.0, p=1.0), S(r(3, 4), r(1, 4), r(3, 4), p=3.0, eps=0.1)]
+    found = [
+        S(r(3, 4), r(3, 4), r(3, 4), reduction=w, swap=s) for w in REDUCTIONS for s in (True, False)
+    ]
+    return [
+        *found,
+        S(r(4), r(4), r(4), margin=2.0, p=1.0),
+        S(r(3, 4), r(1, 4), r(3, 4), p=3.0, eps=0.1),
+    ]
 
 
 def multi(r: Make) -> list[S]:
@@ -141,12 +158,21 @@ def multi(r: Make) -> list[S]:
 def multilabel(r: Make) -> list[S]:
     rows = r.values([[3, 0, -1, 1], [0, 1, 2, 3], [-1, 2, 0, 1]], np.int64)
     found = [S(r(3, 4), rows, reduction=w) for w in REDUCTIONS]
-    return [*found, S(r(4), r.values([2, 0, -1, 1], np.int64)), S(r(4), r.values([2, -1, -1, 1], np.int64), reduction="none")]
+    return [
+        *found,
+        S(r(4), r.values([2, 0, -1, 1], np.int64)),
+        S(r(4), r.values([2, -1, -1, 1], np.int64), reduction="none"),
+    ]
 
 
 def soft_labels(r: Make) -> list[S]:
     found = [S(r(3, 4), unit(r, 3, 4), reduction=w) for w in REDUCTIONS]
-    return [*found, S(r(3, 4), unit(r, 3, 4), r.pos(4)), S(r(4), unit(r, 4)), S(r(2, 3, 4), unit(r, 2, 3, 4))]
+    return [
+        *found,
+        S(r(3, 4), unit(r, 3, 4), r.pos(4)),
+        S(r(4), unit(r, 4)),
+        S(r(2, 3, 4), unit(r, 2, 3, 4)),
+    ]
 
 
 CASES = [

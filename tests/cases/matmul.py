@@ -12,6 +12,8 @@ INF, NAN = np.inf, np.nan
 def fused(*shapes: tuple[int, ...], smaller: bool = True):
     """Samples of β·input + α·product for operands of these shapes; input also smaller."""
 
+    truncated = {} if len(shapes[1]) == 1 else {"beta": 1.7, "alpha": 2.5}  # addr refuses
+
     def samples(r: Make) -> list[S]:
         first, *rest = shapes
         nan = r.values(np.full(first, NAN))
@@ -22,6 +24,7 @@ def fused(*shapes: tuple[int, ...], smaller: bool = True):
             S(const(nan), *[r(*s) for s in rest], beta=0),
             S(r(*first), *[const(r(*s)) for s in rest], alpha=0),
             S(*[r.int(-3, 4, *s) for s in shapes], beta=2, alpha=3),
+            S(*[r.int(-3, 4, *s) for s in shapes], **truncated),
         ]
 
     return samples

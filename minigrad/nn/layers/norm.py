@@ -97,7 +97,9 @@ class RMSNorm(Module):
 
 @export("nn.GroupNorm")
 class GroupNorm(Module):
-    """Groups of channels of each sample to mean 0 and variance 1, then weight and bias per channel."""
+    """Groups of channels of each sample to mean 0 and variance 1, then weight and bias per
+    channel.
+    """
 
     def __init__(
         self,
@@ -140,7 +142,9 @@ class GroupNorm(Module):
 
 
 class _Running(Module):
-    """Batch and instance norm: per-channel affine parameters and moving averages of the statistics."""
+    """Batch and instance norm: per-channel affine parameters and moving averages of the
+    statistics.
+    """
 
     ranks: tuple[int, ...]
     _version = 2
