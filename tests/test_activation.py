@@ -15,7 +15,7 @@ POINTS = [-3.0, -1.0, -0.5, 0.5, 1.0, 3.0]
 KNOWN = {
     "gelu": (F.gelu, [-0.004050, -0.158655, -0.154269, 0.345731, 0.841345, 2.995950]),
     "gelu_tanh": (
-        lambda x: F.gelu(x, "tanh"),
+        lambda x: F.gelu(x, approximate="tanh"),
         [-0.003637, -0.158808, -0.154286, 0.345714, 0.841192, 2.996363],
     ),
     "silu": (F.silu, [-0.142278, -0.268941, -0.188770, 0.311230, 0.731059, 2.857722]),
@@ -62,7 +62,7 @@ ALL = {
     "selu": F.selu, "gelu": F.gelu, "silu": F.silu, "mish": F.mish, "softplus": F.softplus,
     "softsign": F.softsign, "logsigmoid": F.logsigmoid, "hardswish": F.hardswish,
     "hardsigmoid": F.hardsigmoid, "hardtanh": F.hardtanh, "tanhshrink": F.tanhshrink,
-    "gelu_tanh": lambda x: F.gelu(x, "tanh"),
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
 }  # fmt: skip
 
 

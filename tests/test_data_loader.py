@@ -509,16 +509,34 @@ def test_persistent_workers_after_a_break() -> None:
     for taken in (1, 3, 0):
         assert numbers(itertools.islice(loader, taken)) == full[:taken]
         assert numbers(loader) == full
+    shuffled = data.DataLoader(Rows(20), 2, True, num_workers=2, persistent_workers=True)
+    for _ in range(10):  # no batch that was made for an epoch left early comes in the next one
+        next(iter(shuffled))
+        assert sorted(sum(numbers(shuffled), [])) == list(range(20))
     streams = data.DataLoader(Stream(0, 8), 2, num_workers=2, persistent_workers=True)
     for _ in range(3):
         next(iter(streams))
         assert numbers(streams) == [[0, 2], [1, 3], [4, 6], [5, 7]]
 
 
+def test_persistent_workers_leave_an_old_epoch_at_once() -> None:
+    class Slow(Rows):
+        def __getitem__(self, i: int) -> int:
+            time.sleep(0.3)
+            return i
+
+    options: dict[str, Any] = dict(num_workers=1, persistent_workers=True, prefetch_factor=10)
+    loader = data.DataLoader(Slow(10), **options)
+    next(iter(loader))
+    start = time.monotonic()
+    next(iter(loader))
+    assert time.monotonic() - start < 1.2  # the sample that was begun, and one; not nine
+
+
 def test_out_of_order() -> None:
     class Slow(Rows):
         def __getitem__(self, i: int) -> Any:
-            time.sleep(0.3 if i == 0 else 0)
+            time.sleep(0.2 if i == 0 else 0)
             return i
 
     loader = data.DataLoader(Slow(8), 1, num_workers=2, in_order=False)

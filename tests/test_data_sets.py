@@ -174,6 +174,7 @@ def test_stack() -> None:
     assert len(pairs) == 4
     assert pairs[3] == (9, 9)
     assert pairs.__getitems__([1, 2]) == [(1, 1), (4, 4)]
+    assert isinstance(pairs.datasets, tuple)
     assert pairs.datasets[1].asked == [[1, 2]]
     named = data.StackDataset(a=Squares(4), b=Squares(4))
     assert named[2] == {"a": 4, "b": 4}
@@ -243,7 +244,7 @@ def test_random_split_contents() -> None:
     again = data.random_split(Squares(20), [5, 15], generator=Generator().manual_seed(1))
     other = data.random_split(Squares(20), [5, 15], generator=Generator().manual_seed(2))
     assert [p.indices for p in parts] == [p.indices for p in again] != [p.indices for p in other]
-    assert sorted(parts[0].indices + parts[1].indices) == list(range(20))
+    assert sorted([*parts[0].indices, *parts[1].indices]) == list(range(20))
     assert all(type(i) is int for i in parts[0].indices)
     manual_seed(3)
     default = data.random_split(Squares(20), [5, 15])[0].indices
@@ -397,7 +398,9 @@ def test_distributed_example() -> None:
 @pytest.mark.parametrize("drop_last", [False, True])
 def test_distributed_shares(n: int, replicas: int, drop_last: bool, torch_data: Any) -> None:
     for rank in {0, replicas // 2, replicas - 1}:
-        options = dict(num_replicas=replicas, rank=rank, shuffle=False, drop_last=drop_last)
+        options: dict[str, Any] = dict(
+            num_replicas=replicas, rank=rank, shuffle=False, drop_last=drop_last
+        )
         mine = data.DistributedSampler(range(n), **options)
         theirs = torch_data.DistributedSampler(range(n), **options)
         assert len(mine) == len(theirs)

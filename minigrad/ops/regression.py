@@ -46,14 +46,20 @@ def chosen(size_average: Any, reduce: Any, reduction: str) -> str:
     return word
 
 
-def reduced_weighted(loss: Any, weight: Any, reduction: str) -> Any:
-    """As `reduced`; with weights of the loss' shape the mean is Σ w·l / Σ w."""
+def _weighted(loss: Any, weight: Any, input: Any) -> Any:
     if weight is None:
-        return reduced(loss, reduction)
-    if weight._data.shape != loss._data.shape:
-        raise ValueError("Inputs and weights must have the same size.")
-    loss = mul(loss, weight)
-    return sum(loss) / sum(weight) if reduction == "mean" else reduced(loss, reduction)
+        return loss
+    if weight._data.shape != input._data.shape:
+        raise ValueError("Weights and input must have the same size.")
+    return mul(loss, weight)
+
+
+def _reduced_by_weight(loss: Any, weight: Any, input: Any, reduction: str) -> Any:
+    """As `reduced`; with weights the mean is Σ w·l / Σ w."""
+    loss = _weighted(loss, weight, input)
+    if weight is not None and reduction == "mean":
+        return sum(loss) / sum(weight)
+    return reduced(loss, reduction)
 
 
 def _matched(input: Any, target: Any) -> tuple[Any, Any]:
@@ -91,8 +97,8 @@ def mse_loss(
     weight: of the same shape; the mean is then Σ w·l / Σ w. ValueError for another reduction.
     """
     reduction = chosen(size_average, reduce, reduction)
-    input, target = _matched(input, target)
-    return reduced_weighted(square(sub(input, target)), weight, reduction)
+    x, target = _matched(input, target)
+    return _reduced_by_weight(square(sub(x, target)), weight, input, reduction)
 
 
 @export("nn.functional.l1_loss")
@@ -102,8 +108,8 @@ def l1_loss(
 ) -> Any:  # fmt: skip
     """Absolute error:  l = |x − t|,  x̄ = l̄ sign(x − t) = −t̄ (0 at 0). weight as in `mse_loss`."""
     reduction = chosen(size_average, reduce, reduction)
-    input, target = _matched(input, target)
-    return reduced_weighted(abs(sub(input, target)), weight, reduction)
+    x, target = _matched(input, target)
+    return _reduced_by_weight(abs(sub(x, target)), weight, input, reduction)
 
 
 @export("nn.functional.smooth_l1_loss")
@@ -129,16 +135,16 @@ def smooth_l1_loss(
 def huber_loss(
     input: Any, target: Any, reduction: str = "mean", delta: float = 1.0, weight: Any = None
 ) -> Any:
-    """l = d²/2 where d = |x − t| ≤ δ, else δ(d − δ/2) (Huber 1964). weight as in `mse_loss`.
+    """l = d²/2 where d = |x − t| ≤ δ, else δ(d − δ/2) (Huber 1964).
 
-    RuntimeError for δ ≤ 0.
+    weight multiplies each l; unlike in `mse_loss` the mean is Σ w·l / n. RuntimeError for δ ≤ 0.
     """
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
-    input, target = _matched(input, target)
-    d = abs(sub(input, target))
+    x, target = _matched(input, target)
+    d = abs(sub(x, target))
     loss = where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
-    return reduced_weighted(loss, weight, reduction)
+    return reduced(_weighted(loss, weight, input), reduction)
 
 
 # ------------------------------------------------------------------------------ likelihoods

@@ -10,8 +10,8 @@ INF = np.inf
 
 
 def one_head(r: Make) -> list[S]:
-    def qkv(*lead, l=3, s=4, e=2, f=5):
-        return r(*lead, l, e), r(*lead, s, e), r(*lead, s, f)
+    def qkv(*lead, length=3, s=4, e=2, f=5):
+        return r(*lead, length, e), r(*lead, s, e), r(*lead, s, f)
 
     mask = r.values(
         [[True, False, True, True], [True, True, True, True], [False, True, False, False]], bool
@@ -19,20 +19,20 @@ def one_head(r: Make) -> list[S]:
     blind = r.values([[True] * 4, [False] * 4, [True] * 4], bool)
     never = const(r.values([[0.0, -INF, 0.0, 1.0], [0.0] * 4, [-INF] * 4]))
     return [
-        S(*qkv()), S(*qkv(2)), S(*qkv(2, 2), is_causal=True), S(*qkv(l=4, s=3), is_causal=True),
+        S(*qkv()), S(*qkv(2)), S(*qkv(2, 2), is_causal=True), S(*qkv(length=4, s=3), is_causal=True),
         S(*qkv(2), attn_mask=mask), S(*qkv(2), r(3, 4)), S(*qkv(2, 3), attn_mask=r(2, 1, 3, 4)),
         S(*qkv(), blind), S(*qkv(), never), S(*qkv(2), scale=0.3), S(*qkv(2, f=0)), S(*qkv(0)),
-        S(r(2, 4, 3, 2), r(2, 2, 5, 2), r(2, 2, 5, 2), enable_gqa=True), S(*qkv(2, l=0)),
+        S(r(2, 4, 3, 2), r(2, 2, 5, 2), r(2, 2, 5, 2), enable_gqa=True), S(*qkv(2, length=0)),
         S(const(r(3, 2)), r(4, 2), const(r(4, 2))), S(const(r(3, 2)), const(r(4, 2)), r(4, 2)),
         S(*qkv(1, 2), attn_mask=const(r(1, 2, 3, 4))),
     ]  # fmt: skip
 
 
 def several_heads(r: Make) -> list[S]:
-    def call(l=3, n=2, s=4, e=4, heads=2, batched=True, bias=True, **kwargs):
+    def call(length=3, n=2, s=4, e=4, heads=2, batched=True, bias=True, **kwargs):
         lead = (n,) if batched else ()
         return S(
-            r(l, *lead, e), r(s, *lead, e), r(s, *lead, e), e, heads,
+            r(length, *lead, e), r(s, *lead, e), r(s, *lead, e), e, heads,
             kwargs.pop("w", r(3 * e, e)), r(3 * e) if bias else None,
             kwargs.pop("bias_k", None), kwargs.pop("bias_v", None), kwargs.pop("zero", False), 0.0,
             r(e, e), r(e) if bias else None, **kwargs,

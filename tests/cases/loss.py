@@ -19,7 +19,11 @@ def two(*options: dict, second=None, shapes=((3, 4), (), (0, 3))):
 
     def samples(r: Make) -> list[S]:
         other = second or (lambda r, *s: r(*s))
-        found = [S(r(*s), other(r, *s), reduction=word, smooth=0 not in s) for s in shapes for word in REDUCTIONS]
+        found = [
+            S(r(*s), other(r, *s), reduction=word, smooth=0 not in s)
+            for s in shapes
+            for word in REDUCTIONS
+        ]
         return found + [S(r(3, 4), other(r, 3, 4), **kwargs) for kwargs in options]
 
     return samples
@@ -73,7 +77,7 @@ def poisson(r: Make) -> list[S]:
 def bce(r: Make) -> list[S]:
     found = [S(unit(r, 3, 4), unit(r, 3, 4), reduction=w) for w in REDUCTIONS]
     return [
-        *found, S(unit(r, 3, 4), unit(r, 3, 4), r.pos(4)), S(unit(r), unit(r)), S(unit(r, 0), unit(r, 0), smooth=False),
+        *found, S(unit(r, 3, 4), unit(r, 3, 4), const(r.pos(4))), S(unit(r), unit(r)), S(unit(r, 0), unit(r, 0), smooth=False),
         S(r.values([0.0, 1.0, 0.0, 1.0]), const(r.values([0.0, 1.0, 1.0, 0.0])), smooth=False),
     ]  # fmt: skip
 
@@ -81,8 +85,8 @@ def bce(r: Make) -> list[S]:
 def logits(r: Make) -> list[S]:
     found = [S(r(3, 4), unit(r, 3, 4), reduction=w) for w in REDUCTIONS]
     return [
-        *found, S(r(3, 4), unit(r, 3, 4), r.pos(4)), S(r(3, 4), unit(r, 3, 4), pos_weight=r.pos(4)), S(r(), unit(r)),
-        S(r(3, 4), unit(r, 3, 4), r.pos(3, 1), pos_weight=r.pos(4), reduction="sum"),
+        *found, S(r(3, 4), unit(r, 3, 4), const(r.pos(4))), S(r(3, 4), unit(r, 3, 4), pos_weight=const(r.pos(4))), S(r(), unit(r)),
+        S(r(3, 4), unit(r, 3, 4), const(r.pos(3, 1)), pos_weight=const(r.pos(4)), reduction="sum"),
         S(r.values([500.0, -500.0, 0.0]), const(r.values([0.0, 1.0, 1.0])), smooth=False), S(r(0), unit(r, 0), smooth=False),
     ]  # fmt: skip
 

@@ -69,7 +69,7 @@ class _Segment:
         os.ftruncate(self.file, self.capacity)
 
     def fill(self, starts: Sequence[int], buffers: Sequence[memoryview]) -> None:
-        """For the first time: through the file, twice as fast as touching pages that are not there."""
+        """For the first time: through the file, twice as fast as touching pages not yet there."""
         for start, buffer in zip(starts, buffers, strict=True):
             written = 0
             while written < buffer.nbytes:
