@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 LOOP, REPEATS = 2000, 5
+NAMES = ("add 8x8", "exp 8x8", "linear 32x64x64")
 
 
 def workloads(lib: Any) -> dict[str, tuple[Callable[[], None], Callable[[], list]]]:
@@ -42,11 +43,12 @@ def workloads(lib: Any) -> dict[str, tuple[Callable[[], None], Callable[[], list
         return run, lambda: [x.grad.numpy().tolist() for x in leaves]
 
     linear = lib.nn.functional.linear
-    return {
-        "add 8x8": case(lambda a, b: a + b, leaf(8, 8), leaf(8, 8)),
-        "exp 8x8": case(lambda a: a.exp(), leaf(8, 8)),
-        "linear 32x64x64": case(linear, leaf(32, 64), leaf(64, 64), leaf(64)),
-    }
+    cases = (
+        case(lambda a, b: a + b, leaf(8, 8), leaf(8, 8)),
+        case(lambda a: a.exp(), leaf(8, 8)),
+        case(linear, leaf(32, 64), leaf(64, 64), leaf(64)),
+    )
+    return dict(zip(NAMES, cases, strict=True))
 
 
 def measure(name: str) -> dict[str, Any]:
