@@ -131,8 +131,6 @@ def test_tensor_dataset() -> None:
     assert tensors.tensors[0]._data is x
     with pytest.raises(AssertionError, match="Size mismatch"):
         data.TensorDataset(wrap(x), wrap(y[:3]))
-    if getattr(Tensor, "__getitem__", None) is None:
-        pytest.skip("tensors cannot be indexed yet")
     sample = tensors[2]
     assert isinstance(sample, tuple)
     np.testing.assert_array_equal(sample[0]._data, x[2])

@@ -88,6 +88,15 @@ def test_a_seed_repeats_and_generators_are_apart() -> None:
     np.testing.assert_array_equal(first, again)
 
 
+def test_functions_of_torch_want_every_argument() -> None:
+    x = mg.ones(20, 20)
+    y = mg.dropout(x, 0.5, True)
+    assert y is not x and set(np.unique(y.numpy())) == {0.0, 2.0}
+    assert mg.dropout_(x, 0.5, True) is x and set(np.unique(x.numpy())) == {0.0, 2.0}
+    with pytest.raises(TypeError):
+        mg.dropout(x, 0.5)
+
+
 def test_outside_training_it_is_the_input_itself() -> None:
     x = mg.randn(3, 4)
     for op in (F.dropout, F.dropout1d, F.dropout2d, F.alpha_dropout):

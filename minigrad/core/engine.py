@@ -40,8 +40,10 @@ class _Run:
     """One call of backward() or grad(): the options, and the gradients still under way."""
 
     __slots__ = ("create_graph", "keep_graph", "captures", "accumulate", "needed", "callbacks")
+    __slots__ += ("anomaly",)
 
     def __init__(self, create_graph: bool, keep_graph: bool, accumulate: bool):
+        self.anomaly = MODE.get().anomaly
         self.create_graph = create_graph
         self.keep_graph = keep_graph
         self.accumulate = accumulate
@@ -51,6 +53,26 @@ class _Run:
 
 
 _current: ContextVar[_Run | None] = ContextVar("minigrad_backward", default=None)
+
+
+class _UserCode:
+    """While hooks, user Functions or differentiable rules run: whether they are recorded, and the
+    run that queue_callback finds. Rules on arrays need neither, and most backwards consist of them.
+    """
+
+    __slots__ = ("run", "mode", "outer")
+
+    def __init__(self, run: _Run):
+        self.run = run
+
+    def __enter__(self) -> None:
+        self.mode, self.outer = MODE.get(), _current.get()
+        MODE.set(with_grad(self.mode, self.run.create_graph))
+        _current.set(self.run)
+
+    def __exit__(self, *exc: object) -> None:
+        MODE.set(self.mode)
+        _current.set(self.outer)
 
 
 def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
@@ -70,17 +92,28 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
         owned.discard(node)
         leaf = node.variable if type(node) is AccumulateGrad else None
         if node.hooks is not None or run.captures or (leaf is not None and leaf._hooks is not None):
-            g = _arrive(node, g, run)
+            with _UserCode(run):
+                g = _arrive(node, g, run)
             mine = False  # a hook may have kept it
         if leaf is not None:
             if run.accumulate and (needed is None or (node, 0) in run.captures):
                 accumulate(leaf, g, mine, run.create_graph)
+                if leaf._hooks is not None and "post" in leaf._hooks:
+                    with _UserCode(run):
+                        for hook in list(leaf._hooks["post"].values()):
+                            hook(leaf)
             if node.hooks is not None and node.hooks.post:
-                _call_post_hooks(node, (), g)
+                with _UserCode(run):
+                    _call_post_hooks(node, (), g)
             continue
         if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
             continue
-        grads = _run_node(node, tuple(g) if node.multi else g, run)
+        given = tuple(g) if node.multi else g
+        if node.hooks is None and node.owns_results and not run.anomaly:
+            grads = node.run(given, needed, run.create_graph)
+        else:
+            with _UserCode(run):
+                grads = _run_node(node, given, run)
         if not run.keep_graph:
             node.release()
         before = None
@@ -126,7 +159,7 @@ def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, h
 
 
 def _run_node(node: Node, g: Any, run: _Run) -> Any:
-    if MODE.get().anomaly:
+    if run.anomaly:
         grads = run_checked(node, g, run.needed, run.create_graph)
     else:
         grads = node.run(g, run.needed, run.create_graph)
@@ -227,9 +260,6 @@ def accumulate(leaf: Tensor, g: Any, owned: bool, create_graph: bool) -> None:
         else:
             known._data += g
             known._bump()
-    if leaf._hooks is not None and "post" in leaf._hooks:
-        for hook in list(leaf._hooks["post"].values()):
-            hook(leaf)
 
 
 # ------------------------------------------------------------------------------ what the user calls
@@ -256,16 +286,15 @@ def _run_backward(
         run.needed = _needed_nodes(
             [edge[0] for edge, _ in roots], {node for node, _ in run.captures}
         )
-    outer_mode, outer_run = MODE.get(), _current.get()
-    MODE.set(with_grad(outer_mode, create_graph))
-    _current.set(run)
-    try:
+    if create_graph:
+        with _UserCode(run):
+            walk(roots, run)
+    else:
         walk(roots, run)
-        for callback in run.callbacks:
-            callback()
-    finally:
-        MODE.set(outer_mode)
-        _current.set(outer_run)
+    if run.callbacks:
+        with _UserCode(run):
+            for callback in run.callbacks:
+                callback()
     return run
 
 
@@ -487,11 +516,15 @@ def _backward(
         backward(self, gradient, retain_graph, create_graph, inputs=inputs)
         return
     keep = create_graph if retain_graph is None else retain_graph
-    outputs = (self,)
-    given = None if gradient is None else (gradient,)
-    _run_backward(
-        outputs, _make_gradients(outputs, given, "grad_output"), keep, create_graph, None, True
-    )
+    data = self._data
+    if gradient is None and data.size == 1:
+        g = wrap(np.ones_like(data))
+    elif type(gradient) is Tensor and gradient._data.shape == data.shape and data.dtype.kind == "f":
+        g = gradient
+    else:
+        given = None if gradient is None else (gradient,)
+        (g,) = _make_gradients((self,), given, "grad_output")
+    _run_backward((self,), (g,), keep, create_graph, None, True)
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
+from ..backend.dtypes import F32, F64
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
@@ -49,20 +50,35 @@ def _refuse_bool(name: str, x: Any) -> None:
 
 
 # ------------------------------------------------------------------------------ pieces of gradients
+_BITS = {F32: np.int32, F64: np.int64}
+
+
+def _kept(g: Any, keep: Any) -> Any:
+    """g where the bool `keep` holds, else 0, for inf and nan as well.
+
+    By masking bits: np.where mispredicts a branch for every other element of random data and takes
+    5 ms for 10^6, this 1.4; a product would turn inf into nan.
+    """
+    bits = _BITS.get(g.dtype)
+    if bits is None:
+        return np.where(keep, g, g.dtype.type(0))
+    return np.bitwise_and(g.view(bits), np.negative(keep.view(np.int8), dtype=bits)).view(g.dtype)
+
+
 @primitive
 def keep_outside(g: Any, x: Any, *, low: float, high: float) -> Any:
     """g, but 0 where low <= x <= high: nan in x keeps it. Its derivative in x is 0."""
     inside = x <= x.dtype.type(high)
     if low != -math.inf:
         inside &= x >= x.dtype.type(low)
-    return np.where(inside, g.dtype.type(0), g)
+    return _kept(g, ~inside)
 
 
 @primitive
 def keep_inside(g: Any, x: Any, *, low: float, high: float) -> Any:
     """g, but 0 where x <= low or x >= high: nan in x keeps it. Its derivative in x is 0."""
     kind = x.dtype.type
-    return np.where((x <= kind(low)) | (x >= kind(high)), g.dtype.type(0), g)
+    return _kept(g, ~((x <= kind(low)) | (x >= kind(high))))
 
 
 @primitive
@@ -252,7 +268,10 @@ def relu6(input: Any, inplace: bool = False) -> Any:
 @primitive
 def leaky_relu_(x: Any, *, negative_slope: float) -> Any:
     """y = x where x > 0, else slope·x;  x̄ = ȳ or slope·ȳ (slope at 0)."""
-    return np.where(x > 0, x, x * x.dtype.type(negative_slope))
+    scaled = x * x.dtype.type(negative_slope)
+    if 0 < negative_slope <= 1:  # with 0, inf would become nan
+        return np.maximum(x, scaled)
+    return np.where(x > 0, x, scaled)
 
 
 leaky_relu_.vjp(x=lambda g, x, negative_slope: scale_below(g, x, slope=negative_slope))
@@ -349,7 +368,7 @@ def elu_(x: Any, *, alpha: float, scale: float, input_scale: float) -> Any:
     """y = s·x where x > 0, else s·α(e^{ιx} − 1);  x̄ = s·ȳ or sαι·e^{ιx}·ȳ."""
     kind = x.dtype.type
     low = np.expm1(np.minimum(x, 0) * kind(input_scale)) * kind(alpha * scale)
-    return np.where(x > 0, x * kind(scale), low)
+    return np.maximum(x, 0) * kind(scale) + low  # one of the two is 0
 
 
 def _elu_vjp(g: Any, x: Any, alpha: float, scale: float, input_scale: float) -> Any:

@@ -25,6 +25,7 @@ from . import (
     matmul,
     random,
     reduction,
+    scan,
     shape,
     softmax,
     sorting,
@@ -98,8 +99,9 @@ METHODS: dict[ModuleType, str] = {
     softmax: "softmax=softmax_of log_softmax=log_softmax_of",
     distance: "cross",
     reduction: """
-        norm sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero
-        logsumexp dist""",
+        sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp
+        norm dist renorm renorm_ cov corrcoef cumsum cumprod""",
+    scan: "cummax cummin logcumsumexp diff",
     indexing: """
         __getitem__=getitem __setitem__=setitem __delitem__=delitem gather scatter
         scatter_=scatter_self scatter_add scatter_add_=scatter_add_self scatter_reduce
@@ -130,6 +132,7 @@ INPLACE: dict[ModuleType, str] = {
         less=lt less_equal=le greater=gt greater_equal=ge""",
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: "tril triu",
+    reduction: "cumsum cumprod",
     matmul: "addmm addmv addr baddbmm addbmm",
     activation: "relu",
 }

@@ -29,8 +29,8 @@ from .memory import Borrower
 from .worker import DATA, END, FAILURE, Job, Reply, Task, run_worker
 
 GRACE = 2.0  # seconds for a worker to end by itself when its loader is done
-_NO_MORE: Any = object()
 LOOK = 1.0  # seconds between looks at the processes, should a death not show in the channel
+_NO_MORE: Any = object()
 
 
 def start_context(wanted: BaseContext | None) -> Any:
@@ -68,8 +68,7 @@ class Crew:
         try:
             process = context.Process(target=run_worker, args=(job, worker, theirs), daemon=True)
             with warnings.catch_warnings():
-                # Python warns of a fork beside threads, NumPy's BLAS among them; a worker takes no
-                # lock that such a thread could hold.
+                # Python 3.12 warns of a fork beside threads, and NumPy's BLAS always has some.
                 warnings.filterwarnings("ignore", ".*fork.*", DeprecationWarning)
                 process.start()
             self._processes.append(process)
