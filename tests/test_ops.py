@@ -248,6 +248,13 @@ def test_the_oracle_notices_wrong_derivatives(function: Callable, order: str) ->
 UNREACHED: dict[str, str] = {
     "copy_slices": "only in-place changes of views record it: tests/test_views.py",
     "zero_slice": "only in-place changes of views record it: tests/test_views.py",
+    "copy": "only copy_ records it: tests/test_creation.py",
+    "nothing": "the derivative of values that copy_ overwrote: tests/test_creation.py",
+    "overwritten": "only in-place sampling records it: tests/test_creation.py",
+    "bernoulli_sample": "a sample has the gradient zero: tests/test_creation.py",
+    "normal_sample": "a sample has the gradient zero: tests/test_creation.py",
+    "poisson_sample": "a sample has the gradient zero: tests/test_creation.py",
+    "move": "only between devices",
     "ctc": "its derivative holds through log_softmax only, as PyTorch's: tests/test_ctc.py",
 }
 """Differentiable primitives that no case can reach, each with the reason."""

@@ -29,7 +29,7 @@ from .chores import alias, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
 from .node import AccumulateGrad, Node, accumulator_of, edge_of
-from .primitive import PrimitiveNode
+from .primitive import PrimitiveNode, as_array
 from .tensor import Tensor, wrap
 from .views import fresh
 
@@ -154,7 +154,7 @@ def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, h
         np.add(known, g, out=known)
     else:
         total = known + g
-        pending[node] = total if isinstance(total, (ndarray, Tensor)) else np.asarray(total)
+        pending[node] = total if isinstance(total, (ndarray, Tensor)) else as_array(total)
         owned.add(node)
 
 
@@ -256,7 +256,7 @@ def accumulate(leaf: Tensor, g: Any, owned: bool, create_graph: bool) -> None:
         if known is None:
             leaf._grad = wrap(g if owned and g.flags.c_contiguous else g.copy())
         elif known._requires_grad or type(known._data) is not type(g):
-            leaf._grad = wrap(known._data + g)
+            leaf._grad = wrap(as_array(known._data + g))
         else:
             known._data += g
             known._bump()

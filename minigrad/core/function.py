@@ -26,7 +26,7 @@ from ..export import export
 from .inplace import check_inplace
 from .modes import MODE, ModeContext
 from .node import FREED, Node, edge_of, next_seq
-from .primitive import _differentiable_dtype
+from .primitive import differentiable_dtype
 from .tensor import Tensor, wrap
 from .views import fresh
 
@@ -262,7 +262,7 @@ def _connect(ctx: FunctionNode, edges: Any, outputs: list[Any], single: bool) ->
     for i, o in enumerate(outputs):
         if not isinstance(o, Tensor) or any(o is n for n in ctx.non_differentiable):
             continue
-        if _differentiable_dtype(o._data.dtype):
+        if differentiable_dtype(o._data.dtype):
             o._node, o._index, o._requires_grad = ctx, i, True
     for t in ctx.dirty:
         t._bump()

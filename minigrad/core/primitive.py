@@ -347,7 +347,7 @@ class Primitive:
             node.shape = tuple([t._data.shape for t in out])
             node.dtype = tuple([t._data.dtype for t in out])
             for i, t in enumerate(out):
-                if _differentiable_dtype(t._data.dtype):
+                if differentiable_dtype(t._data.dtype):
                     t._node, t._index, t._requires_grad = node, i, True
             tensors = (*args, *out)
         else:
@@ -419,7 +419,7 @@ def _fetcher(kind: str, key: Any, wanted: tuple[bool, ...], defaults: dict) -> C
     return lambda args, y, options, residuals: options.get(key, defaults[key])
 
 
-def _differentiable_dtype(dtype: np.dtype) -> bool:
+def differentiable_dtype(dtype: np.dtype) -> bool:
     return dtype is F32 or dtype is F64 or dtype.kind in "fc" or dtype in HALF
 
 
@@ -485,7 +485,7 @@ def _unary(p: Primitive) -> Callable:
         dtype = x.dtype
         y = forward(x) if dtype is F32 or dtype is F64 else _forward(p, (x,), {})[0]
         if type(y) is not ndarray:
-            y = _as_array(y)
+            y = as_array(y)
         result = wrap(y)
         view = input._view
         if view is not None and view.seen != input._counter[0]:
@@ -494,7 +494,7 @@ def _unary(p: Primitive) -> Callable:
             input._requires_grad
             and MODE.get().grad
             and p.differentiable
-            and _differentiable_dtype(y.dtype)
+            and differentiable_dtype(y.dtype)
         ):
             record((input,), (x,), y, None, None, result)
         return result if out is None else write_out(result, out)
@@ -540,10 +540,10 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
         except ValueError as error:
             raise (p.promote and _shape_error(a, b)) or error from None
         if type(y) is not ndarray:
-            y = _as_array(y)
+            y = as_array(y)
         result = wrap(y)
         if p.differentiable and MODE.get().grad:
-            if _any_requires_grad((input, other)) and _differentiable_dtype(y.dtype):
+            if _any_requires_grad((input, other)) and differentiable_dtype(y.dtype):
                 record((input, other), raw, y, None, None, result)
         return result if out is None else write_out(result, out)
 
@@ -584,14 +584,14 @@ def _general(p: Primitive) -> Callable:
         except ValueError as error:
             raise (p.promote and _shape_error(*arrays)) or error from None
         if type(y) is tuple:
-            y = tuple([v if type(v) is ndarray else _as_array(v) for v in y])
+            y = tuple([v if type(v) is ndarray else as_array(v) for v in y])
             result: Any = tuple([wrap(v) for v in y])
-            differentiable = any([_differentiable_dtype(v.dtype) for v in y])
+            differentiable = any([differentiable_dtype(v.dtype) for v in y])
         else:
             if type(y) is not ndarray:
-                y = _as_array(y)
+                y = as_array(y)
             result = wrap(y)
-            differentiable = _differentiable_dtype(y.dtype)
+            differentiable = differentiable_dtype(y.dtype)
         if _any_requires_grad(args) and p.differentiable and differentiable and MODE.get().grad:
             p.record(args, raw, y, options, residuals, result)
         if p.view:
@@ -697,7 +697,7 @@ def _round(y: Any, dtype: Any) -> Any:
     return y.astype(dtype) if y.dtype == F32 else y
 
 
-def _as_array(y: Any) -> Any:
+def as_array(y: Any) -> Any:
     return y if _on_gpu(y) else np.asarray(y)
 
 

@@ -202,42 +202,23 @@ def multi_head_attention_forward(
     weights = (q_proj_weight, k_proj_weight, v_proj_weight)
     if not use_separate_proj_weight:
         _expect(key._data.shape == value._data.shape, "key and value differ in shape")
-        weights = tuple([narrow(in_proj_weight, 0, i * width, width) for i in range(3)])
-    _expect(key._data.shape[:2] == value._data.shape[:2], "key and value differ in length or batch")
-    _expect(all([w is not None for w in weights]), "a projection weight is None")
-    biases: Any = (None, None, None)
-    if in_proj_bias is not None:
-        biases = [narrow(in_proj_bias, 0, i * width, width) for i in range(3)]
-    q, k, v = [linear(*xwb) for xwb in zip((query, key, value), weights, biases, strict=True)]
+        weights = _thirds(in_proj_weight, width)
+    q, k, v = _projected((query, key, value), weights, _thirds(in_proj_bias, width))
     padding = _as_additive(key_padding_mask, "key_padding_mask", query)
     mask = _as_additive(attn_mask, "attn_mask", query)
-    if mask is not None:
-        mask = _checked_mask(mask, length, key._data.shape[0], batch * num_heads)
-    extra = 0
-    if bias_k is not None and bias_v is not None:
-        _expect(
-            static_k is None and static_v is None, "bias cannot be added to static key or value"
-        )
+    mask = _checked_mask(mask, length, key._data.shape[0], batch * num_heads)
+    has_bias = bias_k is not None and bias_v is not None
+    if has_bias:
+        _expect(static_k is None and static_v is None, "bias with a static key or value")
         k, v = cat([k, repeat(bias_k, 1, batch, 1)]), cat([v, repeat(bias_v, 1, batch, 1)])
-        extra += 1
     q = _heads(q, num_heads)
     k = _heads(k, num_heads) if static_k is None else static_k
     v = _heads(v, num_heads) if static_v is None else static_v
     if add_zero_attn:
         zeros = k.new_zeros(k._data.shape[0], 1, k._data.shape[2])
         k, v = cat([k, zeros], 1), cat([v, zeros], 1)
-        extra += 1
-    mask = _merged(mask, padding, extra, batch, num_heads)
-    p = dropout_p if training else 0.0
-    scale = 1 / math.sqrt(width // num_heads)
-    attention = None
-    if need_weights:
-        scores = mul(matmul(q, transpose(k, -2, -1)), scale)
-        attention = softmax_along(scores if mask is None else add(scores, mask), axis=-1)
-        attention = dropout(attention, p) if p > 0 else attention
-        output = matmul(attention, v)
-    else:
-        output = scaled_dot_product_attention(q, k, v, mask, p, scale=scale)
+    mask = _merged(mask, padding, has_bias + bool(add_zero_attn), batch, num_heads)
+    output, attention = _attended(q, k, v, mask, dropout_p if training else 0.0, need_weights)
     output = reshape(transpose(output, 0, 1), (length, batch, width))
     output = linear(output, out_proj_weight, out_proj_bias)
     if attention is not None:
@@ -245,6 +226,30 @@ def multi_head_attention_forward(
         attention = mean(attention, 1) if average_attn_weights else attention
         attention = attention if batched else squeeze(attention, 0)
     return (output if batched else squeeze(output, 1)), attention
+
+
+def _thirds(x: Any, width: int) -> Any:
+    """The parts of a packed projection that make query, key and value."""
+    if x is None:
+        return None, None, None
+    return tuple([narrow(x, 0, i * width, width) for i in range(3)])
+
+
+def _projected(inputs: Any, weights: Any, biases: Any) -> list[Any]:
+    _, key, value = inputs
+    _expect(key._data.shape[:2] == value._data.shape[:2], "key and value differ in length or batch")
+    _expect(all([w is not None for w in weights]), "a projection weight is None")
+    return [linear(*xwb) for xwb in zip(inputs, weights, biases, strict=True)]
+
+
+def _attended(q: Any, k: Any, v: Any, mask: Any, p: float, need_weights: bool) -> tuple[Any, Any]:
+    """Attention of all heads (N·heads, L, E/heads), and its weights if they are needed."""
+    if not need_weights:
+        return scaled_dot_product_attention(q, k, v, mask, p), None
+    scores = mul(matmul(q, transpose(k, -2, -1)), 1 / math.sqrt(q._data.shape[-1]))
+    weights = softmax_along(scores if mask is None else add(scores, mask), axis=-1)
+    weights = dropout(weights, p) if p > 0 else weights
+    return matmul(weights, v), weights
 
 
 def _expect(holds: bool, otherwise: str) -> None:
@@ -282,6 +287,8 @@ def _as_additive(mask: Any, name: str, like: Any) -> Any:
 
 def _checked_mask(mask: Any, length: int, keys: int, heads: int) -> Any:
     """attn_mask as (1 or N·heads, L, S); RuntimeError for another shape."""
+    if mask is None:
+        return None
     shape = mask._data.shape
     wanted = (length, keys) if len(shape) == 2 else (heads, length, keys)
     if shape != wanted:

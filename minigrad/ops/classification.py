@@ -351,24 +351,7 @@ def linear_cross_entropy(
     RuntimeError for shapes that do not fit, and for an ignore_index with probabilities.
     """
     x, w = input._data.shape, linear_weight._data.shape
-    if len(x) not in (1, 2):
-        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {len(x)}")
-    if len(w) < 2:
-        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {len(w)}")
-    if x[-1] != w[-1]:
-        raise RuntimeError(
-            "expected equal input and linear_weight last dimensions (in_features), got "
-            f"{x[-1]} and {w[-1]}, respectively"
-        )
-    if linear_bias is not None and linear_bias._data.shape != w[:-1]:
-        raise RuntimeError(
-            f"expected linear_bias shape {w[:-1]}, got {tuple(linear_bias._data.shape)}"
-        )
-    if len(w) > 2 and len(x) == 1:
-        raise RuntimeError(
-            f"K-dimensional loss defined by linear_weight shape {w} requires batched input, "
-            f"(N, {x[-1]}), got unbatched input with shape {x}"
-        )
+    _check_linear(x, w, None if linear_bias is None else linear_bias._data.shape)
     shape = (*x[:-1], *w[:-1])
     if target._data.shape == shape and ignore_index is not None:
         raise RuntimeError("ignore_index cannot be specified when target contains probabilities")
@@ -383,3 +366,22 @@ def linear_cross_entropy(
         reduction=reduction,
         label_smoothing=label_smoothing,
     )
+
+
+def _check_linear(x: tuple[int, ...], w: tuple[int, ...], bias: tuple[int, ...] | None) -> None:
+    if len(x) not in (1, 2):
+        raise RuntimeError(f"expected input with dimensionality 1 or 2, got {len(x)}")
+    if len(w) < 2:
+        raise RuntimeError(f"expected linear_weight with dimensionality at least 2, got {len(w)}")
+    if x[-1] != w[-1]:
+        raise RuntimeError(
+            "expected equal input and linear_weight last dimensions (in_features), got "
+            f"{x[-1]} and {w[-1]}, respectively"
+        )
+    if bias is not None and bias != w[:-1]:
+        raise RuntimeError(f"expected linear_bias shape {w[:-1]}, got {bias}")
+    if len(w) > 2 and len(x) == 1:
+        raise RuntimeError(
+            f"K-dimensional loss defined by linear_weight shape {w} requires batched input, "
+            f"(N, {x[-1]}), got unbatched input with shape {x}"
+        )

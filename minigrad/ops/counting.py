@@ -33,7 +33,7 @@ def _first_of_runs(xp: Any, x: Any) -> Any:
     """Which elements (rows) differ from the one before; nan differs from itself."""
     new = xp.ones(len(x), bool)
     differs = x[1:] != x[:-1]
-    new[1:] = differs.reshape(len(differs), -1).any(axis=1) if x.ndim > 1 else differs
+    new[1:] = differs.any(axis=tuple(range(1, x.ndim))) if x.ndim > 1 else differs
     return new
 
 
@@ -48,7 +48,7 @@ def _unique(x: Any, dim: int | None, sort: bool) -> tuple[Any, Any, Any]:
     if sort and dim is None:
         order = sorted_places(rows, 0, False)
     elif sort:
-        flat = comparable(rows).reshape(len(rows), -1)
+        flat = comparable(rows).reshape(len(rows), math.prod(rows.shape[1:]))
         order = xp.lexsort(flat.T[::-1]) if flat.shape[1] else xp.arange(len(rows))
     ordered = rows if order is None else rows[order]
     starts, inverse, counts = _runs(xp, _first_of_runs(xp, ordered), order, shape)
@@ -164,8 +164,9 @@ def _search(edges: Any, values: Any, right: bool, out_int32: bool) -> Any:
         y = xp.asarray(xp.searchsorted(edges, values, side))
     else:
         y = xp.empty(values.shape, np.int64)
-        rows = edges.reshape(-1, edges.shape[-1]) if edges.size else []
-        wanted, found = values.reshape(len(rows), -1), y.reshape(len(rows), -1)
+        count = math.prod(edges.shape[:-1])
+        rows = edges.reshape(count, edges.shape[-1])
+        wanted, found = [t.reshape(count, values.shape[-1]) for t in (values, y)]
         for i, row in enumerate(rows):
             found[i] = xp.searchsorted(row, wanted[i], side)
     return wrap(y.astype(np.int32 if out_int32 else np.int64))

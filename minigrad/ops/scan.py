@@ -16,7 +16,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from .arithmetic import sub
-from .compare import eq, logical_xor
+from .compare import eq, isinf, logical_xor
 from .extrema import comparable, lines
 from .join import cat
 from .piecewise import dtype_title, finish, where
@@ -81,20 +81,15 @@ def logcumsumexp_(x: Any, *, dim: int) -> Any:
 
 
 def _ratio(low: Any, high: Any) -> Any:
-    """e^(low − high), where low ≤ high; 1 if they are equal, infinite ones, too."""
-    same = eq(low, high)
-    return where(same, 1, exp(low - where(same, 0, high)))
+    """e^(low − high), where low ≤ high; 1 if they are the same infinity."""
+    same = eq(low, high) & isinf(low)
+    return exp(where(same, 0, low) - where(same, 0, high))
 
 
 def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
     following = shift(y, dim=dim, by=-1, fill=math.inf)
-    rest = recurrence(_growth(y, following), g, dim=dim, reverse=True)
+    rest = recurrence(_ratio(y, following), g, dim=dim, reverse=True)
     return _ratio(x, y) * rest
-
-
-def _growth(y: Any, following: Any) -> Any:
-    # where equal the derivative of the exponent must survive: subtract, unless both are infinite
-    return exp(where(eq(y, following), 0, y) - where(eq(y, following), 0, following))
 
 
 logcumsumexp_.vjp(x=_logcumsumexp_vjp)
@@ -147,9 +142,11 @@ def diff(
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     op = logical_xor if x._data.dtype.kind == "b" else sub
+    if n == 0:  # prepend and append do not count then
+        return finish(input.clone(), out)  # type: ignore[attr-defined]
     for _ in range(min(n, x._data.shape[dim])):
         x = op(_part(x, dim, 1, None), _part(x, dim, 0, -1))
-    return finish(x if n or len(parts) > 1 else x.clone(), out)  # type: ignore[attr-defined]
+    return finish(x, out)
 
 
 # ------------------------------------------------------------ the trapezoid rule

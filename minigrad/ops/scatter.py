@@ -84,7 +84,7 @@ def _read_index(name: str, index: Any) -> Any:
     if not isinstance(index, Tensor):
         kind = type(index).__name__
         raise TypeError(f"{name}(): argument 'index' (position 2) must be Tensor, not {kind}")
-    if index._data.dtype not in (np.int64, np.int32):
+    if index._data.dtype not in (np.int64, np.int32) and index._data.size:
         raise RuntimeError(f"{name}(): Expected dtype int32/int64 for index")
     return index._data
 

@@ -231,4 +231,5 @@ def renorm(
     return finish(input * to_dtype(factor, x.dtype), out)  # type: ignore[operator]
 
 
-renorm_ = inplace(renorm, "renorm_")
+# of a copy: the norms are not the last step, and need the old contents
+renorm_ = inplace(lambda x, *args, **named: renorm(x.clone(), *args, **named), "renorm_")

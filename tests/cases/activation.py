@@ -40,21 +40,36 @@ def nnf(name: str, samples, **kwargs) -> Case:
 
 def prelu(r: Make) -> list[S]:
     return [
-        S(r.away(3, 4), r(1)), S(r.away(3, 4), r(4)), S(r.away(2, 3, 2), r(3)), S(r.away(3), r(1)),
-        S(r.away(), r(1)), S(r.away(2, 3), r()), S(r(0, 3), r(3)), S(r.away(), r()),
+        S(r.away(3, 4), r(1)),
+        S(r.away(3, 4), r(4)),
+        S(r.away(2, 3, 2), r(3)),
+        S(r.away(3), r(1)),
+        S(r.away(), r(1)),
+        S(r.away(2, 3), r()),
+        S(r(0, 3), r(3)),
+        S(r.away(), r()),
         S(r.values([[0.0, INF], [NAN, -INF]]), r.values([0.5, -0.5]), smooth=False),
-    ]  # fmt: skip
+    ]
 
 
 CASES = [
-    nnf("threshold", act({"threshold": 0.1, "value": 20.0}, {"threshold": -1, "value": 2.5},
-                         kinks=(0.1, -1.0))),
+    nnf(
+        "threshold",
+        act({"threshold": 0.1, "value": 20.0}, {"threshold": -1, "value": 2.5}, kinks=(0.1, -1.0)),
+    ),
     Case("threshold", act({"threshold": 1, "value": 2}, kinks=(1.0,), ints=True)),
     nnf("logsigmoid", act()),
     nnf("softsign", act(ints=True)),
     nnf("tanhshrink", act(ints=True)),
-    nnf("hardtanh", act({}, {"min_val": -0.5, "max_val": 2.0}, {"min_val": 0.5, "max_val": 0.5},
-                        kinks=(-1.0, 1.0, -0.5, 2.0, 0.5))),
+    nnf(
+        "hardtanh",
+        act(
+            {},
+            {"min_val": -0.5, "max_val": 2.0},
+            {"min_val": 0.5, "max_val": 0.5},
+            kinks=(-1.0, 1.0, -0.5, 2.0, 0.5),
+        ),
+    ),
     nnf("hardtanh", lambda r: [S(r.int(-5, 6, 3, 3), -2, 3)]),
     nnf("hardsigmoid", act(kinks=(-3.0, 3.0))),
     nnf("hardshrink", act({}, {"lambd": 0.0}, {"lambd": 1.5}, kinks=(0.5, -0.5, 0.0, 1.5, -1.5))),
@@ -63,22 +78,37 @@ CASES = [
     Case("relu", act(ints=True)),
     nnf("relu", act(ints=True)),
     nnf("relu6", act(kinks=(0.0, 6.0), ints=True)),
-    nnf("leaky_relu", act({}, {"negative_slope": 0.5}, {"negative_slope": -2.0},
-                          {"negative_slope": 0.0})),
+    nnf(
+        "leaky_relu",
+        act({}, {"negative_slope": 0.5}, {"negative_slope": -2.0}, {"negative_slope": 0.0}),
+    ),
     nnf("prelu", prelu),
     Case("prelu", prelu),
-    nnf("rrelu", act({}, {"lower": 0.1, "upper": 0.5},
-                     {"lower": 0.25, "upper": 0.25, "training": True})),
+    nnf(
+        "rrelu",
+        act({}, {"lower": 0.1, "upper": 0.5}, {"lower": 0.25, "upper": 0.25, "training": True}),
+    ),
     Case("rrelu", act({"lower": 0.5, "upper": 0.5, "training": True})),
     nnf("elu", act({}, {"alpha": 0.5}, {"alpha": -1.5})),
     nnf("celu", act({}, {"alpha": 0.5}, {"alpha": -1.5}, extreme=False)),
     nnf("selu", act()),
-    nnf("softplus", act({}, {"beta": 3.0, "threshold": 2.0}, {"beta": 0.5}, {"beta": -1.0},
-                        kinks=(2 / 3,))),
+    nnf(
+        "softplus",
+        act({}, {"beta": 3.0, "threshold": 2.0}, {"beta": 0.5}, {"beta": -1.0}, kinks=(2 / 3,)),
+    ),
     nnf("gelu", act({}, {"approximate": "tanh"}, extreme=False)),  # PyTorch: gelu(inf) = nan
     nnf("silu", act()),
     nnf("mish", act()),
     nnf("hardswish", act(kinks=(-3.0, 3.0))),
-    nnf("glu", lambda r: [S(r(3, 4)), S(r(4, 3), 0), S(r(2, 6, 3), dim=-2), S(r(0, 4)), S(r(2)),
-                          S(r.values([INF, -INF, NAN, 1.0, 2.0, 3.0]), smooth=False)]),
-]  # fmt: skip
+    nnf(
+        "glu",
+        lambda r: [
+            S(r(3, 4)),
+            S(r(4, 3), 0),
+            S(r(2, 6, 3), dim=-2),
+            S(r(0, 4)),
+            S(r(2)),
+            S(r.values([INF, -INF, NAN, 1.0, 2.0, 3.0]), smooth=False),
+        ],
+    ),
+]

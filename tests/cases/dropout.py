@@ -10,9 +10,11 @@ def certain(*shape: int):
 
     def samples(r: Make) -> list[S]:
         return [
-            S(r(*shape), 0.0), S(r(*shape), 1.0, True), S(r(*shape), 0.5, False),
+            S(r(*shape), 0.0),
+            S(r(*shape), 1.0, True),
+            S(r(*shape), 0.5, False),
             S(r(*shape), p=0.3, training=False),
-        ]  # fmt: skip
+        ]
 
     return samples
 

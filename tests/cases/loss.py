@@ -57,16 +57,22 @@ def gaussian(r: Make) -> list[S]:
         for f in (True, False)
     ]
     return [
-        *found, S(r(3, 4), r(3, 4), r.pos(3)), S(r(3, 4), r(3, 4), r.pos(3, 1)), S(r(3, 4), r(4), r.pos(1, 4)),
-        S(r(3, 4), r(3, 4), 0.5), S(r(2), r(2), r.values([1e-9, 0.0]), smooth=False, eps=0.1),
-    ]  # fmt: skip
+        *found,
+        S(r(3, 4), r(3, 4), r.pos(3)),
+        S(r(3, 4), r(3, 4), r.pos(3, 1)),
+        S(r(3, 4), r(4), r.pos(1, 4)),
+        S(r(3, 4), r(3, 4), 0.5),
+        S(r(2), r(2), r.values([1e-9, 0.0]), smooth=False, eps=0.1),
+    ]
 
 
 def poisson(r: Make) -> list[S]:
     found = [
         S(r.pos(3, 4), r(3, 4, low=0.1, high=4), log_input=log, full=full, reduction=w)
-        for w in REDUCTIONS for log in (True, False) for full in (True, False)
-    ]  # fmt: skip
+        for w in REDUCTIONS
+        for log in (True, False)
+        for full in (True, False)
+    ]
     return [
         *found,
         S(r.pos(2), const(r.values([0.0, 1.0])), full=True),
@@ -77,18 +83,25 @@ def poisson(r: Make) -> list[S]:
 def bce(r: Make) -> list[S]:
     found = [S(unit(r, 3, 4), unit(r, 3, 4), reduction=w) for w in REDUCTIONS]
     return [
-        *found, S(unit(r, 3, 4), unit(r, 3, 4), const(r.pos(4))), S(unit(r), unit(r)), S(unit(r, 0), unit(r, 0), smooth=False),
+        *found,
+        S(unit(r, 3, 4), unit(r, 3, 4), const(r.pos(4))),
+        S(unit(r), unit(r)),
+        S(unit(r, 0), unit(r, 0), smooth=False),
         S(r.values([0.0, 1.0, 0.0, 1.0]), const(r.values([0.0, 1.0, 1.0, 0.0])), smooth=False),
-    ]  # fmt: skip
+    ]
 
 
 def logits(r: Make) -> list[S]:
     found = [S(r(3, 4), unit(r, 3, 4), reduction=w) for w in REDUCTIONS]
     return [
-        *found, S(r(3, 4), unit(r, 3, 4), const(r.pos(4))), S(r(3, 4), unit(r, 3, 4), pos_weight=const(r.pos(4))), S(r(), unit(r)),
+        *found,
+        S(r(3, 4), unit(r, 3, 4), const(r.pos(4))),
+        S(r(3, 4), unit(r, 3, 4), pos_weight=const(r.pos(4))),
+        S(r(), unit(r)),
         S(r(3, 4), unit(r, 3, 4), const(r.pos(3, 1)), pos_weight=const(r.pos(4)), reduction="sum"),
-        S(r.values([500.0, -500.0, 0.0]), const(r.values([0.0, 1.0, 1.0])), smooth=False), S(r(0), unit(r, 0), smooth=False),
-    ]  # fmt: skip
+        S(r.values([500.0, -500.0, 0.0]), const(r.values([0.0, 1.0, 1.0])), smooth=False),
+        S(r(0), unit(r, 0), smooth=False),
+    ]
 
 
 def divergence(r: Make) -> list[S]:
@@ -107,14 +120,23 @@ def classes(r: Make) -> list[S]:
     found = []
     for word in REDUCTIONS:
         found += [
-            S(r(3, 4), r.int(0, 4, 3), reduction=word), S(r(4), r.int(0, 4), reduction=word),
-            S(r(2, 4, 3), r.int(0, 4, 2, 3), reduction=word), S(r(2, 4, 3, 2), r.int(0, 4, 2, 3, 2), reduction=word),
-            S(r(3, 4), r.values([1, 0, 1], np.int64), const(r.pos(4)), ignore_index=1, reduction=word),
+            S(r(3, 4), r.int(0, 4, 3), reduction=word),
+            S(r(4), r.int(0, 4), reduction=word),
+            S(r(2, 4, 3), r.int(0, 4, 2, 3), reduction=word),
+            S(r(2, 4, 3, 2), r.int(0, 4, 2, 3, 2), reduction=word),
+            S(
+                r(3, 4),
+                r.values([1, 0, 1], np.int64),
+                const(r.pos(4)),
+                ignore_index=1,
+                reduction=word,
+            ),
             S(r(2, 4, 3), r.int(0, 4, 2, 3), const(r.pos(4)), ignore_index=2, reduction=word),
-            S(r(2, 4), r.values([-100, 3], np.int64), reduction=word), S(r(0, 4), r.int(0, 4, 0), reduction=word, smooth=False),
+            S(r(2, 4), r.values([-100, 3], np.int64), reduction=word),
+            S(r(0, 4), r.int(0, 4, 0), reduction=word, smooth=False),
             S(r(2, 4), r.values([-100, -100], np.int64), reduction=word, smooth=False),
             S(r(4), r.int(0, 4), const(r.pos(4)), reduction=word),
-        ]  # fmt: skip
+        ]
     return [*found, S(r(3, 4), r.int(0, 4, 3, dtype=np.uint8))]
 
 
@@ -122,22 +144,40 @@ def cross(r: Make) -> list[S]:
     found = [s for s in classes(r)[:-1]]
     for word in REDUCTIONS:
         found += [
-            S(r(3, 4), r(3, 4), reduction=word), S(r(4), r(4), reduction=word), S(r(2, 4, 3), r(2, 4, 3), reduction=word),
+            S(r(3, 4), r(3, 4), reduction=word),
+            S(r(4), r(4), reduction=word),
+            S(r(2, 4, 3), r(2, 4, 3), reduction=word),
             S(r(3, 4), r(3, 4), const(r.pos(4)), reduction=word, label_smoothing=0.3),
             S(r(3, 4), r.int(0, 4, 3), reduction=word, label_smoothing=0.3),
-            S(r(2, 4, 3), r.int(0, 4, 2, 3), const(r.pos(4)), ignore_index=1, reduction=word, label_smoothing=0.5),
+            S(
+                r(2, 4, 3),
+                r.int(0, 4, 2, 3),
+                const(r.pos(4)),
+                ignore_index=1,
+                reduction=word,
+                label_smoothing=0.5,
+            ),
             S(r(4), r.int(0, 4), const(r.pos(4)), reduction=word, label_smoothing=1.0),
-        ]  # fmt: skip
+        ]
     return [*found, S(r.values([[1000.0, -1000.0], [3e4, 0.0]]), r.int(0, 2, 2), smooth=False)]
 
 
 def linear_cross(r: Make) -> list[S]:
     return [
-        S(r(3, 4), r(5, 4), r.int(0, 5, 3)), S(r(4), r(5, 4), r.int(0, 5)), S(r(3, 4), r(5, 4), r(3, 5)),
+        S(r(3, 4), r(5, 4), r.int(0, 5, 3)),
+        S(r(4), r(5, 4), r.int(0, 5)),
+        S(r(3, 4), r(5, 4), r(3, 5)),
         S(r(3, 4), r(5, 2, 4), r.int(0, 5, 3, 2), linear_bias=r(5, 2)),
-        S(r(3, 4), r(5, 4), r.int(0, 5, 3), linear_bias=r(5), weight=const(r.pos(5)), ignore_index=1),
+        S(
+            r(3, 4),
+            r(5, 4),
+            r.int(0, 5, 3),
+            linear_bias=r(5),
+            weight=const(r.pos(5)),
+            ignore_index=1,
+        ),
         S(r(3, 4), r(5, 4), r.int(0, 5, 3), reduction="none", label_smoothing=0.2),
-    ]  # fmt: skip
+    ]
 
 
 def triplets(r: Make) -> list[S]:
@@ -154,9 +194,12 @@ def triplets(r: Make) -> list[S]:
 def multi(r: Make) -> list[S]:
     found = [S(r(3, 4), r.int(0, 4, 3), p=p, reduction=w) for w in REDUCTIONS for p in (1, 2)]
     return [
-        *found, S(r(4), r.int(0, 4)), S(r(3, 4), r.int(0, 4, 3), 2, 0.5, const(r.pos(4))), S(r(1, 4), r.int(0, 4, 1)),
+        *found,
+        S(r(4), r.int(0, 4)),
+        S(r(3, 4), r.int(0, 4, 3), 2, 0.5, const(r.pos(4))),
+        S(r(1, 4), r.int(0, 4, 1)),
         S(r(4), r.int(0, 4), reduction="none"),
-    ]  # fmt: skip
+    ]
 
 
 def multilabel(r: Make) -> list[S]:
@@ -196,7 +239,8 @@ CASES = [
     nnf(
         "margin_ranking_loss",
         lambda r: [
-            *[S(r(4), r(4), sign(r, 4), reduction=w) for w in REDUCTIONS], S(r(), r(), sign(r)),
+            *[S(r(4), r(4), sign(r, 4), reduction=w) for w in REDUCTIONS],
+            S(r(), r(), sign(r)),
             S(r(3, 4), r(3, 4), sign(r, 3, 4), margin=0.5),
         ],
     ),
@@ -204,8 +248,10 @@ CASES = [
     nnf(
         "cosine_embedding_loss",
         lambda r: [
-            *[S(r(3, 4), r(3, 4), sign(r, 3), reduction=w) for w in REDUCTIONS], S(r(4), r(4), sign(r)),
-            S(r(3, 4), r(3, 4), sign(r, 3), margin=0.3), S(r(3, 4), r(1, 4), r.values([1, -1, 1], np.int64)),
+            *[S(r(3, 4), r(3, 4), sign(r, 3), reduction=w) for w in REDUCTIONS],
+            S(r(4), r(4), sign(r)),
+            S(r(3, 4), r(3, 4), sign(r, 3), margin=0.3),
+            S(r(3, 4), r(1, 4), r.values([1, -1, 1], np.int64)),
         ],
     ),
     nnf("triplet_margin_loss", triplets),
@@ -223,7 +269,13 @@ CASES = [
     nnf(
         "ctc_loss",
         lambda r: [
-            S(r(5, 2, 4), r.int(1, 4, 2, 2), const(r.values([5, 4], np.int64)), r.values([2, 1], np.int64), grad=False),
+            S(
+                r(5, 2, 4),
+                r.int(1, 4, 2, 2),
+                const(r.values([5, 4], np.int64)),
+                r.values([2, 1], np.int64),
+                grad=False,
+            ),
         ],
     ),
-]  # fmt: skip
+]
