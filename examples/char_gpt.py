@@ -32,7 +32,7 @@ class Config:
     heads: int = 4
     layers: int = 3
     batch: int = 16
-    steps: int = 400
+    steps: int = 600
     lr: float = 2e-3
 
 
@@ -194,6 +194,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("out"))
-    parser.add_argument("--steps", type=int, default=400)
+    parser.add_argument("--steps", type=int, default=600)
     arguments = parser.parse_args()
     main(arguments.out, Config(steps=arguments.steps))

@@ -58,7 +58,7 @@ def torch_runs(digits: dict[str, Any], gpt: dict[str, Any], out: Path) -> bool:
     """The first steps of both runs in PyTorch; whether they agree."""
     torch = importlib.import_module("torch")
     model = load_weights(torch, digits_cnn.make_model(torch), digits["start"])
-    theirs = digits_cnn.train(torch, model, *digits["data"], digits["plan"][:COMPARED])
+    theirs = digits_cnn.train(torch, model, digits["plan"], COMPARED)
     gaps = [compare("digits", digits["losses"], theirs, out)]
     config = gpt["config"]
     model = load_weights(torch, char_gpt.make_model(torch, config), gpt["start"])

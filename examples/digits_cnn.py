@@ -18,6 +18,8 @@ from tqdm import tqdm
 
 import minigrad as mg
 
+Batch = tuple[np.ndarray, np.ndarray]  # images (B, 1, 8, 8), labels (B,)
+
 
 def load_digits() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """(train images, train labels, test images, test labels): 1437 and 360, (N, 1, 8, 8) in
@@ -51,14 +53,28 @@ def make_model(lib: ModuleType) -> Any:
     )
 
 
-def batches(count: int, size: int, epochs: int, seed: int = 0) -> list[np.ndarray]:
-    """The indices of every batch of every epoch, the same for both libraries."""
+def shifted(images: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Every image moved by -1, 0 or 1 pixel in both directions: eight new views of each digit."""
+    size = images.shape[-1]
+    wide = np.pad(images, ((0, 0), (0, 0), (1, 1), (1, 1)))
+    moved = np.empty_like(images)
+    for i, (row, column) in enumerate(rng.integers(0, 3, (len(images), 2))):
+        moved[i] = wide[i, :, row : row + size, column : column + size]
+    return moved
+
+
+def batches(
+    images: np.ndarray, labels: np.ndarray, size: int, epochs: int, seed: int = 0
+) -> list[Batch]:
+    """Every batch of every epoch, shuffled and shifted: the same for both libraries."""
     rng = np.random.default_rng(seed)
-    return [
-        order[i : i + size]
-        for order in (rng.permutation(count) for _ in range(epochs))
-        for i in range(0, count, size)
-    ]
+    plan = []
+    for _ in range(epochs):
+        order = rng.permutation(len(images))
+        for start in range(0, len(images), size):
+            chosen = order[start : start + size]
+            plan.append((shifted(images[chosen], rng), labels[chosen]))
+    return plan
 
 
 def accuracy(
@@ -72,21 +88,20 @@ def accuracy(
     return float((guess == labels).mean()), guess
 
 
-def train(
-    lib: ModuleType,
-    model: Any,
-    images: np.ndarray,
-    labels: np.ndarray,
-    plan: list[np.ndarray],
-    progress: bool = True,
-) -> list[float]:
-    """One AdamW step for each batch of the plan; the losses."""
-    optimizer = lib.optim.AdamW(model.parameters(), lr=2e-3, weight_decay=1e-2)
+def train(lib: ModuleType, model: Any, plan: list[Batch], steps: int | None = None) -> list[float]:
+    """One AdamW step for each of the first `steps` batches of the plan; the losses.
+
+    The learning rate rises over 100 steps and falls along a cosine to the end of the plan.
+    """
+    optimizer = lib.optim.AdamW(model.parameters(), lr=3e-3, weight_decay=1e-2)
     losses = []
-    bar = tqdm(plan, desc=f"digits ({lib.__name__})", unit="step", disable=not progress)
-    for batch in bar:
-        x, y = lib.from_numpy(images[batch]), lib.from_numpy(labels[batch])
-        loss = lib.nn.functional.cross_entropy(model(x), y)
+    bar = tqdm(plan[:steps], desc=f"digits ({lib.__name__})", unit="step")
+    for step, (images, labels) in enumerate(bar):
+        rise, fall = min(1.0, (step + 1) / 100), 0.5 * (1 + np.cos(np.pi * step / len(plan)))
+        optimizer.param_groups[0]["lr"] = 3e-3 * rise * (0.02 + 0.98 * fall)
+        loss = lib.nn.functional.cross_entropy(
+            model(lib.from_numpy(images)), lib.from_numpy(labels)
+        )
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -96,7 +111,7 @@ def train(
     return losses
 
 
-def main(out: Path, epochs: int = 20) -> dict[str, Any]:
+def main(out: Path, epochs: int = 30) -> dict[str, Any]:
     """Train, plot, save, load back, and evaluate again; returns the figures."""
     from plots import confusion_matrix, loss_curves
 
@@ -105,8 +120,8 @@ def main(out: Path, epochs: int = 20) -> dict[str, Any]:
     x, y, x_test, y_test = load_digits()
     model = make_model(mg)
     start = {name: p.detach().numpy().copy() for name, p in model.state_dict().items()}
-    plan = batches(len(x), 64, epochs)
-    losses = train(mg, model, x, y, plan)
+    plan = batches(x, y, 64, epochs)
+    losses = train(mg, model, plan)
     score, guess = accuracy(mg, model, x_test, y_test)
     loss_curves({"training loss": losses}, out / "digits_loss.png", "digits CNN")
     confusion_matrix(y_test, guess, 10, out / "digits_confusion.png", f"test accuracy {score:.1%}")
@@ -124,7 +139,7 @@ def main(out: Path, epochs: int = 20) -> dict[str, Any]:
         f"digits: test accuracy {score:.2%} ({len(y_test)} images); loaded back from {path}:"
         f" {reloaded:.2%}"
     )
-    return {"accuracy": score, "losses": losses, "start": start, "plan": plan, "data": (x, y)}
+    return {"accuracy": score, "losses": losses, "start": start, "plan": plan}
 
 
 if __name__ == "__main__":
@@ -132,6 +147,6 @@ if __name__ == "__main__":
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("out"))
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     arguments = parser.parse_args()
     main(arguments.out, arguments.epochs)

@@ -20,9 +20,9 @@ from ..export import export
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
-from .reduction import reduce_sum
 from .results import KthValue, Max, Median, Min, Mode, NanMedian, finish_pair
 from .scatter import gather_
+from .sums import reduce_sum, reduced
 from .views import view_
 
 
@@ -67,13 +67,13 @@ def _share_vjp(g: Any, x: Any, y: Any) -> Any:
 @primitive(half="keep")
 def max_all(x: Any) -> Any:
     """y = the largest element;  x̄ = ȳ shared equally by all that attain it."""
-    return x.max()
+    return reduced(np.maximum, x, tuple(range(x.ndim)), False)
 
 
 @primitive(half="keep")
 def min_all(x: Any) -> Any:
     """y = the smallest element;  x̄ = ȳ shared equally by all that attain it."""
-    return x.min()
+    return reduced(np.minimum, x, tuple(range(x.ndim)), False)
 
 
 @primitive

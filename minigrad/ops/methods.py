@@ -100,7 +100,8 @@ METHODS: dict[ModuleType, str] = {
     distance: "cross",
     reduction: """
         sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp
-        norm dist renorm renorm_ cov corrcoef cumsum cumprod""",
+        norm dist renorm renorm_ cov corrcoef cumsum cumprod cumsum_=cumsum_self
+        cumprod_=cumprod_self""",
     scan: "cummax cummin logcumsumexp diff",
     indexing: """
         __getitem__=getitem __setitem__=setitem __delitem__=delitem gather scatter
@@ -132,7 +133,6 @@ INPLACE: dict[ModuleType, str] = {
         less=lt less_equal=le greater=gt greater_equal=ge""",
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: "tril triu",
-    reduction: "cumsum cumprod",
     matmul: "addmm addmv addr baddbmm addbmm",
     activation: "relu",
 }

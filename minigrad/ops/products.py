@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
-from ..backend.dtypes import F32, F64, I64, numpy_dtype
+from ..backend.dtypes import F32, F64, I64, from_numpy_dtype, numpy_dtype
 from ..core.chores import cast
+from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
@@ -139,6 +140,8 @@ cumprod_.vjp(x=_cumprod_vjp)
 def reduce_prod(x: Any, *, axis: int, keepdim: bool) -> Any:
     """y = Π x along one axis;  x̄_k = ȳ Π_{i≠k} x_i, from the products on both sides of k."""
     kind = I64 if x.dtype.kind in "biu" else x.dtype
+    if type(x) is np.ndarray:  # as `reduced` in sums.py
+        return np.multiply.reduce(x, axis, kind, None, keepdim)
     return x.prod(axis=axis, keepdims=keepdim, dtype=kind)
 
 
@@ -171,7 +174,8 @@ def _scan(op: Any, input: Tensor, dim: int, dtype: Any, out: Any) -> Any:
     dim = normalize_dim(dim, input._data.ndim)
     x = to_dtype(input, target)
     if not x._data.ndim:
-        return finish(view_(op(view_(x, size=(1,)), dim=0, reverse=False), size=()), out)
+        kind = I64 if target is None and x._data.dtype.kind in "biu" else x._data.dtype
+        return finish(cast(x, dtype=kind), out)
     return finish(to_dtype(op(x, dim=dim, reverse=False), target), out)
 
 
@@ -191,6 +195,27 @@ def cumprod(input: Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> T
     y_k = Π_{i≤k} x_i,  x̄_k = Σ_{i≥k} ȳ_i Π_{j≤i, j≠k} x_j (right at zeros, too)
     """
     return _scan(cumprod_, input, dim, dtype, out)
+
+
+def _in_place(op: Any, name: str) -> Any:
+    method = inplace(op, name)
+
+    def checked(self: Tensor, dim: int, *, dtype: Any = None) -> Tensor:
+        target = target_of(dtype)
+        if target is not None and target != self._data.dtype:
+            own, other = from_numpy_dtype(self._data.dtype).name, from_numpy_dtype(target).name
+            raise RuntimeError(
+                f"Bad in-place call: input tensor dtype {own} and output tensor dtype {other} "
+                "should match"
+            )
+        return method(self, dim)
+
+    checked.__name__ = checked.__qualname__ = name
+    checked.__doc__ = f"In-place `{op.__name__}`; RuntimeError for another dtype."
+    return checked
+
+
+cumsum_self, cumprod_self = _in_place(cumsum, "cumsum_"), _in_place(cumprod, "cumprod_")
 
 
 @export("prod")

@@ -10,7 +10,18 @@ sorting       max, argmax, median, quantile, ... (a family of its own)
 
 from __future__ import annotations
 
-from .products import cumprod, cumprod_, cumsum, cumsum_, prod, recurrence, reduce_prod, shift
+from .products import (
+    cumprod,
+    cumprod_,
+    cumprod_self,
+    cumsum,
+    cumsum_,
+    cumsum_self,
+    prod,
+    recurrence,
+    reduce_prod,
+    shift,
+)
 from .statistics import corrcoef, cov, reduce_var, root, std, std_mean, var, var_mean
 from .sums import (
     all,

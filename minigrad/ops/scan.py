@@ -185,9 +185,10 @@ def _trapezoid(name: str, y: Tensor, x: Any, dx: Any, dim: int, total: bool) -> 
         raise IndexError("Dimension specified as -1 but tensor has no dimensions")
     dim = normalize_dim(dim, y._data.ndim)
     if not y._data.shape[dim]:
+        if not total:
+            return cumsum_(y, dim=dim, reverse=False)
         rest = tuple([n for d, n in enumerate(y._data.shape) if d != dim])
-        empty = np.zeros(rest if total else y._data.shape, y._data.dtype)
-        return wrap(empty)
+        return wrap(np.zeros(rest, y._data.dtype))
     areas = _areas(y, _steps(name, y, x, dx, dim), dim)
     dim += areas._data.ndim - y._data.ndim
     return reduce_sum(areas, axes=(dim,), keepdim=False) if total else cumsum_(

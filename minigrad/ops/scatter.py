@@ -21,9 +21,12 @@ from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from .arithmetic import div
 from .compare import eq
+from .dims import expand_
 from .pick import modify, row_steps
 from .piecewise import finish, where
+from .strides import common_shape
 from .subscript import subscript
+from .views import view_
 
 
 # ------------------------------------------------------------ places
@@ -125,10 +128,6 @@ def take_along_dim(
 
     Indices may be negative. RuntimeError for indices that are not int64.
     """
-    from .dims import expand_
-    from .strides import common_shape
-    from .views import view_
-
     i = indices._data
     if i.dtype != np.int64:
         kind = {"int32": "Int", "int16": "Short", "int8": "Char", "uint8": "Byte"}.get(str(i.dtype))
@@ -138,22 +137,21 @@ def take_along_dim(
         )
     if dim is None:
         input, i, dim = view_(input, size=(-1,)), i.reshape(-1), 0
-    x = input._data
-    if x.ndim != i.ndim:
+    x, ndim = input._data, i.ndim
+    if x.ndim != ndim:
         raise RuntimeError(
             "torch.take_along_dim(): input and indices should have the same number of dimensions, "
-            f"but got {x.ndim} dimensions for input, and {i.ndim} dimensions for indices"
+            f"but got {x.ndim} dimensions for input, and {ndim} dimensions for indices"
         )
-    dim = normalize_dim(dim, x.ndim)
-    one = [(*s[:dim], 1, *s[dim + 1 :]) for s in (x.shape, i.shape)]
-    common = common_shape(one)
-    n = _line(x).shape[dim] if x.ndim else 1
-    fitted = [(*common[:dim], s[dim], *common[dim + 1 :]) for s in (x.shape, i.shape)]
-    i = np.broadcast_to(i, fitted[1])
+    dim = normalize_dim(dim, ndim)
+    common = common_shape([(*s[:dim], 1, *s[dim + 1 :]) for s in (x.shape, i.shape)])
+    n = _line(x).shape[dim]
     i = np.where(i < 0, i + n, i)
     check_range(i, n, dim, IndexError)
-    if x.shape != fitted[0]:
-        input = expand_(input, size=fitted[0])
+    if ndim:
+        i = np.broadcast_to(i, (*common[:dim], i.shape[dim], *common[dim + 1 :]))
+        fitted = (*common[:dim], n, *common[dim + 1 :])
+        input = input if x.shape == fitted else expand_(input, size=fitted)
     return finish(gather_(input, wrap(i), dim=dim), out)
 
 
@@ -213,7 +211,9 @@ def _scatter_args(name: str, x: Any, dim: int, index: Any, src: Any) -> tuple[in
     dim = normalize_dim(dim, x.ndim)
     if isinstance(src, Tensor) and src._data.dtype != x.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
-    if not i.size:
+    if not i.size:  # nothing is written; an empty part of src has the index's shape
+        if isinstance(src, Tensor):
+            src = view_(subscript(view_(src, size=(-1,)), index=(slice(0, 0),)), size=i.shape)
         return dim, src
     if max(i.ndim, 1) != max(x.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")

@@ -15,7 +15,7 @@ from .complexes import conj, real
 from .dims import numpy_T
 from .piecewise import dtype_title, finish, where
 from .slices import diagonal
-from .sums import Axes, axes_of, count_of, is_floating, kept, reduce_mean, sum
+from .sums import Axes, axes_of, count_of, is_floating, kept, reduce_mean, reduced, sum
 from .views import view_
 
 
@@ -27,9 +27,9 @@ def reduce_var(x: Any, *, axes: Axes, keepdim: bool, correction: float) -> Any:
     n − c below zero counts as zero.
     """
     n = count_of(x.shape, axes)
-    centred = x - x.mean(axis=axes, keepdims=True)
+    centred = x - reduced(np.add, x, axes, True) / x.dtype.type(n)
     square = (centred * centred.conj()).real
-    return square.sum(axis=axes, keepdims=keepdim) / square.dtype.type(max(n - correction, 0))
+    return reduced(np.add, square, axes, keepdim) / square.dtype.type(max(n - correction, 0))
 
 
 def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:

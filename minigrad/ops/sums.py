@@ -59,18 +59,22 @@ def count_of(shape: tuple[int, ...], axes: Axes) -> int:
     return math.prod([shape[a] for a in axes])
 
 
-def _all(axes: Axes, x: Any) -> Axes | None:
-    """The axis argument of NumPy: over all elements it is faster without a list."""
-    return None if len(axes) == x.ndim else axes
+def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) -> Any:
+    """ufunc.reduce(x): what x.sum() and its kin do, without their detour through Python (in whose
+    frames NumPy's warnings would show).
+    """
+    axis = None if len(axes) == x.ndim else axes  # faster without a list
+    if type(x) is np.ndarray:
+        return ufunc.reduce(x, axis, dtype, None, keepdim)
+    name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[ufunc.__name__]
+    return getattr(array_module(x), name)(x, axis, keepdims=keepdim)
 
 
 # ------------------------------------------------------------ sum
 @primitive
 def reduce_sum(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = Σ x over the axes;  x̄ = ȳ, broadcast back."""
-    if x.dtype.kind in "biu":
-        return x.sum(axis=_all(axes, x), keepdims=keepdim, dtype=I64)
-    return x.sum(axis=_all(axes, x), keepdims=keepdim)
+    return reduced(np.add, x, axes, keepdim, I64 if x.dtype.kind in "biu" else None)
 
 
 reduce_sum.vjp(
@@ -96,7 +100,7 @@ def sum(
 @primitive
 def reduce_mean(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = Σ x / n;  x̄ = ȳ/n, broadcast back."""
-    return x.sum(axis=_all(axes, x), keepdims=keepdim) / x.dtype.type(count_of(x.shape, axes))
+    return reduced(np.add, x, axes, keepdim) / x.dtype.type(count_of(x.shape, axes))
 
 
 reduce_mean.vjp(
@@ -162,13 +166,13 @@ def nanmean(
 @primitive(half="keep")
 def reduce_amax(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = max x;  x̄ = ȳ shared equally by all elements that attain it. nan wins."""
-    return x.max(axis=_all(axes, x), keepdims=keepdim)
+    return reduced(np.maximum, x, axes, keepdim)
 
 
 @primitive(half="keep")
 def reduce_amin(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = min x;  x̄ = ȳ shared equally by all elements that attain it. nan wins."""
-    return x.min(axis=_all(axes, x), keepdims=keepdim)
+    return reduced(np.minimum, x, axes, keepdim)
 
 
 def _extremum_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
@@ -271,10 +275,10 @@ def reduce_logsumexp(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = log Σ eˣ = m + log Σ e^(x−m), m = max x (0 if infinite);  x̄ = ȳ e^(x−y)."""
     xp = array_module(x)
     if not x.size:
-        return xp.log(xp.exp(x).sum(axis=axes, keepdims=keepdim))
-    m = x.real.max(axis=axes, keepdims=True)
+        return xp.log(reduced(np.add, x, axes, keepdim))
+    m = reduced(np.maximum, x.real, axes, True)
     m = xp.where(xp.isfinite(m), m, 0)
-    y = xp.log(xp.exp(x - m).sum(axis=axes, keepdims=True)) + m
+    y = xp.log(reduced(np.add, xp.exp(x - m), axes, True)) + m
     return y if keepdim else xp.squeeze(y, axis=axes)
 
 

@@ -18,8 +18,18 @@ from .compare import eq
 from .dims import movedim
 from .piecewise import abs, dtype_title, finish, sgn, where, zeros_as
 from .products import target_of, to_dtype
-from .sums import Axes, Dim, axes_of, count_of, is_floating, kept, reduce_amax, reduce_amin
-from .sums import reduce_sum as reduce_sum
+from .sums import (
+    Axes,
+    Dim,
+    axes_of,
+    count_of,
+    is_floating,
+    kept,
+    reduce_amax,
+    reduce_amin,
+    reduce_sum,
+    reduced,
+)
 from .views import view_
 
 
@@ -28,7 +38,7 @@ from .views import view_
 def norm2(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = √Σ |x|²;  x̄ = ȳ x/y, 0 where y = 0 (the subgradient of least norm)."""
     square = (x * x.conj()).real if x.dtype.kind == "c" else x * x
-    return np.sqrt(square.sum(axis=axes, keepdims=keepdim))
+    return np.sqrt(reduced(np.add, square, axes, keepdim))
 
 
 def _norm2_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
@@ -42,7 +52,7 @@ norm2.vjp(x=_norm2_vjp)
 @primitive
 def norm_p(x: Any, *, p: float, axes: Axes, keepdim: bool) -> Any:
     """y = (Σ |x|^p)^(1/p);  x̄ = ȳ sgn(x) (|x|/y)^(p−1), 0 where y = 0 or (p < 1) x = 0."""
-    return (np.abs(x) ** p).sum(axis=axes, keepdims=keepdim) ** (1.0 / p)
+    return reduced(np.add, np.abs(x) ** p, axes, keepdim) ** (1.0 / p)
 
 
 def _norm_p_vjp(g: Any, x: Any, y: Any, p: float, axes: Any, keepdim: bool, x_shape: Any) -> Any:

@@ -57,7 +57,7 @@ def _logcumsumexp(r: Make) -> list[S]:
         S(r.values([100.0, -100, 0, 500, 3]), 0),
         S(r.values([[-INF, -INF, 1, 2], [INF, 0, 1, INF], [NAN, 0, 1, 2], [0, 1, -INF, 2]]), 1,
           grad=False),
-        S(r.values([-INF, 1, 2.0]), 0, smooth=False),
+        S(r.values([-INF, 1, 2.0]), 0, grad=False),
     ]  # fmt: skip
 
 

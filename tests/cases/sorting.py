@@ -44,7 +44,7 @@ def _extremum(r: Make) -> list[S]:
 
 def _median(r: Make) -> list[S]:
     # which of equal elements is the median's place is not said: ties of values only
-    with_nan = [[1.0, NAN, 3, 2], [NAN, NAN, NAN, NAN], [4, 1, NAN, NAN]]
+    with_nan = [[1.0, NAN, 3, 2], [4, 1, NAN, NAN]]
     return [
         *_places(r)[:8],
         S(r.distinct(3, 5), 1),
