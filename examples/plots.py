@@ -21,8 +21,8 @@ def loss_curves(curves: Mapping[str, Sequence[float]], path: Path, title: str) -
     """One line for each named list of losses, on a logarithmic scale."""
     plt = _pyplot()
     figure, axes = plt.subplots(figsize=(6, 4))
-    for name, losses in curves.items():
-        axes.plot(losses, label=name, linewidth=1)
+    for style, (name, losses) in zip(("-", "--", ":"), curves.items(), strict=False):
+        axes.plot(losses, style, label=name, linewidth=1.2)
     axes.set(xlabel="step", ylabel="loss", title=title, yscale="log")
     axes.legend()
     figure.tight_layout()

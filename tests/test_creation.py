@@ -124,7 +124,7 @@ DATA: list[Any] = [
 ]
 
 
-@pytest.mark.parametrize("data", DATA, ids=lambda d: repr(d)[:40])
+@pytest.mark.parametrize("data", DATA, ids=lambda d: repr(d).split(" object at")[0][:40])
 def test_inferred_dtype(data: Any) -> None:
     for name in ("tensor", "as_tensor", "asarray"):
         if isinstance(data, type(iter([]))) or (name != "tensor" and isinstance(data, bytes)):

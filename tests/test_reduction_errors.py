@@ -133,7 +133,7 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "gradient few": lambda m: m.gradient(x(m, 1)),
     "gradient edges": lambda m: m.gradient(x(m, 4), edge_order=3),
     "gradient spacing": lambda m: m.gradient(x(m, 4, 4), spacing=[1.0, 2.0, 3.0]),
-    "gradient places": lambda m: m.gradient(x(m, 4), spacing=[x(m, 3)]),
+    "gradient matrix": lambda m: m.gradient(x(m, 4), spacing=[x(m, 2, 2)]),
     "gradient dim": lambda m: m.gradient(x(m, 4), dim=1),
     "gradient twice": lambda m: m.gradient(x(m, 4, 4), dim=(0, 0)),
     "out under autograd": lambda m: m.sum(m.ones(2, requires_grad=True), 0, out=m.ones(())),

@@ -39,8 +39,15 @@ ndarray = np.ndarray
 class _Run:
     """One call of backward() or grad(): the options, and the gradients still under way."""
 
-    __slots__ = ("create_graph", "keep_graph", "captures", "accumulate", "needed", "callbacks")
-    __slots__ += ("anomaly",)
+    __slots__ = (
+        "create_graph",
+        "keep_graph",
+        "captures",
+        "accumulate",
+        "needed",
+        "callbacks",
+        "anomaly",
+    )
 
     def __init__(self, create_graph: bool, keep_graph: bool, accumulate: bool):
         self.anomaly = MODE.get().anomaly

@@ -270,12 +270,15 @@ def _equal_bins(values: Any, edges: Any) -> Any:
     xp, bins = array_module(values), len(edges) - 1
     low, high = edges[0], edges[-1]
     inside = (values >= low) & (values <= high)
-    clean = xp.where(inside, values, low)
+    every = bool(inside.all())
+    clean = values if every else xp.where(inside, values, low)
     place = ((clean - low) * bins / (high - low)).astype(np.int64)
-    place = xp.minimum(place, bins - 1)
-    place = place - (clean < edges[place])
-    place = place + ((clean >= edges[place + 1]) & (place < bins - 1))
-    return xp.where(inside, place, -1)
+    xp.minimum(place, bins - 1, out=place)
+    place -= clean < edges.take(place)
+    upper = edges[1:].copy()
+    upper[-1] = np.inf  # the last bin includes its end
+    place += clean >= upper.take(place)
+    return place if every else xp.where(inside, place, -1)
 
 
 def _given_bins(values: Any, edges: Any) -> Any:
@@ -319,9 +322,7 @@ def _edges_of(values: Any, bins: Any, span: Any, d: int) -> tuple[Any, Any]:
             )
         return b.copy(), _given_bins(values, b)
     if bins <= 0:
-        raise RuntimeError(
-            f"torch.histogram(): bins must be > 0, but got {bins} for dimension {d}"
-        )
+        raise RuntimeError(f"torch.histogram(): bins must be > 0, but got {bins} for dimension {d}")
     if span is not None:
         low, high = span
         if low > high:
@@ -364,9 +365,7 @@ def _histogram(x: Any, bins: Sequence[Any], span: Any, weight: Any, density: boo
             )
         weight = weight._data.reshape(-1)
     spans = [None if span is None else span[2 * d : 2 * d + 2] for d in range(x.shape[1])]
-    found = [
-        _edges_of(x[:, d], b, s, d) for d, (b, s) in enumerate(zip(bins, spans, strict=True))
-    ]
+    found = [_edges_of(x[:, d], b, s, d) for d, (b, s) in enumerate(zip(bins, spans, strict=True))]
     counts = _count([p for _, p in found], [len(e) - 1 for e, _ in found], weight)
     edges = [e for e, _ in found]
     if density:
@@ -418,4 +417,3 @@ def histogramdd(
         )
     hist, edges = _histogram(x.reshape(-1, count), given, range, weight, density)
     return HistogramDD(hist, tuple(edges))
-

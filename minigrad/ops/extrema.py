@@ -175,7 +175,8 @@ def max(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
     out: Any = None,
 ) -> Any:  # fmt: skip
-    """The largest: `max(x)` of all, `max(x, dim, keepdim=False)` along a dimension, `max(x, other)`.
+    """The largest: `max(x)` of all, `max(x, dim, keepdim=False)` along a dimension, `max(x,
+    other)`.
 
     Of all elements, the gradient is shared by those that attain it. Along a dimension the result is
     (values, indices), the first of equals counts and gets the gradient. nan wins. The third form is
@@ -189,7 +190,8 @@ def min(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
     out: Any = None,
 ) -> Any:  # fmt: skip
-    """The smallest: `min(x)` of all, `min(x, dim, keepdim=False)` along a dimension, `min(x, other)`.
+    """The smallest: `min(x)` of all, `min(x, dim, keepdim=False)` along a dimension, `min(x,
+    other)`.
 
     As `max`; the third form is `minimum`.
     """
@@ -210,9 +212,7 @@ def kthvalue(
     dim = normalize_dim(dim, x.ndim)
     n = lines(x).shape[dim]
     if not 1 <= k <= n:
-        raise RuntimeError(
-            f"kthvalue(): selected number k out of range for dimension {dim}"
-        )
+        raise RuntimeError(f"kthvalue(): selected number k out of range for dimension {dim}")
     order = lines(comparable(x)).argpartition(k - 1, axis=dim)
     place = order[(slice(None),) * dim + (slice(k - 1, k),)]
     return finish_pair(KthValue(*pick(input, place, dim, keepdim)), out)
@@ -251,9 +251,7 @@ def _median(name: str, input: Tensor, dim: Any, keepdim: bool, out: Any, named: 
 
 
 @export("median")
-def median(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
-) -> Any:
+def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
     """The lower median of all elements, or along `dim` with its index: (values, indices).
 
     nan if there is any. The gradient goes to that place; of all elements, to all equal to it.
@@ -289,5 +287,3 @@ def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None
     longest = (xp.arange(n) - start).argmax(axis=-1)  # the end of the first longest run
     place = xp.take_along_axis(order, longest[..., None], -1)
     return finish_pair(Mode(*pick(input, xp.moveaxis(place, -1, dim), dim, keepdim)), out)
-
-

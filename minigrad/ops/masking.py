@@ -1,4 +1,6 @@
-"""Elements chosen by a condition: masked_fill, masked_select, nonzero; parts of a tensor replaced."""
+"""Elements chosen by a condition: masked_fill, masked_select, nonzero; parts of a tensor
+replaced.
+"""
 
 from __future__ import annotations
 

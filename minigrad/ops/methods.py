@@ -1,7 +1,7 @@
 """The one table that binds ops to Tensor: operators, methods, in-place methods.
 
-A method has the name of its op and gets the tensor as the first argument. In-place methods are made from the
-out-of-place ops by `core.inplace.inplace`.
+A method has the name of its op and gets the tensor as the first argument. In-place methods are made
+from the out-of-place ops by `core.inplace.inplace`.
 """
 
 from __future__ import annotations
@@ -88,7 +88,8 @@ METHODS: dict[ModuleType, str] = {
         diag diag_embed diagflat narrow_copy""",
     convert: "to type_as cpu cuda pin_memory copy_",
     casts: "float double half bfloat16 int long short char byte bool cfloat cdouble",
-    creation: "new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type is_nonzero is_same_size",
+    creation: """
+        new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type is_nonzero is_same_size""",
     random: """
         bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ geometric_ cauchy_
         log_normal_""",
@@ -112,8 +113,8 @@ METHODS: dict[ModuleType, str] = {
         masked_scatter_ nonzero argwhere nonzero_static select_scatter slice_scatter
         diagonal_scatter""",
     sorting: """
-        argmax argmin max min kthvalue median nanmedian mode sort argsort msort topk quantile nanquantile
-        unique unique_consecutive bincount histc histogram""",
+        argmax argmin max min kthvalue median nanmedian mode sort argsort msort topk quantile
+        nanquantile unique unique_consecutive bincount histc histogram""",
 }
 
 # family -> names of its ops that have an in-place method with a trailing underscore
@@ -163,7 +164,8 @@ def _reflected(op: Any) -> Any:
     return method
 
 
-# Python operator -> op. `.operator` is an op's call path that answers NotImplemented to foreign types.
+# Python operator -> op. `.operator` is an op's call path that answers NotImplemented to foreign
+# types.
 OPERATORS: dict[str, Any] = {
     "__add__": arithmetic.add_.operator,
     "__radd__": arithmetic.add_.operator,

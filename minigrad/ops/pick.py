@@ -103,6 +103,21 @@ def index_error(shape: tuple[int, ...], dims: Dims, indices: Any) -> Exception:
     return IndexError("invalid index")
 
 
+def picked_shape(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[int, ...]:
+    """The shape of x[index], for x of this shape; IndexError for an index out of range."""
+    dims, indices = without_masks(dims, indices)
+    for dim, i in zip(dims, indices, strict=True):
+        if i.size and (i.min() < -shape[dim] or i.max() >= shape[dim]):
+            raise IndexError
+    try:
+        picked = np.broadcast_shapes(*[i.shape for i in indices])
+    except ValueError:
+        raise IndexError from None
+    rest = tuple([n for d, n in enumerate(shape) if d not in dims])
+    before = dims[0] if dims[-1] - dims[0] + 1 == len(dims) else 0
+    return rest[:before] + picked + rest[before:]
+
+
 # ------------------------------------------------------------ reading
 @primitive(half="keep")
 def index(x: Any, *indices: Any, dims: Dims) -> Any:
@@ -128,12 +143,28 @@ add_back.joint(lambda g, indices, dims: [index(g, *indices, dims=dims)])
 
 
 # ------------------------------------------------------------ writing
+_LONG_ROWS = 256
+"""Slices of at least so many elements are added one by one."""
+
+
+def _add_rows(y: Any, values: Any, dim: int, index: Any) -> None:
+    xp = array_module(y)
+    rows = xp.moveaxis(y, dim, 0)
+    shape = (*y.shape[:dim], index.size, *y.shape[dim + 1 :])
+    parts = xp.moveaxis(xp.broadcast_to(values, shape), dim, 0)
+    for i, part in zip(index.tolist(), parts, strict=True):
+        rows[i] += part
+
+
 def add_at(y: Any, values: Any, dims: Dims, indices: Any) -> None:
     """y[index] += values, where repeated places add up; in place, on checked indices."""
     xp = array_module(y)
     if len(indices) == 1 and indices[0].dtype.kind == "b":  # a mask repeats nothing
         full = full_index(dims, indices)
         y[full] = y[full] + values
+        return
+    if len(dims) == 1 and indices[0].ndim == 1 and y.size >= _LONG_ROWS * y.shape[dims[0]]:
+        _add_rows(y, values, dims[0], indices[0])
         return
     if not y.flags.c_contiguous:
         xp.add.at(y, full_index(dims, indices), values)
@@ -157,7 +188,7 @@ def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -
         elif y.dtype.kind == "b":  # sums of bools saturate
             y[full] = y[full] | np.asarray(values, bool)
         else:
-            expected = y[full].shape  # checks the indices, too
+            expected = picked_shape(y.shape, dims, indices)
             values = np.broadcast_to(_without_ones(values, len(expected)), expected)
             add_at(y, values, dims, indices)
     except IndexError:

@@ -53,17 +53,23 @@ shift.vjp(x=lambda g, dim, by: shift(g, dim=dim, by=-by, fill=0))
 
 
 # ------------------------------------------------------------ cumsum
-@primitive
-def cumsum_(x: Any, *, dim: int, reverse: bool) -> Any:
-    """y_k = Σ_{i≤k} x_i (i ≥ k if reverse);  x̄ is the same sum of ȳ from the other end.
-
-    float32 is summed in float64, like PyTorch's.
-    """
-    kind = I64 if x.dtype.kind in "biu" else F64 if x.dtype == F32 else x.dtype
+def _accumulated(ufunc: Any, x: Any, dim: int, reverse: bool) -> Any:
+    """ufunc.accumulate along dim, or from its other end; float32 in float64, as in PyTorch."""
     part = x[_backwards(dim)] if reverse else x
-    y = part.cumsum(axis=dim, dtype=kind)
+    kind = I64 if x.dtype.kind in "biu" else F64 if x.dtype == F32 else x.dtype
+    y = part.astype(kind)
+    if type(y) is np.ndarray:  # in place: with dtype= NumPy would go through small buffers
+        ufunc.accumulate(y, dim, out=y)
+    else:
+        y = y.cumsum(dim) if ufunc is np.add else y.cumprod(dim)
     y = y.astype(F32) if x.dtype == F32 else y
     return y[_backwards(dim)] if reverse else y
+
+
+@primitive
+def cumsum_(x: Any, *, dim: int, reverse: bool) -> Any:
+    """y_k = Σ_{i≤k} x_i (i ≥ k if reverse);  x̄ is the same sum of ȳ from the other end."""
+    return _accumulated(np.add, x, dim, reverse)
 
 
 cumsum_.vjp(x=lambda g, dim, reverse: cumsum_(g, dim=dim, reverse=not reverse))
@@ -118,14 +124,17 @@ recurrence.joint(_recurrence_vjp)
 @primitive
 def cumprod_(x: Any, *, dim: int, reverse: bool) -> Any:
     """y_k = Π_{i≤k} x_i (i ≥ k if reverse);  x̄_k = y_{k−1} r_k, r_k = ȳ_k + x_{k+1} r_{k+1}."""
-    kind = I64 if x.dtype.kind in "biu" else F64 if x.dtype == F32 else x.dtype
-    part = x[_backwards(dim)] if reverse else x
-    y = part.cumprod(axis=dim, dtype=kind)
-    y = y.astype(F32) if x.dtype == F32 else y
-    return y[_backwards(dim)] if reverse else y
+    return _accumulated(np.multiply, x, dim, reverse)
+
+
+def _regular(y: Any) -> bool:
+    """Whether these are plain arrays of products that can be divided: no factor was 0."""
+    return type(y) is np.ndarray and bool((y != 0).all()) and bool(np.isfinite(y).all())
 
 
 def _cumprod_vjp(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> Any:
+    if _regular(y):  # cheaper: x̄_k = (Σ_{i≥k} ȳ_i y_i)/x_k
+        return cumsum_(g * y, dim=dim, reverse=not reverse) / x
     by = -1 if reverse else 1
     following = shift(x, dim=dim, by=-by, fill=0)
     rest = recurrence(following, g, dim=dim, reverse=not reverse)
@@ -145,11 +154,14 @@ def reduce_prod(x: Any, *, axis: int, keepdim: bool) -> Any:
     return x.prod(axis=axis, keepdims=keepdim, dtype=kind)
 
 
-def _prod_vjp(g: Any, x: Any, axis: int, keepdim: bool, x_shape: tuple[int, ...]) -> Any:
+def _prod_vjp(g: Any, x: Any, y: Any, axis: int, keepdim: bool, x_shape: Any) -> Any:
+    if not keepdim:
+        size = (*x_shape[:axis], 1, *x_shape[axis + 1 :])
+        g, y = view_(g, size=size), view_(y, size=size)
+    if _regular(y):
+        return (g * y) / x
     left = shift(cumprod_(x, dim=axis, reverse=False), dim=axis, by=1, fill=1)
     right = shift(cumprod_(x, dim=axis, reverse=True), dim=axis, by=-1, fill=1)
-    if not keepdim:
-        g = view_(g, size=(*x_shape[:axis], 1, *x_shape[axis + 1 :]))
     return g * (left * right)
 
 

@@ -314,7 +314,8 @@ def take(input: Tensor, index: Tensor, *, out: Any = None) -> Tensor:
 def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) -> Tensor:
     """x with `source` written to (or added at) the places `index` in row-major order.
 
-        y.flat[index[i]] = source[i];  x̄ = ȳ with zeros there (ȳ if accumulated),  source gets ȳ there
+        y.flat[index[i]] = source[i];  x̄ = ȳ with zeros there (ȳ if accumulated),  source gets ȳ
+        there
 
     IndexError for an index out of range or another number of elements, RuntimeError for dtypes.
     """

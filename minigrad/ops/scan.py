@@ -136,9 +136,7 @@ def diff(
     dim = normalize_dim(dim, input._data.ndim)
     for extra in (prepend, append):
         if extra is not None and extra._data.ndim != input._data.ndim:
-            raise RuntimeError(
-                "diff expects prepend or append to be the same dimension as input"
-            )
+            raise RuntimeError("diff expects prepend or append to be the same dimension as input")
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     op = logical_xor if x._data.dtype.kind == "b" else sub
@@ -161,9 +159,7 @@ def _steps(name: str, y: Tensor, x: Any, dx: Any, dim: int) -> Any:
         raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
     along = 0 if len(shape) == 1 else dim - y._data.ndim + len(shape)
     if along < 0 or shape[along] not in (count, *([1] if len(shape) > 1 else [])):
-        raise RuntimeError(
-            f"{name}: There must be one `x` value for each sample point"
-        )
+        raise RuntimeError(f"{name}: There must be one `x` value for each sample point")
     distances = diff(x, dim=along) if shape[along] != 1 or count == 1 else x * 0
     if len(shape) == 1:
         size = [1] * y._data.ndim
@@ -178,9 +174,14 @@ def _areas(y: Tensor, steps: Any, dim: int) -> Tensor:
 
 
 def _trapezoid(name: str, y: Tensor, x: Any, dx: Any, dim: int, total: bool) -> Tensor:
+    if x is not None and dx is not None:
+        raise TypeError(f"{name}() received an invalid combination of arguments: both x and dx")
+    dx = 1 if dx is None else dx
     if y._data.dtype.kind == "b" or (x is not None and x._data.dtype.kind == "b"):
         which = "y" if y._data.dtype.kind == "b" else "x"
-        raise RuntimeError(f"{name}: received a bool input for `{which}`, but bool is not supported")
+        raise RuntimeError(
+            f"{name}: received a bool input for `{which}`, but bool is not supported"
+        )
     if not y._data.ndim:
         raise IndexError("Dimension specified as -1 but tensor has no dimensions")
     dim = normalize_dim(dim, y._data.ndim)
@@ -191,8 +192,10 @@ def _trapezoid(name: str, y: Tensor, x: Any, dx: Any, dim: int, total: bool) -> 
         return wrap(np.zeros(rest, y._data.dtype))
     areas = _areas(y, _steps(name, y, x, dx, dim), dim)
     dim += areas._data.ndim - y._data.ndim
-    return reduce_sum(areas, axes=(dim,), keepdim=False) if total else cumsum_(
-        areas, dim=dim, reverse=False
+    return (
+        reduce_sum(areas, axes=(dim,), keepdim=False)
+        if total
+        else cumsum_(areas, dim=dim, reverse=False)
     )
 
 
@@ -202,13 +205,13 @@ def trapezoid(y: Tensor, x: Any = None, *, dx: Any = None, dim: int = -1) -> Ten
 
     Σ (x_{k+1} − x_k)(y_k + y_{k+1})/2. RuntimeError for bools, or another number of places.
     """
-    return _trapezoid("trapezoid", y, x, 1 if dx is None else dx, dim, True)
+    return _trapezoid("trapezoid", y, x, dx, dim, True)
 
 
 @export("cumulative_trapezoid")
 def cumulative_trapezoid(y: Tensor, x: Any = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral from the first sample to each of the others: `trapezoid` up to there."""
-    return _trapezoid("cumulative_trapezoid", y, x, 1 if dx is None else dx, dim, False)
+    return _trapezoid("cumulative_trapezoid", y, x, dx, dim, False)
 
 
 # ------------------------------------------------------------ gradient
@@ -274,11 +277,15 @@ def _ends(x: Tensor, dim: int, at: list[Any], first: Any, last: Any, order: int)
     third, before_last = _part(x, dim, 2, 3), _part(x, dim, n - 3, n - 2)
     p, q = first
     start = (
-        at[0] * (-(2 * p + q) / (p * (p + q))) + at[1] * ((p + q) / (p * q)) - third * (p / (q * (p + q)))
+        at[0] * (-(2 * p + q) / (p * (p + q)))
+        + at[1] * ((p + q) / (p * q))
+        - third * (p / (q * (p + q)))
     )
     p, q = last
     end = (
-        before_last * (q / (p * (p + q))) - at[2] * ((p + q) / (p * q)) + at[3] * ((p + 2 * q) / (q * (p + q)))
+        before_last * (q / (p * (p + q)))
+        - at[2] * ((p + q) / (p * q))
+        + at[3] * ((p + 2 * q) / (q * (p + q)))
     )
     return [start, end]
 

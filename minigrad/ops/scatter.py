@@ -54,7 +54,9 @@ def mesh(index: Any, dim: int) -> tuple:
 
 def check_range(index: Any, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
     """PyTorch's error for an index outside [0, n)."""
-    if index.size and not (index.min() >= 0 and index.max() < n):
+    # as unsigned numbers negative ones are large
+    unsigned = np.uint64 if index.itemsize == 8 else np.uint32
+    if index.size and index.view(unsigned).max() >= n:
         bad = index[(index < 0) | (index >= n)]
         raise error(f"index {int(bad[0])} is out of bounds for dimension {dim} with size {n}")
 
@@ -339,7 +341,9 @@ def scatter_combine(x: Any, index: Any, src: Any, *, dim: int, reduce: str) -> A
 
 
 def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int) -> list[Any]:
-    """The others' product: of the cell without zeros, divided by the factor; by the zeros' count."""
+    """The others' product: of the cell without zeros, divided by the factor; by the zeros'
+    count.
+    """
     zeros = scatter_add_(eq(x, 0) + 0.0, index, eq(src, 0) + 0.0, dim=dim)
     full = scatter_combine(
         where(eq(x, 0), 1, x), index, where(eq(src, 0), 1, src), dim=dim, reduce="prod"

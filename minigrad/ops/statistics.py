@@ -158,7 +158,9 @@ def cov(
         _check_weights("fweights", fweights, count, "iu", "integral")
     if aweights is not None:
         _check_weights("aweights", aweights, count, "fV", "floating point")
-    weights = fweights if aweights is None else aweights if fweights is None else fweights * aweights  # type: ignore[operator]
+    weights = (
+        fweights if aweights is None else aweights if fweights is None else fweights * aweights
+    )  # type: ignore[operator]
     if weights is None:
         total, centre = count, sum(rows, 1, True) / count if count else sum(rows, 1, True)
         norm: Any = max(count - correction, 0)
@@ -177,8 +179,10 @@ def cov(
 
 
 def _weighted_norm(weights: Any, aweights: Any, total: Any, correction: int) -> Any:
-    norm = total - correction if aweights is None else (
-        total - correction * sum(weights * view_(aweights, size=(1, -1))) / total
+    norm = (
+        total - correction
+        if aweights is None
+        else (total - correction * sum(weights * view_(aweights, size=(1, -1))) / total)
     )
     return where(norm > 0, norm, 0 * norm)
 
@@ -204,5 +208,3 @@ def corrcoef(input: Tensor) -> Tensor:
 
 def _clip(c: Any) -> Any:
     return where(c > 1, 1, where(c < -1, -1, c))
-
-

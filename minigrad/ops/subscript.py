@@ -309,7 +309,9 @@ def _check_number(x: Any, value: Any) -> None:
 
 
 def _fitted(value: Tensor, shape: tuple[int, ...]) -> Tensor:
-    """value without leading dimensions of size one that the place lacks; its error if it misfits."""
+    """value without leading dimensions of size one that the place lacks; its error if it
+    misfits.
+    """
     given = value._data.shape
     extra = len(given) - len(shape)
     if extra > 0 and given[:extra] == (1,) * extra:

@@ -307,4 +307,3 @@ for _op, _name in (
     (reduce_logsumexp, "Logsumexp"),
 ):  # fmt: skip
     _op.primitive.node_class.__name__ = f"{_name}Backward0"
-

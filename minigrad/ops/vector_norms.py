@@ -37,6 +37,9 @@ from .views import view_
 @primitive
 def norm2(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = √Σ |x|²;  x̄ = ȳ x/y, 0 where y = 0 (the subgradient of least norm)."""
+    if len(axes) == x.ndim and x.flags.c_contiguous and x.dtype.kind == "f" and not keepdim:
+        flat = x.reshape(-1)  # BLAS needs no array of squares
+        return np.sqrt(flat.dot(flat))
     square = (x * x.conj()).real if x.dtype.kind == "c" else x * x
     return np.sqrt(reduced(np.add, square, axes, keepdim))
 
@@ -183,13 +186,15 @@ def _nuclear_norm(x: Tensor, dim: Any, keepdim: bool) -> Tensor:
     dims = axes_of(dim, ndim) if dim is not None else tuple(range(ndim))
     if len(dims) != 2:
         raise RuntimeError(
-            "linalg.matrix_norm: dim must be a 2-tuple. Got "
-            f"{' '.join(map(str, dims))}" if dim is not None else
-            "linalg.matrix_norm: The input tensor A must have at least 2 dimensions."
+            f"linalg.matrix_norm: dim must be a 2-tuple. Got {' '.join(map(str, dims))}"
+            if dim is not None
+            else "linalg.matrix_norm: The input tensor A must have at least 2 dimensions."
         )
     y = nuclear(movedim(x, dims, (-2, -1)))
     shape = x._data.shape
-    return view_(y, size=tuple([1 if d in dims else n for d, n in enumerate(shape)])) if keepdim else y
+    return (
+        view_(y, size=tuple([1 if d in dims else n for d, n in enumerate(shape)])) if keepdim else y
+    )
 
 
 @export("norm", "functional.norm")
@@ -217,9 +222,7 @@ def dist(input: Tensor, other: Tensor, p: float = 2) -> Tensor:
 
 
 @export("renorm")
-def renorm(
-    input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None
-) -> Tensor:
+def renorm(input: Tensor, p: float, dim: int, maxnorm: float, *, out: Any = None) -> Tensor:
     """Slices along `dim` whose p-norm exceeds maxnorm are scaled down to it.
 
     y = x·min(1, maxnorm/(‖slice‖ + 10⁻⁷)). RuntimeError for p ≤ 0 or a negative maxnorm.
@@ -228,13 +231,9 @@ def renorm(
     if not p > 0:
         raise RuntimeError("renorm: non-positive-norm not supported")
     if x.ndim < 2:
-        raise RuntimeError(
-            f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions"
-        )
+        raise RuntimeError(f"renorm: input needs at least 2 dimensions, got {x.ndim} dimensions")
     if maxnorm < 0:
-        raise RuntimeError(
-            f"renorm: expected maxnorm to be >= 0 but got {maxnorm}"
-        )
+        raise RuntimeError(f"renorm: expected maxnorm to be >= 0 but got {maxnorm}")
     keep = normalize_dim(dim, x.ndim)
     norms = vector_norm(input, p, [d for d in range(x.ndim) if d != keep], True)
     factor = where(norms > maxnorm, maxnorm / (norms + 1e-7), 1.0)  # type: ignore[operator]

@@ -72,7 +72,9 @@ def _gradients(fn: Fn, inputs: Sequence[Any], seeds: list[np.ndarray | None]) ->
 
 def _shifted(inputs: Sequence[Any], changes: dict[int, np.ndarray]) -> list[Any]:
     return [
-        wrap(np.asarray(t._data + changes[id(t)])) if isinstance(t, Tensor) and id(t) in changes else t
+        wrap(np.asarray(t._data + changes[id(t)]))
+        if isinstance(t, Tensor) and id(t) in changes
+        else t
         for t in inputs
     ]
 

@@ -1,4 +1,6 @@
-"""Around training: data loading (`utils.data`) and trading computation for memory (`utils.checkpoint`)."""
+"""Around training: data loading (`utils.data`) and trading computation for memory
+(`utils.checkpoint`).
+"""
 
 from __future__ import annotations
 

@@ -1,0 +1,3 @@
+"""Functions of functions: grad, vjp, jvp, Jacobians, vmap. Defined in
+`minigrad/autograd/func.py`.
+"""

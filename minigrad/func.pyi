@@ -1,0 +1,14 @@
+# Made by `python -m minigrad.debug.api --stubs` from the `@export` declarations.
+# ruff: noqa
+# fmt: off
+import builtins as _builtins
+from typing import Any as _Any
+
+from minigrad.autograd.func import grad as grad
+from minigrad.autograd.func import grad_and_value as grad_and_value
+from minigrad.autograd.func import hessian as hessian
+from minigrad.autograd.func import jacfwd as jacfwd
+from minigrad.autograd.func import jacrev as jacrev
+from minigrad.autograd.func import jvp as jvp
+from minigrad.autograd.func import vjp as vjp
+from minigrad.autograd.func import vmap as vmap

@@ -1,0 +1,1 @@
+"""Linear algebra. Defined in `minigrad/ops`, and named there by `@export("linalg....")`."""

@@ -1,0 +1,1 @@
+"""Special functions. Defined in `minigrad/ops`, and named there by `@export("special....")`."""

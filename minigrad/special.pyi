@@ -1,0 +1,62 @@
+# Made by `python -m minigrad.debug.api --stubs` from the `@export` declarations.
+# ruff: noqa
+# fmt: off
+import builtins as _builtins
+from typing import Any as _Any
+
+from minigrad.ops.bessel import airy_ai as airy_ai
+from minigrad.ops.bessel import bessel_j0 as bessel_j0
+from minigrad.ops.bessel import bessel_j1 as bessel_j1
+from minigrad.ops.bessel import bessel_y0 as bessel_y0
+from minigrad.ops.bessel import bessel_y1 as bessel_y1
+from minigrad.ops.orthogonal import chebyshev_polynomial_t as chebyshev_polynomial_t
+from minigrad.ops.orthogonal import chebyshev_polynomial_u as chebyshev_polynomial_u
+from minigrad.ops.orthogonal import chebyshev_polynomial_v as chebyshev_polynomial_v
+from minigrad.ops.orthogonal import chebyshev_polynomial_w as chebyshev_polynomial_w
+from minigrad.ops.special import digamma as digamma
+from minigrad.ops.special import entr as entr
+from minigrad.ops.special import erf as erf
+from minigrad.ops.special import erfc as erfc
+from minigrad.ops.special import erfcx as erfcx
+from minigrad.ops.special import erfinv as erfinv
+from minigrad.ops.transcendental import exp2 as exp2
+from minigrad.ops.transcendental import sigmoid as expit
+from minigrad.ops.transcendental import expm1 as expm1
+from minigrad.ops.special import igamma as gammainc
+from minigrad.ops.special import igammac as gammaincc
+from minigrad.ops.special import lgamma as gammaln
+from minigrad.ops.orthogonal import hermite_polynomial_h as hermite_polynomial_h
+from minigrad.ops.orthogonal import hermite_polynomial_he as hermite_polynomial_he
+from minigrad.ops.special import i0 as i0
+from minigrad.ops.special import i0e as i0e
+from minigrad.ops.special import i1 as i1
+from minigrad.ops.special import i1e as i1e
+from minigrad.ops.orthogonal import laguerre_polynomial_l as laguerre_polynomial_l
+from minigrad.ops.orthogonal import legendre_polynomial_p as legendre_polynomial_p
+from minigrad.ops.transcendental import log1p as log1p
+from minigrad.ops.special import log_ndtr as log_ndtr
+from minigrad.ops.softmax import log_softmax_of as log_softmax
+from minigrad.ops.formulas import logit as logit
+from minigrad.ops.sums import logsumexp as logsumexp
+from minigrad.ops.bessel import modified_bessel_i0 as modified_bessel_i0
+from minigrad.ops.bessel import modified_bessel_i1 as modified_bessel_i1
+from minigrad.ops.bessel import modified_bessel_k0 as modified_bessel_k0
+from minigrad.ops.bessel import modified_bessel_k1 as modified_bessel_k1
+from minigrad.ops.special import mvlgamma as multigammaln
+from minigrad.ops.special import ndtr as ndtr
+from minigrad.ops.special import ndtri as ndtri
+from minigrad.ops.special import polygamma as polygamma
+from minigrad.ops.special import digamma as psi
+from minigrad.ops.piecewise import round as round
+from minigrad.ops.bessel import scaled_modified_bessel_k0 as scaled_modified_bessel_k0
+from minigrad.ops.bessel import scaled_modified_bessel_k1 as scaled_modified_bessel_k1
+from minigrad.ops.orthogonal import shifted_chebyshev_polynomial_t as shifted_chebyshev_polynomial_t
+from minigrad.ops.orthogonal import shifted_chebyshev_polynomial_u as shifted_chebyshev_polynomial_u
+from minigrad.ops.orthogonal import shifted_chebyshev_polynomial_v as shifted_chebyshev_polynomial_v
+from minigrad.ops.orthogonal import shifted_chebyshev_polynomial_w as shifted_chebyshev_polynomial_w
+from minigrad.ops.formulas import sinc as sinc
+from minigrad.ops.softmax import softmax_of as softmax
+from minigrad.ops.bessel import spherical_bessel_j0 as spherical_bessel_j0
+from minigrad.ops.special import xlog1py as xlog1py
+from minigrad.ops.formulas import xlogy as xlogy
+from minigrad.ops.special import zeta as zeta

@@ -1,0 +1,9 @@
+# Made by `python -m minigrad.debug.api --stubs` from the `@export` declarations.
+# ruff: noqa
+# fmt: off
+import builtins as _builtins
+from typing import Any as _Any
+
+from . import checkpoint as checkpoint
+from . import data as data
+from . import dlpack as dlpack
