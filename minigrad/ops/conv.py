@@ -284,16 +284,14 @@ def _convolve(
             padding = (0,) * n
     padding = each_dim(padding, n, "padding")
     _check_steps(stride, padding, dilation)
-    size = x._data.shape[2:]
-    for s, k, p, d in zip(size, kernel, padding, dilation, strict=True):
-        if s + 2 * p < d * (k - 1) + 1:
-            raise RuntimeError(
-                "Calculated padded input size per channel:"
-                f" ({' x '.join(str(a + 2 * b) for a, b in zip(size, padding, strict=True))})."
-                " Kernel size:"
-                f" ({' x '.join(str(c * (b - 1) + 1) for b, c in zip(kernel, dilation, strict=True))})."
-                " Kernel size can't be greater than actual input size"
-            )
+    size = [n + 2 * p for n, p in zip(x._data.shape[2:], padding, strict=True)]
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    if any(n < r for n, r in zip(size, reach, strict=True)):
+        raise RuntimeError(
+            f"Calculated padded input size per channel: ({' x '.join(map(str, size))}). Kernel"
+            f" size: ({' x '.join(map(str, reach))}). Kernel size can't be greater than actual"
+            " input size"
+        )
     y = conv(x, weight, stride=stride, padding=padding, dilation=dilation, groups=groups)
     y = _with_bias(y, bias, n)
     return squeeze(y, 0) if single else y

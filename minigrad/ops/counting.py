@@ -293,7 +293,8 @@ def _given_bins(values: Any, edges: Any) -> Any:
 def _count(places: Sequence[Any], shape: Sequence[int], weight: Any) -> Any:
     """The number (or weight) of elements for each combination of bins."""
     xp = array_module(places[0])
-    flat, inside = 0, True
+    flat: Any = 0
+    inside: Any = True
     for p, n in zip(places, shape, strict=True):
         flat, inside = flat * n + p, inside & (p >= 0)
     w = None if weight is None else weight[inside].astype(F64)
@@ -345,7 +346,8 @@ def _edges_of(values: Any, bins: Any, span: Any, d: int) -> tuple[Any, Any]:
 
 
 def _c_name(x: Any) -> str:
-    return {"float32": "float", "float64": "double"}.get(x.dtype.name, x.dtype.name)
+    name = x.dtype.name
+    return {"float32": "float", "float64": "double"}.get(name, name)
 
 
 def _histogram(x: Any, bins: Sequence[Any], span: Any, weight: Any, density: bool) -> Any:

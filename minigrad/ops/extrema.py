@@ -175,8 +175,7 @@ def max(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
     out: Any = None,
 ) -> Any:  # fmt: skip
-    """The largest: `max(x)` of all, `max(x, dim, keepdim=False)` along a dimension, `max(x,
-    other)`.
+    """The largest: `max(x)` of all, `max(x, dim, keepdim=False)` along `dim`, `max(x, other)`.
 
     Of all elements, the gradient is shared by those that attain it. Along a dimension the result is
     (values, indices), the first of equals counts and gets the gradient. nan wins. The third form is
@@ -190,8 +189,7 @@ def min(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
     out: Any = None,
 ) -> Any:  # fmt: skip
-    """The smallest: `min(x)` of all, `min(x, dim, keepdim=False)` along a dimension, `min(x,
-    other)`.
+    """The smallest: `min(x)` of all, `min(x, dim, keepdim=False)` along `dim`, `min(x, other)`.
 
     As `max`; the third form is `minimum`.
     """

@@ -51,7 +51,8 @@ def sort(
     """
     if len(args) > 2:
         raise TypeError("sort() received an invalid combination of arguments")
-    dim, descending = (*args, *(dim, descending)[len(args) :])
+    if args:
+        dim, descending = args[0], args[1] if len(args) == 2 else descending
     dim, order = _order(input, dim, descending)
     places = wrap(order)
     return finish_pair(Sort(gather_(input, places, dim=dim), places), out)
@@ -155,7 +156,7 @@ def _quantile(
     return view_(result, size=size if scalar else (count, *size))
 
 
-def _at_ranks(ordered: Tensor, q: Tensor, skip_nan: bool, interpolation: str) -> Tensor:
+def _at_ranks(ordered: Tensor, q: Any, skip_nan: bool, interpolation: str) -> Tensor:
     """The values at the ranks q·(n − 1) of rows sorted along the last dimension."""
     x = ordered._data
     xp, n = array_module(x), x.shape[-1]

@@ -150,7 +150,7 @@ def reduce_prod(x: Any, *, axis: int, keepdim: bool) -> Any:
     """y = Π x along one axis;  x̄_k = ȳ Π_{i≠k} x_i, from the products on both sides of k."""
     kind = I64 if x.dtype.kind in "biu" else x.dtype
     if type(x) is np.ndarray:  # as `reduced` in sums.py
-        return np.multiply.reduce(x, axis, kind, None, keepdim)
+        return np.multiply.reduce(x, axis=axis, dtype=kind, keepdims=keepdim)
     return x.prod(axis=axis, keepdims=keepdim, dtype=kind)
 
 

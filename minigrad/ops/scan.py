@@ -20,7 +20,9 @@ from .compare import eq, isinf, logical_xor
 from .extrema import comparable, lines
 from .join import cat
 from .piecewise import dtype_title, finish, where
-from .products import cumprod, cumsum, cumsum_, recurrence, shift
+from .products import cumprod as cumprod
+from .products import cumsum as cumsum
+from .products import cumsum_, recurrence, shift
 from .results import CumMax, CumMin, finish_pair
 from .scatter import gather_
 from .slices import slice_
@@ -168,9 +170,9 @@ def _steps(name: str, y: Tensor, x: Any, dx: Any, dim: int) -> Any:
     return distances
 
 
-def _areas(y: Tensor, steps: Any, dim: int) -> Tensor:
-    both = _part(y, dim, 1, None) + _part(y, dim, 0, -1)  # type: ignore[operator]
-    return both * steps / 2
+def _areas(y: Any, steps: Any, dim: int) -> Tensor:
+    high: Any = _part(y, dim, 1, None)
+    return (high + _part(y, dim, 0, -1)) * steps / 2
 
 
 def _trapezoid(name: str, y: Tensor, x: Any, dx: Any, dim: int, total: bool) -> Tensor:
@@ -224,8 +226,8 @@ def _spacings(spacing: Any, dims: Sequence[int], shape: tuple[int, ...]) -> list
     given = [spacing] if isinstance(spacing, Tensor) else list(spacing)
     if len(given) != len(dims):
         raise RuntimeError(
-            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length equal "
-            f"to the number of dimensions ({len(dims)}), but got a list of length {len(given)}"
+            "torch.gradient expected spacing to be unspecified, a scalar, or a list of length "
+            f"equal to the number of dimensions ({len(dims)}), but got a list of length {len(given)}"
         )
     for s, d in zip(given, dims, strict=True):
         if isinstance(s, Tensor):
@@ -242,52 +244,39 @@ def _spacings(spacing: Any, dims: Sequence[int], shape: tuple[int, ...]) -> list
     return given
 
 
-def _difference(x: Tensor, dim: int, step: Any, order: int) -> Tensor:
-    """Second-order differences inside, of the given order at both ends."""
-    n, ndim = x._data.shape[dim], x._data.ndim
-    at = [_part(x, dim, k, k + 1) for k in (0, 1, n - 2, n - 1)]
-    if isinstance(step, Tensor):
-        size = (-1,) + (1,) * (ndim - 1 - dim)
-        h = view_(diff(step), size=size)
-        lead = view_(h, size=(1,) * dim + h._data.shape)
-        before, after = _part(lead, dim, 0, -1), _part(lead, dim, 1, None)
-        first = _part(lead, dim, 0, 1), _part(lead, dim, 1, 2)
-        last = _part(lead, dim, n - 3, n - 2), _part(lead, dim, n - 2, n - 1)
-        if n == 2:
-            last = (None, first[0])  # type: ignore[assignment]
-    else:
-        before = after = step
-        first = last = (step, step)
-    ends = _ends(x, dim, at, first, last, order)
-    low, mid, high = [_part(x, dim, k, n - 2 + k) for k in range(3)]
-    a = -after / (before * (before + after))
-    b = (after - before) / (before * after)
-    c = before / (after * (before + after))
-    if not isinstance(step, Tensor):
-        inner = (high - low) / (2 * step)  # type: ignore[operator]
-    else:
-        inner = a * low + b * mid + c * high
-    return cat([ends[0], inner, ends[1]], dim)
-
-
-def _ends(x: Tensor, dim: int, at: list[Any], first: Any, last: Any, order: int) -> list[Any]:
-    if order == 1:
-        return [(at[1] - at[0]) / first[0], (at[3] - at[2]) / last[1]]
+def _difference(x: Any, dim: int, step: Any, order: int) -> Tensor:
+    """Central differences inside, one-sided ones of the given order at both ends."""
     n = x._data.shape[dim]
-    third, before_last = _part(x, dim, 2, 3), _part(x, dim, n - 3, n - 2)
-    p, q = first
-    start = (
-        at[0] * (-(2 * p + q) / (p * (p + q)))
-        + at[1] * ((p + q) / (p * q))
-        - third * (p / (q * (p + q)))
-    )
-    p, q = last
-    end = (
-        before_last * (q / (p * (p + q)))
-        - at[2] * ((p + q) / (p * q))
-        + at[3] * ((p + 2 * q) / (q * (p + q)))
-    )
-    return [start, end]
+    if isinstance(step, Tensor):
+        size = [1] * x._data.ndim
+        size[dim] = n - 1
+        h: Any = view_(diff(step), size=tuple(size))
+    else:
+        h = step
+
+    def at(k: int, count: int = 1) -> Any:
+        return _part(x, dim, k, k + count)
+
+    def gap(k: int, count: int = 1) -> Any:
+        return _part(h, dim, k, k + count) if isinstance(h, Tensor) else h
+
+    if order == 1:
+        start, end = (at(1) - at(0)) / gap(0), (at(n - 1) - at(n - 2)) / gap(n - 2)
+    else:
+        start = _one_sided(at(0), at(1), at(2), gap(0), gap(1))
+        end = -_one_sided(at(n - 1), at(n - 2), at(n - 3), gap(n - 2), gap(n - 3))
+    low, mid, high = [at(k, n - 2) for k in range(3)]
+    p, q = gap(0, n - 2), gap(1, n - 2)
+    if isinstance(h, Tensor):
+        inner = low * (-q / (p * (p + q))) + mid * ((q - p) / (p * q)) + high * (p / (q * (p + q)))
+    else:
+        inner = (high - low) / (2 * h)
+    return cat([start, inner, end], dim)
+
+
+def _one_sided(f0: Any, f1: Any, f2: Any, p: Any, q: Any) -> Any:
+    """The derivative at the first of three samples, p and q apart, exact for parabolas."""
+    return f0 * (-(2 * p + q) / (p * (p + q))) + f1 * ((p + q) / (p * q)) - f2 * (p / (q * (p + q)))
 
 
 @export("gradient")
@@ -318,7 +307,3 @@ def gradient(
             )
     steps = _spacings(spacing, dims, x.shape)
     return [_difference(input, d, s, edge_order) for d, s in zip(dims, steps, strict=True)]
-
-
-__all__ = ["cummax", "cummin", "cumprod", "cumsum", "cumulative_trapezoid", "diff", "gradient"]
-__all__ += ["logcumsumexp", "trapezoid"]

@@ -152,7 +152,7 @@ def cov(
         )
     if x.dtype.kind == "b":
         raise RuntimeError("cov(): bool dtype is not supported for input")
-    rows = view_(input, size=(1, -1)) if x.ndim < 2 else input
+    rows: Any = view_(input, size=(1, -1)) if x.ndim < 2 else input
     count = rows._data.shape[1]
     if fweights is not None:
         _check_weights("fweights", fweights, count, "iu", "integral")
@@ -162,14 +162,14 @@ def cov(
         fweights if aweights is None else aweights if fweights is None else fweights * aweights
     )  # type: ignore[operator]
     if weights is None:
-        total, centre = count, sum(rows, 1, True) / count if count else sum(rows, 1, True)
+        centre = sum(rows, 1, True) / max(count, 1)
         norm: Any = max(count - correction, 0)
     else:
         weights = view_(weights, size=(1, -1))
-        total = sum(weights)
+        total: Any = sum(weights)
         if not total._data:
             raise RuntimeError("cov(): weights sum to zero, can't be normalized")
-        centre = sum(rows * weights, 1, True) / total  # type: ignore[operator]
+        centre = sum(rows * weights, 1, True) / total
         norm = _weighted_norm(weights, aweights, total, correction)
     centred = rows - centre
     right = centred if weights is None else centred * weights
@@ -179,7 +179,7 @@ def cov(
 
 
 def _weighted_norm(weights: Any, aweights: Any, total: Any, correction: int) -> Any:
-    norm = (
+    norm: Any = (
         total - correction
         if aweights is None
         else (total - correction * sum(weights * view_(aweights, size=(1, -1))) / total)
@@ -198,9 +198,9 @@ def corrcoef(input: Tensor) -> Tensor:
             "corrcoef(): expected input to have two or fewer dimensions but got an input with "
             f"{input._data.ndim} dimensions"
         )
-    c = cov(input)
+    c: Any = cov(input)
     if not c._data.ndim:
-        return c / c  # type: ignore[operator]
+        return c / c
     d = root(real(diagonal(c)) if c._data.dtype.kind == "c" else diagonal(c))
     c = c / view_(d, size=(-1, 1)) / view_(d, size=(1, -1))
     return c if c._data.dtype.kind == "c" else _clip(c)

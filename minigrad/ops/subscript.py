@@ -348,7 +348,7 @@ def delitem(self: Tensor, index: Any) -> None:
 # ------------------------------------------------------------ the same as functions
 def _given_indices(x: Any, indices: Any) -> tuple[Dims, list[Any]]:
     """The arrays of index_put's `indices` (None leaves a dimension alone) and their dimensions."""
-    items = tuple([_FULL if i is None else i for i in indices])
+    items: tuple[Any, ...] = tuple([_FULL if i is None else i for i in indices])
     for i in indices:
         if i is not None and not isinstance(i, Tensor):
             raise TypeError("index_put(): argument 'indices' must be a tuple of Tensors")

@@ -158,7 +158,7 @@ def nanmean(
             f"{dtype_title(input._data.dtype)}"
         )
     count = sum(eq(input, input), dim, keepdim)
-    total = sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
+    total: Any = sum(where(isnan(input), 0, input), dim, keepdim, dtype=dtype)
     return finish(total / count, out)
 
 
