@@ -187,6 +187,13 @@ def test_views_share_memory() -> None:
     assert not np.shares_memory(x[[0, 1]].numpy(), x.numpy())
 
 
+def test_membership() -> None:
+    x = minigrad.tensor([1.0, 2.0])
+    assert 2 in x and 3 not in x and minigrad.tensor(1.0) in x
+    with pytest.raises(RuntimeError):
+        assert "a" in x
+
+
 def test_writes_are_counted() -> None:
     x = minigrad.ones(3, requires_grad=True)
     y = x * 2
@@ -264,6 +271,8 @@ REFUSED: dict[str, Callable[[Any], Any]] = {
     "write ndarray": lambda m: x34(m).__setitem__(0, np.ones(4)),
     "write string": lambda m: x34(m).__setitem__(0, "a"),
     "write None": lambda m: x34(m).__setitem__(0, None),
+    "write overflow": lambda m: m.zeros(3, dtype=m.uint8).__setitem__(0, 256),
+    "write nan": lambda m: m.zeros(3, dtype=m.int64).__setitem__(0, float("nan")),
     "write complex": lambda m: x34(m).__setitem__(0, 1j),
     "write leaf": lambda m: m.ones(3, requires_grad=True).__setitem__(0, 1.0),
     "write view of leaf": lambda m: m.ones(3, 2, requires_grad=True)[0].__setitem__(0, 1.0),

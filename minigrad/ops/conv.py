@@ -103,10 +103,13 @@ def _out_size(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) 
 # ------------------------------------------------------------------------------ the three
 # primitives
 @primitive
-def conv(x: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: int) -> Any:
-    """y = w ∗ x;  x̄ = conv_input(ȳ, w),  w̄ = conv_weight(x, ȳ)."""
+def conv(
+    x: Any, w: Any, *, stride: Any, padding: Any, dilation: Any, groups: int, out: Any = None
+) -> Any:
+    """y = w ∗ x;  x̄ = conv_input(ȳ, w),  w̄ = conv_weight(x, ȳ). `out`: fewer places than fit."""
     kernel = w.shape[2:]
-    out = _out_size(x.shape[2:], kernel, stride, padding, dilation)
+    if out is None:
+        out = _out_size(x.shape[2:], kernel, stride, padding, dilation)
     columns = _columns(x, kernel, out, stride, padding, dilation, groups)
     y = np.matmul(w.reshape(groups, w.shape[0] // groups, columns.shape[2]), columns)
     return y.reshape(x.shape[0], w.shape[0], *out)
@@ -156,8 +159,15 @@ conv.vjp(
     ),
 )
 conv_input.vjp(
-    g=lambda x, w, stride, padding, dilation, groups: conv(
-        x, w, stride=stride, padding=padding, dilation=dilation, groups=groups
+    # output_padding may leave room for one window more than there are
+    g=lambda x, w, stride, padding, dilation, groups, g_shape: conv(
+        x,
+        w,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        out=g_shape[2:],
     ),
     w=lambda x, g, stride, padding, dilation, groups, w_shape: conv_weight(
         x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -167,8 +177,14 @@ conv_weight.vjp(
     x=lambda w, g, stride, padding, dilation, groups, x_shape: conv_input(
         g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
-    g=lambda w, x, stride, padding, dilation, groups: conv(
-        x, w, stride=stride, padding=padding, dilation=dilation, groups=groups
+    g=lambda w, x, stride, padding, dilation, groups, g_shape: conv(
+        x,
+        w,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        out=g_shape[2:],
     ),
 )
 conv.primitive.node_class.__name__ = "ConvolutionBackward0"
@@ -497,7 +513,7 @@ def scatter_windows(
 ) -> Any:
     """The adjoint of gather_windows: overlapping windows are added."""
     out = _out_size(size, kernel, stride, padding, dilation)
-    columns = g.reshape(g.shape[0], -1, *kernel, *out)
+    columns = g.reshape(g.shape[0], g.shape[1] // math.prod(kernel), *kernel, *out)
     return _scatter_columns(columns, size, kernel, out, stride, padding, dilation)
 
 

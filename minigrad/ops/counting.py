@@ -346,8 +346,7 @@ def _edges_of(values: Any, bins: Any, span: Any, d: int) -> tuple[Any, Any]:
 
 
 def _c_name(x: Any) -> str:
-    name = x.dtype.name
-    return {"float32": "float", "float64": "double"}.get(name, name)
+    return {"float32": "float", "float64": "double"}.get(x.dtype.name) or str(x.dtype)
 
 
 def _histogram(x: Any, bins: Sequence[Any], span: Any, weight: Any, density: bool) -> Any:

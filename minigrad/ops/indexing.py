@@ -51,7 +51,7 @@ from .scatter import (
     scatter_self,
     take_along_dim,
 )
-from .subscript import delitem, getitem, index_put_, index_put_of, setitem
+from .subscript import contains, delitem, getitem, index_put_, index_put_of, setitem
 
 index_reduce_ = inplace(index_reduce, "index_reduce_")
 put_ = inplace(put, "put_")

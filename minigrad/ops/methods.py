@@ -105,7 +105,8 @@ METHODS: dict[ModuleType, str] = {
         cumprod_=cumprod_self""",
     scan: "cummax cummin logcumsumexp diff",
     indexing: """
-        __getitem__=getitem __setitem__=setitem __delitem__=delitem gather scatter
+        __getitem__=getitem __setitem__=setitem __delitem__=delitem __contains__=contains
+        gather scatter
         scatter_=scatter_self scatter_add scatter_add_=scatter_add_self scatter_reduce
         scatter_reduce_ take_along_dim index_select index_add index_add_ index_copy index_copy_
         index_fill index_fill_ index_reduce index_reduce_ index_put=index_put_of index_put_ take

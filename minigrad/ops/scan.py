@@ -227,7 +227,8 @@ def _spacings(spacing: Any, dims: Sequence[int], shape: tuple[int, ...]) -> list
     if len(given) != len(dims):
         raise RuntimeError(
             "torch.gradient expected spacing to be unspecified, a scalar, or a list of length "
-            f"equal to the number of dimensions ({len(dims)}), but got a list of length {len(given)}"
+            f"equal to the number of dimensions ({len(dims)}), but got a list of length "
+            f"{len(given)}"
         )
     for s, d in zip(given, dims, strict=True):
         if isinstance(s, Tensor):

@@ -158,9 +158,8 @@ def cov(
         _check_weights("fweights", fweights, count, "iu", "integral")
     if aweights is not None:
         _check_weights("aweights", aweights, count, "fV", "floating point")
-    weights = (
-        fweights if aweights is None else aweights if fweights is None else fweights * aweights
-    )  # type: ignore[operator]
+    both: list[Any] = [w for w in (fweights, aweights) if w is not None]
+    weights = both[0] * both[1] if len(both) == 2 else both[0] if both else None
     if weights is None:
         centre = sum(rows, 1, True) / max(count, 1)
         norm: Any = max(count - correction, 0)
@@ -179,11 +178,8 @@ def cov(
 
 
 def _weighted_norm(weights: Any, aweights: Any, total: Any, correction: int) -> Any:
-    norm: Any = (
-        total - correction
-        if aweights is None
-        else (total - correction * sum(weights * view_(aweights, size=(1, -1))) / total)
-    )
+    repeated: Any = total if aweights is None else sum(weights * view_(aweights, size=(1, -1)))
+    norm = total - correction * repeated / total
     return where(norm > 0, norm, 0 * norm)
 
 

@@ -297,6 +297,12 @@ def _loses_imaginary(new: Any, x: Any) -> bool:
 
 def _check_number(x: Any, value: Any) -> None:
     if isinstance(value, (bool, int, float, np.integer, np.floating, np.bool_)):
+        if x.dtype.kind in "iu":
+            info = np.iinfo(x.dtype)
+            low = -info.max if x.dtype.kind == "u" else info.min  # negative ones wrap around
+            if not low <= value <= info.max:
+                name = f"{x.dtype.name}_t"
+                raise RuntimeError(f"value cannot be converted to type {name} without overflow")
         return
     if not isinstance(value, (complex, np.complexfloating)):
         kind = type(value)
@@ -345,6 +351,16 @@ def delitem(self: Tensor, index: Any) -> None:
     raise TypeError("Tensor does not support deleting items")
 
 
+def contains(self: Tensor, element: Any) -> bool:
+    """Whether some element equals a number (or a tensor, broadcast): `3 in x`."""
+    if not isinstance(element, (Tensor, bool, int, float, complex, np.generic)):
+        raise RuntimeError(
+            "Tensor.__contains__ only supports Tensor or scalar, but you passed in a "
+            f"{type(element)}."
+        )
+    return bool((self._data == _raw(element)).any())
+
+
 # ------------------------------------------------------------ the same as functions
 def _given_indices(x: Any, indices: Any) -> tuple[Dims, list[Any]]:
     """The arrays of index_put's `indices` (None leaves a dimension alone) and their dimensions."""
@@ -377,6 +393,7 @@ def index_put_of(input: Tensor, indices: Any, values: Tensor, accumulate: bool =
     return index_put(input, values, *arrays, dims=dims, accumulate=bool(accumulate))
 
 
+@export("index_put_")
 def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """In-place `index_put`."""
     dims, arrays = _given_indices(self._data, indices)

@@ -34,6 +34,7 @@ def _transpose(n):
             S(r(*x), r(4, 3, *k), r(3), stride=2, padding=1, output_padding=1),
             S(r(*x), r(4, 3, *k), r(6), groups=2, dilation=2),
             S(r(4, *size), r(4, 3, *k), None, stride=tuple(range(2, n + 2))),
+            S(r(*x), r(4, 3, *k), None, 1, 0, 1, dilation=2),
         ]
 
     return samples
