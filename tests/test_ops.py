@@ -247,10 +247,7 @@ def test_the_oracle_notices_wrong_derivatives(function: Callable, order: str) ->
 # ------------------------------------------------------------------------------ completeness
 UNREACHED: dict[str, str] = {
     "polar_slope": "only third derivatives record it, and it refuses: tests/test_reduction.py",
-    "copy_slices": "only in-place changes of views record it: tests/test_views.py",
-    "zero_slice": "only in-place changes of views record it: tests/test_views.py",
-    "copy": "only copy_ records it: tests/test_creation.py",
-    "nothing": "the derivative of values that copy_ overwrote: tests/test_creation.py",
+    "pick_windows": "recorded by third derivatives of max_pool only: tests/test_pool.py",
     "overwritten": "only in-place sampling records it: tests/test_creation.py",
     "bernoulli_sample": "a sample has the gradient zero: tests/test_creation.py",
     "normal_sample": "a sample has the gradient zero: tests/test_creation.py",
@@ -266,6 +263,9 @@ UNTESTED = {
         arange as_tensor asarray empty empty_strided eye from_dlpack from_numpy frombuffer full
         linspace logspace ones rand randint randn randperm range scalar_tensor tensor to_dlpack
         tril_indices triu_indices zeros"""
+    ),
+    "no floating samples: tests/test_{creation,views,shape_errors}.py": (
+        "broadcast_shapes result_type view_as_complex view_as_complex_copy"
     ),
     "the random state: tests/test_random.py": "get_rng_state set_rng_state",
     "written into the argument: tests/test_activation.py, tests/test_dropout.py": (

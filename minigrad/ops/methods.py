@@ -89,7 +89,8 @@ METHODS: dict[ModuleType, str] = {
     convert: "to type_as cpu cuda pin_memory copy_",
     casts: "float double half bfloat16 int long short char byte bool cfloat cdouble",
     creation: """
-        new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type is_nonzero is_same_size""",
+        new new_tensor new_zeros new_ones new_empty new_full new_empty_strided type is_nonzero
+        is_same_size""",
     random: """
         bernoulli multinomial uniform_ normal_ exponential_ bernoulli_ random_ geometric_ cauchy_
         log_normal_""",

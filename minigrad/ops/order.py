@@ -106,8 +106,8 @@ def _top_places(x: Any, k: int, dim: int, largest: bool) -> Any:
     else:
         chosen = x.argpartition(k - 1, axis=dim)[(*before, slice(0, k))]
     chosen = xp.sort(chosen, axis=dim)  # so that equal elements come in their order
-    found = xp.take_along_axis(x, chosen, axis=dim)
-    return xp.take_along_axis(chosen, sorted_places(found, dim, largest), axis=dim)
+    best = sorted_places(gather_(x, chosen, dim=dim), dim, largest)
+    return gather_(chosen, best, dim=dim)
 
 
 # ------------------------------------------------------------ quantiles

@@ -393,7 +393,6 @@ def index_put_of(input: Tensor, indices: Any, values: Tensor, accumulate: bool =
     return index_put(input, values, *arrays, dims=dims, accumulate=bool(accumulate))
 
 
-@export("index_put_")
 def index_put_(self: Tensor, indices: Any, values: Tensor, accumulate: bool = False) -> Tensor:
     """In-place `index_put`."""
     dims, arrays = _given_indices(self._data, indices)

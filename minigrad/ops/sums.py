@@ -91,9 +91,11 @@ def sum(
 
     y = Σ x,  x̄ = ȳ broadcast back. IndexError for a dimension that is not there.
     """
-    x = to_dtype(input, target := target_of(dtype))
+    target = None if dtype is None else target_of(dtype)
+    x = input if target is None else to_dtype(input, target)
     axes = axes_of(axis if dim is None else dim, data_of(x).ndim)
-    return finish(to_dtype(reduce_sum(x, axes=axes, keepdim=keepdim), target), out)
+    result = reduce_sum(x, axes=axes, keepdim=keepdim)
+    return finish(result if target is None else to_dtype(result, target), out)
 
 
 # ------------------------------------------------------------ mean
