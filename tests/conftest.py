@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import random
+import signal
 import sys
 
 # Set before NumPy, SciPy or PyTorch load: no result depends on how a sum was split over threads,
@@ -23,6 +24,14 @@ hypothesis.settings.register_profile("ci", deadline=None, derandomize=True)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "default")
 
 SEED = 0
+
+
+# A process started in the background may have been told to ignore these, and would hand that on to
+# the processes that tests start and interrupt.
+for _name in ("SIGINT", "SIGHUP"):
+    _signal = getattr(signal, _name, None)
+    if _signal is not None and signal.getsignal(_signal) is signal.SIG_IGN:
+        signal.signal(_signal, signal.default_int_handler if _name == "SIGINT" else signal.SIG_DFL)
 
 
 def why_no_gpu() -> str | None:

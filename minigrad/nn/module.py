@@ -8,21 +8,22 @@ class Net(nn.Module):
 
     def forward(self, x):
         return self.scale * self.hidden(x).tanh()
+
+Here is what a module has and how it is called and walked. Hooks are in hooks.py, state dicts in
+state.py, casts and moves in conversion.py.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
-from ..backend.devices import device
-from ..core.hooks import RemovableHandle
 from ..core.tensor import Tensor
 from ..export import export
-from ..ops.creation import empty, empty_like
-from . import state
-from .hooks import GLOBAL_BACKWARD, GLOBAL_FORWARD, GLOBAL_FORWARD_PRE, ModuleHooks, call_with_hooks
+from .conversion import Convertible
+from .hooks import ANY_GLOBAL, Hookable, ModuleHooks, call_with_hooks, registered
 from .parameter import Buffer, Parameter
+from .state import Stateful
 
 M = TypeVar("M", bound="Module")
 _MISSING = object()
@@ -30,7 +31,7 @@ _TABLES = ("_parameters", "_buffers", "_modules")
 
 
 @export("nn.Module", "nn.modules.module.Module")
-class Module:
+class Module(Hookable, Stateful, Convertible):
     """Base class of all layers and models; subclasses define `forward`. Calling a module calls it,
     hooks around.
     """
@@ -43,24 +44,26 @@ class Module:
     _hooks: ModuleHooks | None
     _version = 1
     dump_patches = False
+    call_super_init = False  # for classes with other bases: pass __init__'s arguments on to them
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        if args or kwargs:
-            raise TypeError(
-                f"{type(self).__name__}.__init__() got an unexpected keyword argument"
-                f" '{next(iter(kwargs))}'"
-                if kwargs
-                else (
-                    f"{type(self).__name__}.__init__() takes 1 positional argument but"
-                    f" {len(args) + 1} were given"
-                )
-            )
-        # object.__setattr__: the tables that __setattr__ looks into are not there yet
-        for name, value in (
-            ("training", True), ("_parameters", {}), ("_buffers", {}), ("_modules", {}),
-            ("_non_persistent_buffers_set", set()), ("_hooks", None),
-        ):  # fmt: skip
-            object.__setattr__(self, name, value)
+        if not self.call_super_init and (args or kwargs):
+            name = f"{type(self).__name__}.__init__()"
+            if kwargs:
+                unknown = next(iter(kwargs))
+                raise TypeError(f"{name} got an unexpected keyword argument '{unknown}'")
+            raise TypeError(f"{name} takes 1 positional argument but {len(args) + 1} were given")
+        # not by assignment: the tables that __setattr__ looks into are not there yet
+        self.__dict__.update(
+            training=True,
+            _parameters={},
+            _buffers={},
+            _modules={},
+            _non_persistent_buffers_set=set(),
+            _hooks=None,
+        )
+        if self.call_super_init:
+            super().__init__(*args, **kwargs)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
         """What the module computes; every subclass defines it."""
@@ -69,61 +72,54 @@ class Module:
         )
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
-        if (
-            self._hooks is None
-            and not GLOBAL_FORWARD
-            and not GLOBAL_FORWARD_PRE
-            and not GLOBAL_BACKWARD
-        ):
+        if self._hooks is None and not ANY_GLOBAL:
             return self.forward(*args, **kwargs)
-        return call_with_hooks(self, self._hooks, args, kwargs)
+        return call_with_hooks(self, args, kwargs)
 
     # ---------------------------------------------------------------- attributes
     def __getattr__(self, name: str) -> Any:
-        # only called when normal look-up fails
-        for table in _TABLES:
-            found = self.__dict__.get(table)
-            if found is not None and name in found:
+        # only called when normal look-up fails; unrolled, for layers ask at every call
+        own = self.__dict__
+        if "_modules" in own:
+            found = own["_parameters"]
+            if name in found:
+                return found[name]
+            found = own["_modules"]
+            if name in found:
+                return found[name]
+            found = own["_buffers"]
+            if name in found:
                 return found[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
     def __setattr__(self, name: str, value: Any) -> None:
-        tables = self.__dict__
+        own = self.__dict__
         if isinstance(value, Parameter):
             self._ready("parameters")
             self._forget(name, "_parameters")
             self.register_parameter(name, value)
+        elif "_modules" not in own:
+            if isinstance(value, Module | Buffer):
+                self._ready("module" if isinstance(value, Module) else "buffer")
+            object.__setattr__(self, name, value)
+        elif name in own["_parameters"]:
+            if value is not None:
+                raise _unfit(value, "as parameter", name, "minigrad.nn.Parameter or None expected")
+            own["_parameters"][name] = None
         elif isinstance(value, Module):
-            self._ready("module")
             self._forget(name, "_modules")
-            self._modules[name] = value
-        elif isinstance(value, Buffer):
-            self._ready("buffers")
-            known = name in self._buffers
-            persistent = name not in self._non_persistent_buffers_set if known else value.persistent
-            self._forget(name, "_buffers")
-            self.register_buffer(name, value, persistent)
-        elif name in tables.get("_parameters", ()):
+            own["_modules"][name] = registered("module", self, name, value)
+        elif name in own["_modules"]:
             if value is not None:
-                raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as parameter '{name}'"
-                    " (minigrad.nn.Parameter or None expected)"
-                )
-            self._parameters[name] = None
-        elif name in tables.get("_modules", ()):
-            if value is not None:
-                raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as child module '{name}'"
-                    " (minigrad.nn.Module or None expected)"
-                )
-            self._modules[name] = None
-        elif name in tables.get("_buffers", ()):
+                raise _unfit(value, "as child module", name, "minigrad.nn.Module or None expected")
+            own["_modules"][name] = registered("module", self, name, None)
+        elif name in own["_buffers"]:
             if value is not None and not isinstance(value, Tensor):
-                raise TypeError(
-                    f"cannot assign '{type(value).__name__}' as buffer '{name}' (minigrad.Tensor or"
-                    " None expected)"
-                )
-            self._buffers[name] = value
+                expected = "minigrad.nn.Buffer, minigrad.Tensor or None expected"
+                raise _unfit(value, "as buffer", name, expected)
+            own["_buffers"][name] = registered("buffer", self, name, value)
+        elif isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
         else:
             object.__setattr__(self, name, value)
 
@@ -142,75 +138,66 @@ class Module:
         return sorted(n for n in names if not n[:1].isdigit())
 
     def _ready(self, what: str) -> None:
-        if "_parameters" not in self.__dict__:
+        if "_modules" not in self.__dict__:
             raise AttributeError(f"cannot assign {what} before Module.__init__() call")
 
     def _forget(self, name: str, keep: str) -> None:
         """A name means one thing: take it out of the other tables and of the plain attributes."""
-        self.__dict__.pop(name, None)
+        own = self.__dict__
+        own.pop(name, None)
         for table in _TABLES:
             if table != keep:
-                self.__dict__[table].pop(name, None)
-        if keep != "_buffers":
-            self._non_persistent_buffers_set.discard(name)
+                own[table].pop(name, None)
+        self._non_persistent_buffers_set.discard(name)
 
-    def _check_name(self, kind: str, name: Any, table: dict) -> None:
+    def _check_name(self, kind: str, name: Any, table: str) -> None:
         self._ready(kind)
         if not isinstance(name, str):
             raise TypeError(f"{kind} name should be a string. Got {type(name).__name__}")
+        if name not in self.__dict__[table] and getattr(self, name, _MISSING) is not _MISSING:
+            raise KeyError(f"attribute '{name}' already exists")
         if "." in name:
-            raise KeyError(
-                f'{kind} name can\'t contain "."' + (f", got: {name}" if kind == "module" else "")
-            )
+            got = f", got: {name}" if kind == "module" else ""
+            raise KeyError(f'{kind} name can\'t contain "."{got}')
         if name == "":
             raise KeyError(f'{kind} name can\'t be empty string ""')
-        if name not in table and name in dir(self):
-            raise KeyError(f"attribute '{name}' already exists")
 
     def register_parameter(self, name: str, param: Parameter | None) -> None:
-        """Add a parameter (or None) by name; it must be a leaf. KeyError or TypeError for what
-        cannot be one.
+        """Add a parameter (or None) by name; it must be a leaf. KeyError, TypeError or ValueError
+        for what cannot be one.
         """
-        self._check_name(
-            "parameter", name, self._parameters if "_parameters" in self.__dict__ else {}
-        )
+        self._check_name("parameter", name, "_parameters")
         if param is None:
             self._parameters[name] = None
             return
         if not isinstance(param, Parameter):
-            raise TypeError(
-                f"cannot assign '{type(param).__name__}' object to parameter '{name}'"
-                " (minigrad.nn.Parameter or None required)"
-            )
+            expected = "minigrad.nn.Parameter or None required"
+            raise _unfit(param, "object to parameter", name, expected)
         if param.grad_fn is not None:
             raise ValueError(
                 f"Cannot assign non-leaf Tensor to parameter '{name}'. Model parameters must be"
                 f" created explicitly. To express '{name}' as a function of another Tensor, compute"
                 " the value in the forward() method."
             )
-        self._parameters[name] = param
+        self._parameters[name] = registered("parameter", self, name, param)
 
     def register_buffer(self, name: str, tensor: Tensor | None, persistent: bool = True) -> None:
         """Add a tensor that is state but not learned; it is saved with the module if persistent."""
-        self._check_name("buffer", name, self._buffers if "_buffers" in self.__dict__ else {})
+        self._check_name("buffer", name, "_buffers")
         if tensor is not None and not isinstance(tensor, Tensor):
-            raise TypeError(
-                f"cannot assign '{type(tensor).__name__}' object to buffer '{name}'"
-                " (minigrad.Tensor or None required)"
-            )
-        self._buffers[name] = tensor
-        (
-            self._non_persistent_buffers_set.discard
-            if persistent
-            else self._non_persistent_buffers_set.add
-        )(name)
+            raise _unfit(tensor, "object to buffer", name, "minigrad.Tensor or None required")
+        self._buffers[name] = registered("buffer", self, name, tensor)
+        if persistent:
+            self._non_persistent_buffers_set.discard(name)
+        else:
+            self._non_persistent_buffers_set.add(name)
 
     def add_module(self, name: str, module: Module | None) -> None:
         """Add a module inside this one by name."""
         if module is not None and not isinstance(module, Module):
             raise TypeError(f"{type(module).__name__} is not a Module subclass")
-        self._check_name("module", name, self._modules if "_modules" in self.__dict__ else {})
-        self._modules[name] = module
+        self._check_name("module", name, "_modules")
+        self._modules[name] = registered("module", self, name, module)
 
     register_module = add_module
 
@@ -304,123 +291,40 @@ class Module:
         """Replace (or, unless strict, add) the module at a dotted name."""
         if target == "":
             raise ValueError("Cannot set the submodule without a target name!")
+        if not isinstance(module, Module):
+            raise ValueError(f"`module` is not an nn.Module, found {type(module)}")
         owner, _, name = target.rpartition(".")
         parent = self.get_submodule(owner)
-        if strict and name not in parent._modules:
-            raise AttributeError(f"{type(parent).__name__} has no attribute `{name}`")
-        if not isinstance(module, Module):
-            raise ValueError(f'"module" is not an nn.Module, found {type(module)}')
+        old = getattr(parent, name, _MISSING)
+        if strict and old is _MISSING:
+            raise AttributeError(f"{parent._get_name()} has no attribute `{name}`")
+        if old is not _MISSING and not isinstance(old, Module):
+            raise AttributeError(f"`{name}` is not an nn.Module")
         setattr(parent, name, module)
-
-    def _member(self, target: str, kind: type, what: str) -> Any:
-        owner, _, name = target.rpartition(".")
-        module = self.get_submodule(owner)
-        value = getattr(module, name, _MISSING)
-        if value is _MISSING:
-            raise AttributeError(f"{type(module).__name__} has no attribute `{name}`")
-        if not isinstance(value, kind) or (what == "buffer" and name not in module._buffers):
-            raise AttributeError(
-                f"`{name}` is not a{'n nn.Parameter' if what == 'parameter' else ' buffer'}"
-            )
-        return value
 
     def get_parameter(self, target: str) -> Parameter:
         """The parameter at a dotted name; AttributeError if there is none."""
-        return self._member(target, Parameter, "parameter")
+        _, name, value = self._member(target)
+        if not isinstance(value, Parameter):
+            raise AttributeError(f"`{name}` is not an nn.Parameter")
+        return value
 
     def get_buffer(self, target: str) -> Tensor:
         """The buffer at a dotted name; AttributeError if there is none."""
-        return self._member(target, Tensor, "buffer")
+        owner, name, value = self._member(target)
+        if name not in owner._buffers:
+            raise AttributeError(f"`{name}` is not a buffer")
+        return value
 
-    # ---------------------------------------------------------------- changing all of it
-    def apply(self: M, fn: Callable[[Module], Any]) -> M:
-        """Call fn on every module inside, then on this one."""
-        for module in self.children():
-            module.apply(fn)
-        fn(self)
-        return self
+    def _member(self, target: str) -> tuple[Module, str, Any]:
+        path, _, name = target.rpartition(".")
+        owner = self.get_submodule(path)
+        value = getattr(owner, name, _MISSING)
+        if value is _MISSING:
+            raise AttributeError(f"{owner._get_name()} has no attribute `{name}`")
+        return owner, name, value
 
-    def _apply(self: M, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> M:
-        """Replace every parameter's and buffer's contents by fn of them; parameters stay the same
-        objects.
-        """
-        if recurse:
-            for module in self.children():
-                module._apply(fn)
-        for param in self._parameters.values():
-            if param is not None:
-                param.data = fn(param.detach())
-                if param._grad is not None:
-                    param._grad = fn(param._grad.detach())
-        for name, buffer in self._buffers.items():
-            if buffer is not None:
-                self._buffers[name] = fn(buffer)
-        return self
-
-    def to(self: M, *args: Any, **kwargs: Any) -> M:
-        """Move to a device, cast floating parameters and buffers to a dtype, or both, in place."""
-        probe = empty(0).to(*args, **kwargs)  # checks the arguments before anything is changed
-        if not (probe.is_floating_point() or probe.is_complex()):
-            raise TypeError(
-                "nn.Module.to only accepts floating point or complex dtypes, but got desired "
-                f"dtype={probe.dtype}"
-            )
-        places = [
-            a for a in (*args, *kwargs.values()) if isinstance(a, str | int | device | Tensor)
-        ]
-        places = [
-            p.device if isinstance(p, Tensor) else p for p in places if not isinstance(p, bool)
-        ]
-
-        def move(t: Tensor) -> Any:
-            if t.is_floating_point() or t.is_complex():
-                return t.to(*args, **kwargs)  # type: ignore[attr-defined]
-            return t.to(places[0]) if places else t  # type: ignore[attr-defined]
-
-        return self._apply(move)
-
-    def to_empty(self: M, *, device: Any, recurse: bool = True) -> M:
-        """Move to a device without copying the contents."""
-        return self._apply(lambda t: empty_like(t, device=device), recurse)
-
-    def _cast(self: M, name: str) -> M:
-        return self._apply(lambda t: getattr(t, name)() if t.is_floating_point() else t)
-
-    def float(self: M) -> M:
-        """Floating parameters and buffers to float32."""
-        return self._cast("float")
-
-    def double(self: M) -> M:
-        """Floating parameters and buffers to float64."""
-        return self._cast("double")
-
-    def half(self: M) -> M:
-        """Floating parameters and buffers to float16."""
-        return self._cast("half")
-
-    def bfloat16(self: M) -> M:
-        """Floating parameters and buffers to bfloat16."""
-        return self._cast("bfloat16")
-
-    def type(self: M, dst_type: Any) -> M:
-        """All parameters and buffers to a dtype."""
-        return self._apply(lambda t: t.type(dst_type))  # type: ignore[attr-defined]
-
-    def cpu(self: M) -> M:
-        """Everything to main memory."""
-        return self._apply(lambda t: t.cpu())  # type: ignore[attr-defined]
-
-    def cuda(self: M, device: Any = None) -> M:
-        """Everything to a GPU."""
-        return self._apply(lambda t: t.cuda(device))  # type: ignore[attr-defined]
-
-    def share_memory(self: M) -> M:
-        """For programs that call it: processes get copies here."""
-        return self
-
-    def compile(self, *args: Any, **kwargs: Any) -> None:
-        """For programs that call it: modules run eagerly here."""
-
+    # ---------------------------------------------------------------- training
     def train(self: M, mode: bool = True) -> M:
         """Training mode on or off for this module and all inside it; ValueError unless `mode` is a
         bool.
@@ -445,132 +349,10 @@ class Module:
     def zero_grad(self, set_to_none: bool = True) -> None:
         """Forget the parameters' gradients, or set them to zero."""
         for p in self.parameters():
-            if p._grad is not None:
-                if set_to_none:
-                    p._grad = None
-                else:
-                    p._grad = p._grad.detach()
-                    p._grad.zero_()  # type: ignore[attr-defined]
+            forget_gradient(p, set_to_none)
 
-    # ---------------------------------------------------------------- state
-    def state_dict(
-        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
-    ) -> Any:
-        """An ordered dict of all parameters and persistent buffers by name, sharing their
-        memory.
-        """
-        given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
-        return state.collect(
-            self,
-            given.get("destination", destination),
-            given.get("prefix", prefix),
-            given.get("keep_vars", keep_vars),
-        )
-
-    def load_state_dict(
-        self, state_dict: Any, strict: bool = True, assign: bool = False
-    ) -> state.IncompatibleKeys:
-        """Copy (or, with assign, take over) the tensors of a state dict; (missing_keys,
-        unexpected_keys).
-
-        RuntimeError naming every key that is missing, unexpected (if strict) or of another shape.
-        """
-        return state.load(self, state_dict, strict, assign)
-
-    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
-        for name, p in self._parameters.items():
-            if p is not None:
-                destination[prefix + name] = p if keep_vars else p.detach()
-        for name, b in self._buffers.items():
-            if b is not None and name not in self._non_persistent_buffers_set:
-                destination[prefix + name] = b if keep_vars else b.detach()
-        if self._has_extra_state():
-            destination[prefix + state.EXTRA] = self.get_extra_state()
-
-    def _load_from_state_dict(
-        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
-        unexpected_keys: list, error_msgs: list,
-    ) -> None:  # fmt: skip
-        state.load_own(
-            self, state_dict, prefix, local_metadata, missing_keys, unexpected_keys, error_msgs
-        )
-
-    def _has_extra_state(self) -> bool:
-        return type(self).get_extra_state is not Module.get_extra_state
-
-    def get_extra_state(self) -> Any:
-        """State beside parameters and buffers; define it together with set_extra_state."""
-        raise RuntimeError(
-            "Reached a code path in Module.get_extra_state() that should never be called."
-        )
-
-    def set_extra_state(self, state: Any) -> None:
-        """Take back what get_extra_state gave."""
-        raise RuntimeError(
-            "Reached a code path in Module.set_extra_state() that should never be called."
-        )
-
-    # ---------------------------------------------------------------- hooks
-    def _own_hooks(self) -> ModuleHooks:
-        if self._hooks is None:
-            self._hooks = ModuleHooks()
-        return self._hooks
-
-    def register_forward_pre_hook(
-        self, hook: Callable, *, prepend: bool = False, with_kwargs: bool = False
-    ) -> RemovableHandle:
-        """hook(module, args[, kwargs]) before forward; may return new arguments."""
-        return self._own_hooks().forward_pre.add((hook, with_kwargs), first=prepend)
-
-    def register_forward_hook(
-        self,
-        hook: Callable,
-        *,
-        prepend: bool = False,
-        with_kwargs: bool = False,
-        always_call: bool = False,
-    ) -> RemovableHandle:
-        """hook(module, args[, kwargs], result) after forward; may return a new result."""
-        return self._own_hooks().forward.add((hook, with_kwargs, always_call), first=prepend)
-
-    def register_full_backward_pre_hook(
-        self, hook: Callable, prepend: bool = False
-    ) -> RemovableHandle:
-        """hook(module, grad_output) before the module's backward; may return a new grad_output."""
-        return self._own_hooks().backward_pre.add(hook, first=prepend)
-
-    def register_full_backward_hook(self, hook: Callable, prepend: bool = False) -> RemovableHandle:
-        """hook(module, grad_input, grad_output) after the module's backward; may return a new
-        grad_input.
-        """
-        return self._own_hooks().backward.add(hook, first=prepend)
-
-    register_backward_hook = register_full_backward_hook
-
-    def register_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, prefix, keep_vars) before state_dict collects."""
-        return self._own_hooks().state_dict_pre.add(hook)
-
-    def register_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, state_dict, prefix, local_metadata) after state_dict has collected."""
-        return self._own_hooks().state_dict_post.add(hook)
-
-    _register_state_dict_hook = register_state_dict_post_hook
-
-    def register_load_state_dict_pre_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, state_dict, prefix, metadata, strict, missing, unexpected, errors) before
-        loading.
-        """
-        return self._own_hooks().load_pre.add((hook, True))
-
-    def _register_load_state_dict_pre_hook(
-        self, hook: Callable, with_module: bool = False
-    ) -> RemovableHandle:
-        return self._own_hooks().load_pre.add((hook, with_module))
-
-    def register_load_state_dict_post_hook(self, hook: Callable) -> RemovableHandle:
-        """hook(module, incompatible_keys) after loading; may change the lists in place."""
-        return self._own_hooks().load_post.add(hook)
+    def compile(self, *args: Any, **kwargs: Any) -> None:
+        """For programs that call it: modules run eagerly here."""
 
     # ---------------------------------------------------------------- as an object
     def _get_name(self) -> str:
@@ -590,8 +372,26 @@ class Module:
             return f"{self._get_name()}({own})"
         return f"{self._get_name()}(\n  " + "\n  ".join(lines + inside) + "\n)"
 
+    def __getstate__(self) -> dict:
+        return self.__dict__.copy()
+
     def __setstate__(self, saved: dict) -> None:
         self.__dict__.update(saved)
 
-    def __getstate__(self) -> dict:
-        return self.__dict__.copy()
+
+def _unfit(value: Any, what: str, name: str, expected: str) -> TypeError:
+    kind = type(value).__name__
+    return TypeError(f"cannot assign '{kind}' {what} '{name}' ({expected})")
+
+
+def forget_gradient(p: Tensor, set_to_none: bool) -> None:
+    """Drop a gradient, or write zeros into it: it stays the same tensor, outside any graph."""
+    grad = p._grad
+    if grad is None or set_to_none:
+        p._grad = None
+        return
+    if grad.grad_fn is not None:
+        grad.detach_()
+    else:
+        grad.requires_grad_(False)
+    grad.zero_()  # type: ignore[attr-defined]

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple
 
 from ..core.modes import no_grad
 from ..core.tensor import Tensor
+from .hooks import ModuleHooks
 
 EXTRA = "_extra_state"
+ASSIGN = "assign_to_params_buffers"  # PyTorch's word for it in a module's metadata
 
 
-class IncompatibleKeys(NamedTuple):
+class _IncompatibleKeys(NamedTuple):
     """What load_state_dict found missing and too much."""
 
     missing_keys: list[str]
@@ -22,24 +24,150 @@ class IncompatibleKeys(NamedTuple):
         if not self.missing_keys and not self.unexpected_keys:
             return "<All keys matched successfully>"
         return (
-            f"IncompatibleKeys(missing_keys={self.missing_keys},"
+            f"_IncompatibleKeys(missing_keys={self.missing_keys},"
             f" unexpected_keys={self.unexpected_keys})"
         )
 
     __str__ = __repr__
 
 
-def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
+class Stateful:
+    """The part of Module that gives and takes state dicts."""
+
+    _hooks: ModuleHooks | None
+    _parameters: dict[str, Any]
+    _buffers: dict[str, Any]
+    _modules: dict[str, Any]
+    _non_persistent_buffers_set: set[str]
+
+    def state_dict(
+        self, *args: Any, destination: Any = None, prefix: str = "", keep_vars: bool = False
+    ) -> Any:
+        """An ordered dict of all parameters and persistent buffers by name, sharing their memory.
+
+        With keep_vars the parameters themselves, otherwise detached. Its `_metadata` has the
+        version of every module.
+        """
+        given = dict(zip(("destination", "prefix", "keep_vars"), args, strict=False))
+        return _collect(
+            self,
+            given.get("destination", destination),
+            given.get("prefix", prefix),
+            given.get("keep_vars", keep_vars),
+        )
+
+    def load_state_dict(
+        self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False
+    ) -> _IncompatibleKeys:
+        """Copy (or, with assign, take over) the tensors of a state dict; (missing_keys,
+        unexpected_keys).
+
+        RuntimeError naming every key that is missing, unexpected (if strict) or of another shape;
+        the others have been loaded then. TypeError if it is no mapping.
+        """
+        if not isinstance(state_dict, Mapping):
+            raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
+        keys = _IncompatibleKeys([], [])
+        errors: list[str] = []
+        loading = _Loading(getattr(state_dict, "_metadata", None), assign, keys, errors)
+        loading.visit(self, OrderedDict(state_dict), "")
+        if strict:
+            if keys.unexpected_keys:
+                errors.insert(0, f"Unexpected key(s) in state_dict: {_quote(keys[1])}. ")
+            if keys.missing_keys:
+                errors.insert(0, f"Missing key(s) in state_dict: {_quote(keys[0])}. ")
+        if errors:
+            text = "\n\t".join(errors)
+            raise RuntimeError(
+                f"Error(s) in loading state_dict for {type(self).__name__}:\n\t{text}"
+            )
+        return keys
+
+    def _save_to_state_dict(self, destination: Any, prefix: str, keep_vars: bool) -> None:
+        for name, p in self._parameters.items():
+            if p is not None:
+                destination[prefix + name] = p if keep_vars else p.detach()
+        for name, b in self._buffers.items():
+            if b is not None and name not in self._non_persistent_buffers_set:
+                destination[prefix + name] = b if keep_vars else b.detach()
+        if self._has_extra_state():
+            destination[prefix + EXTRA] = self.get_extra_state()
+
+    def _load_from_state_dict(
+        self, state_dict: Any, prefix: str, local_metadata: Any, strict: bool, missing_keys: list,
+        unexpected_keys: list, error_msgs: list,
+    ) -> None:  # fmt: skip
+        """Copy what belongs to this module itself; problems go to the lists."""
+        assign = local_metadata.get(ASSIGN, False)
+        own = dict(self._parameters)
+        for name, buffer in self._buffers.items():
+            if name not in self._non_persistent_buffers_set:
+                own[name] = buffer
+        own = {name: t for name, t in own.items() if t is not None}
+        for name, target in own.items():
+            key = prefix + name
+            if key in state_dict:
+                problem = _load_one(self, name, key, state_dict[key], target, assign)
+                if problem is not None:
+                    error_msgs.append(problem)
+            elif strict:
+                missing_keys.append(key)
+        self._load_extra_state(state_dict, prefix + EXTRA, strict, missing_keys, unexpected_keys)
+        if strict:
+            unexpected_keys += [
+                key
+                for key in state_dict
+                if key.startswith(prefix) and key != prefix + EXTRA
+                if not self._knows(key[len(prefix) :], own)
+            ]
+
+    def _knows(self, name: str, own: dict[str, Any]) -> bool:
+        first, dot, _ = name.partition(".")
+        return first in self._modules if dot else first in own
+
+    def _load_extra_state(
+        self, state: Any, key: str, strict: bool, missing: list, unexpected: list
+    ) -> None:
+        if self._has_extra_state():
+            if key in state:
+                self.set_extra_state(state[key])
+            elif strict:
+                missing.append(key)
+        elif strict and key in state:
+            unexpected.append(key)
+
+    def _has_extra_state(self) -> bool:
+        return type(self).get_extra_state is not Stateful.get_extra_state
+
+    def get_extra_state(self) -> Any:
+        """State beside parameters and buffers; define it together with set_extra_state."""
+        raise RuntimeError(
+            "Reached a code path in Module.get_extra_state() that should never be called."
+        )
+
+    def set_extra_state(self, state: Any) -> None:
+        """Take back what get_extra_state gave."""
+        raise RuntimeError(
+            "Reached a code path in Module.set_extra_state() that should never be called."
+        )
+
+
+def _quote(keys: list[str]) -> str:
+    return ", ".join(f'"{k}"' for k in keys)
+
+
+def _collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
     """Fill `destination` with the tensors of `module` and all modules inside it."""
     if destination is None:
         destination = OrderedDict()
         destination._metadata = OrderedDict()
-    metadata = {"version": module._version}
-    if isinstance(getattr(destination, "_metadata", None), dict):
-        destination._metadata[prefix[:-1]] = metadata
+    local = {"version": module._version}
+    metadata = getattr(destination, "_metadata", None)
+    if metadata is not None:
+        metadata[prefix[:-1]] = local
     hooks = module._hooks
     if hooks is not None:
-        for hook in hooks.state_dict_pre.values():
+        for hook in list(hooks.state_dict_pre.values()):
             hook(module, prefix, keep_vars)
     module._save_to_state_dict(destination, prefix, keep_vars)
     for name, child in module._modules.items():
@@ -48,132 +176,86 @@ def collect(module: Any, destination: Any, prefix: str, keep_vars: bool) -> Any:
                 destination=destination, prefix=prefix + name + ".", keep_vars=keep_vars
             )
     if hooks is not None:
-        for hook in hooks.state_dict_post.values():
-            replaced = hook(module, destination, prefix, metadata)
+        for _, hook, options in hooks.entries("state_dict_post"):
+            replaced = hook(module, destination, prefix, local)
             if replaced is not None:
+                if options.get("in_place"):
+                    raise RuntimeError("state_dict post-hook must return None")
                 destination = replaced
     return destination
 
 
-def load(
-    module: Any, state_dict: Mapping[str, Any], strict: bool, assign: bool
-) -> IncompatibleKeys:
-    """Copy a state dict into a module and all modules inside it."""
-    if not isinstance(state_dict, Mapping):
-        raise TypeError(f"Expected state_dict to be dict-like, got {type(state_dict)}.")
-    missing: list[str] = []
-    unexpected: list[str] = []
-    errors: list[str] = []
-    state = OrderedDict(state_dict)
-    metadata = getattr(state_dict, "_metadata", None)
+class _Loading:
+    """One load_state_dict on its way through the modules."""
 
-    def visit(m: Any, prefix: str) -> None:
-        local = {} if metadata is None else metadata.get(prefix[:-1], {})
-        if assign:
-            local["assign_to_params_buffers"] = assign
-        hooks = m._hooks
-        args = (state, prefix, local, True, missing, unexpected, errors)
+    def __init__(
+        self, metadata: Any, assign: bool, keys: _IncompatibleKeys, errors: list[str]
+    ) -> None:
+        self.metadata, self.assign, self.keys, self.errors = metadata, assign, keys, errors
+
+    def visit(self, module: Any, state: dict[str, Any], prefix: str) -> None:
+        # a copy: the state dict must be the same after loading as before
+        local = {} if self.metadata is None else dict(self.metadata.get(prefix[:-1], {}))
+        if self.assign:
+            local[ASSIGN] = True
+        hooks = module._hooks
+        args = (state, prefix, local, True, *self.keys, self.errors)
         if hooks is not None:
-            for hook, with_module in hooks.load_pre.values():
-                hook(m, *args) if with_module else hook(*args)
-        m._load_from_state_dict(*args)
-        for name, child in m._modules.items():
+            for _, hook, options in hooks.entries("load_pre"):
+                hook(module, *args) if options.get("with_module") else hook(*args)
+        module._load_from_state_dict(*args)
+        for name, child in module._modules.items():
             if child is not None:
-                visit(child, prefix + name + ".")
+                inner = prefix + name + "."
+                part = {k: v for k, v in state.items() if k.startswith(inner)}
+                self.visit(child, part, inner)
         if hooks is not None:
-            for hook in hooks.load_post.values():
-                if hook(m, IncompatibleKeys(missing, unexpected)) is not None:
+            for hook in list(hooks.load_post.values()):
+                if hook(module, self.keys) is not None:
                     raise AssertionError(
-                        "Hooks registered with register_load_state_dict_post_hook are not expected"
-                        " to return new values, if incompatible_keys need to be modified, it should"
-                        " be done inplace."
+                        "Hooks registered with ``register_load_state_dict_post_hook`` are not"
+                        " expected to return new values, if incompatible_keys need to be modified,"
+                        " it should be done inplace."
                     )
 
-    visit(module, "")
-    if strict:
-        if unexpected:
-            names = ", ".join(f'"{k}"' for k in unexpected)
-            errors.insert(0, f"Unexpected key(s) in state_dict: {names}. ")
-        if missing:
-            names = ", ".join(f'"{k}"' for k in missing)
-            errors.insert(0, f"Missing key(s) in state_dict: {names}. ")
-    if errors:
-        text = "\n\t".join(errors)
-        raise RuntimeError(f"Error(s) in loading state_dict for {type(module).__name__}:\n\t{text}")
-    return IncompatibleKeys(missing, unexpected)
 
-
-def load_own(
-    module: Any,
-    state: Any,
-    prefix: str,
-    metadata: Any,
-    missing: list,
-    unexpected: list,
-    errors: list,
-) -> None:
-    """Copy what belongs to `module` itself (not to modules inside it); problems go to the lists."""
-    assign = metadata.get("assign_to_params_buffers", False)
-    persistent = {
-        k: v for k, v in module._buffers.items() if k not in module._non_persistent_buffers_set
-    }
-    own = {k: v for k, v in {**module._parameters, **persistent}.items() if v is not None}
-    for name, target in own.items():
-        key = prefix + name
-        if key not in state:
-            missing.append(key)
-            continue
-        value = state[key]
-        problem = _misfit(key, value, target)
-        if problem is not None:
-            errors.append(problem)
-        elif assign:
-            _assign(module, name, value, target)
-        else:
-            with no_grad():
-                target.copy_(value.reshape(target.shape) if value.numel() == 1 else value)
-    _load_extra(module, state, prefix, missing, unexpected)
-    for key in state:
-        if key.startswith(prefix) and key != prefix + EXTRA:
-            first = key[len(prefix) :].split(".", 1)
-            if (len(first) > 1 and first[0] not in module._modules) or (
-                len(first) == 1 and first[0] not in own
-            ):
-                unexpected.append(key)
-
-
-def _misfit(key: str, value: Any, target: Tensor) -> str | None:
+def _load_one(
+    module: Any, name: str, key: str, value: Any, target: Tensor, assign: bool
+) -> str | None:
+    """Load one tensor; what is wrong with it, if anything."""
     if not isinstance(value, Tensor):
         return (
             f'While copying the parameter named "{key}", expected torch.Tensor or Tensor-like'
             f" object from checkpoint but received {type(value)}"
         )
-    # 0-d and one-element tensors of old checkpoints stand for each other
-    if value.shape != target.shape and not (
-        value.dim() <= 1 and target.dim() == 0 and value.numel() == 1
-    ):
+    # state dicts older than 0-d tensors have one element in one dimension
+    if target.dim() == 0 and value.dim() == 1 and value.numel() == 1:
+        value = value.reshape(())  # type: ignore[attr-defined]
+    if value.shape != target.shape:
         return (
             f"size mismatch for {key}: copying a param with shape {value.shape} from checkpoint,"
             f" the shape in current model is {target.shape}."
+        )
+    try:
+        with no_grad():
+            if assign:
+                _assign(module, name, value, target)
+            else:
+                target.copy_(value)  # type: ignore[attr-defined]
+    except Exception as error:  # reported with all others
+        return (
+            f'While copying the parameter named "{key}", whose dimensions in the model are'
+            f" {target.shape} and whose dimensions in the checkpoint are {value.shape}, an"
+            f" exception occurred : {error.args}."
         )
     return None
 
 
 def _assign(module: Any, name: str, value: Tensor, target: Tensor) -> None:
+    """Make `value` itself the parameter or buffer; it requires a gradient as the old one did."""
     if name in module._parameters:
-        if not isinstance(value, type(target)):
-            value = type(target)(value, requires_grad=target.requires_grad)
-        else:
+        if isinstance(value, type(target)):
             value.requires_grad_(target.requires_grad)
-    setattr(module, name, value)
-
-
-def _load_extra(module: Any, state: Any, prefix: str, missing: list, unexpected: list) -> None:
-    key = prefix + EXTRA
-    if module._has_extra_state():
-        if key in state:
-            module.set_extra_state(state[key])
         else:
-            missing.append(key)
-    elif key in state:
-        unexpected.append(key)
+            value = type(target)(value, requires_grad=target.requires_grad)
+    setattr(module, name, value)
