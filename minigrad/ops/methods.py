@@ -32,6 +32,9 @@ from . import (
     special,
 )
 from . import (
+    adaptive as adaptive,
+)
+from . import (
     attention as attention,
 )
 from . import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...export import export
-from ...ops import pool as F
+from ...ops import adaptive, pool
 from ..module import Module
 
 
@@ -48,21 +48,21 @@ class _MaxPool(Module):
 class MaxPool1d(_MaxPool):
     """The largest of each window of (N, C, L)."""
 
-    function = staticmethod(F.max_pool1d)
+    function = staticmethod(pool.max_pool1d)
 
 
 @export("nn.MaxPool2d")
 class MaxPool2d(_MaxPool):
     """The largest of each window of (N, C, H, W)."""
 
-    function = staticmethod(F.max_pool2d)
+    function = staticmethod(pool.max_pool2d)
 
 
 @export("nn.MaxPool3d")
 class MaxPool3d(_MaxPool):
     """The largest of each window of (N, C, D, H, W)."""
 
-    function = staticmethod(F.max_pool3d)
+    function = staticmethod(pool.max_pool3d)
 
 
 class _MaxUnpool(Module):
@@ -91,7 +91,7 @@ class MaxUnpool1d(_MaxUnpool):
     """Puts the values of MaxPool1d back where they were found."""
 
     dims = 1
-    function = staticmethod(F.max_unpool1d)
+    function = staticmethod(adaptive.max_unpool1d)
 
 
 @export("nn.MaxUnpool2d")
@@ -99,7 +99,7 @@ class MaxUnpool2d(_MaxUnpool):
     """Puts the values of MaxPool2d back where they were found."""
 
     dims = 2
-    function = staticmethod(F.max_unpool2d)
+    function = staticmethod(adaptive.max_unpool2d)
 
 
 @export("nn.MaxUnpool3d")
@@ -107,7 +107,7 @@ class MaxUnpool3d(_MaxUnpool):
     """Puts the values of MaxPool3d back where they were found."""
 
     dims = 3
-    function = staticmethod(F.max_unpool3d)
+    function = staticmethod(adaptive.max_unpool3d)
 
 
 @export("nn.AvgPool1d")
@@ -129,7 +129,7 @@ class AvgPool1d(Module):
         self.ceil_mode, self.count_include_pad = ceil_mode, count_include_pad
 
     def forward(self, input: Any) -> Any:
-        return F.avg_pool1d(
+        return pool.avg_pool1d(
             input,
             self.kernel_size,
             self.stride,
@@ -178,14 +178,14 @@ class _AvgPool(Module):
 class AvgPool2d(_AvgPool):
     """The mean of each window of (N, C, H, W)."""
 
-    function = staticmethod(F.avg_pool2d)
+    function = staticmethod(pool.avg_pool2d)
 
 
 @export("nn.AvgPool3d")
 class AvgPool3d(_AvgPool):
     """The mean of each window of (N, C, D, H, W)."""
 
-    function = staticmethod(F.avg_pool3d)
+    function = staticmethod(pool.avg_pool3d)
 
 
 class _LPPool(Module):
@@ -218,21 +218,21 @@ class _LPPool(Module):
 class LPPool1d(_LPPool):
     """(Σ xᵖ)^(1/p) of each window of (N, C, L)."""
 
-    function = staticmethod(F.lp_pool1d)
+    function = staticmethod(pool.lp_pool1d)
 
 
 @export("nn.LPPool2d")
 class LPPool2d(_LPPool):
     """(Σ xᵖ)^(1/p) of each window of (N, C, H, W)."""
 
-    function = staticmethod(F.lp_pool2d)
+    function = staticmethod(pool.lp_pool2d)
 
 
 @export("nn.LPPool3d")
 class LPPool3d(_LPPool):
     """(Σ xᵖ)^(1/p) of each window of (N, C, D, H, W)."""
 
-    function = staticmethod(F.lp_pool3d)
+    function = staticmethod(pool.lp_pool3d)
 
 
 class _Adaptive(Module):
@@ -253,21 +253,21 @@ class _Adaptive(Module):
 class AdaptiveAvgPool1d(_Adaptive):
     """Means over output_size windows of equal share of (N, C, L)."""
 
-    function = staticmethod(F.adaptive_avg_pool1d)
+    function = staticmethod(adaptive.adaptive_avg_pool1d)
 
 
 @export("nn.AdaptiveAvgPool2d")
 class AdaptiveAvgPool2d(_Adaptive):
     """Means over windows of equal share of (N, C, H, W)."""
 
-    function = staticmethod(F.adaptive_avg_pool2d)
+    function = staticmethod(adaptive.adaptive_avg_pool2d)
 
 
 @export("nn.AdaptiveAvgPool3d")
 class AdaptiveAvgPool3d(_Adaptive):
     """Means over windows of equal share of (N, C, D, H, W)."""
 
-    function = staticmethod(F.adaptive_avg_pool3d)
+    function = staticmethod(adaptive.adaptive_avg_pool3d)
 
 
 class _AdaptiveMax(_Adaptive):
@@ -283,21 +283,21 @@ class _AdaptiveMax(_Adaptive):
 class AdaptiveMaxPool1d(_AdaptiveMax):
     """Maxima over output_size windows of equal share of (N, C, L)."""
 
-    function = staticmethod(F.adaptive_max_pool1d)
+    function = staticmethod(adaptive.adaptive_max_pool1d)
 
 
 @export("nn.AdaptiveMaxPool2d")
 class AdaptiveMaxPool2d(_AdaptiveMax):
     """Maxima over windows of equal share of (N, C, H, W)."""
 
-    function = staticmethod(F.adaptive_max_pool2d)
+    function = staticmethod(adaptive.adaptive_max_pool2d)
 
 
 @export("nn.AdaptiveMaxPool3d")
 class AdaptiveMaxPool3d(_AdaptiveMax):
     """Maxima over windows of equal share of (N, C, D, H, W)."""
 
-    function = staticmethod(F.adaptive_max_pool3d)
+    function = staticmethod(adaptive.adaptive_max_pool3d)
 
 
 class _Fractional(Module):
@@ -351,11 +351,11 @@ class _Fractional(Module):
 class FractionalMaxPool2d(_Fractional):
     """Maxima over randomly placed windows of (N, C, H, W)."""
 
-    function = staticmethod(F.fractional_max_pool2d)
+    function = staticmethod(adaptive.fractional_max_pool2d)
 
 
 @export("nn.FractionalMaxPool3d")
 class FractionalMaxPool3d(_Fractional):
     """Maxima over randomly placed windows of (N, C, D, H, W)."""
 
-    function = staticmethod(F.fractional_max_pool3d)
+    function = staticmethod(adaptive.fractional_max_pool3d)
