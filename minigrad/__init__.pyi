@@ -36,7 +36,7 @@ from minigrad.ops.piecewise import abs as abs
 from minigrad.ops.piecewise import abs as absolute
 from minigrad.ops.transcendental import acos as acos
 from minigrad.ops.transcendental import acosh as acosh
-from minigrad.ops.pool import adaptive_avg_pool1d as adaptive_avg_pool1d
+from minigrad.ops.adaptive import adaptive_avg_pool1d as adaptive_avg_pool1d
 from minigrad.ops.arithmetic import add as add
 from minigrad.ops.matmul import addbmm as addbmm
 from minigrad.ops.formulas import addcdiv as addcdiv

@@ -4,12 +4,12 @@
 import builtins as _builtins
 from typing import Any as _Any
 
-from minigrad.ops.pool import adaptive_avg_pool1d as adaptive_avg_pool1d
-from minigrad.ops.pool import adaptive_avg_pool2d as adaptive_avg_pool2d
-from minigrad.ops.pool import adaptive_avg_pool3d as adaptive_avg_pool3d
-from minigrad.ops.pool import adaptive_max_pool1d as adaptive_max_pool1d
-from minigrad.ops.pool import adaptive_max_pool2d as adaptive_max_pool2d
-from minigrad.ops.pool import adaptive_max_pool3d as adaptive_max_pool3d
+from minigrad.ops.adaptive import adaptive_avg_pool1d as adaptive_avg_pool1d
+from minigrad.ops.adaptive import adaptive_avg_pool2d as adaptive_avg_pool2d
+from minigrad.ops.adaptive import adaptive_avg_pool3d as adaptive_avg_pool3d
+from minigrad.ops.adaptive import adaptive_max_pool1d as adaptive_max_pool1d
+from minigrad.ops.adaptive import adaptive_max_pool2d as adaptive_max_pool2d
+from minigrad.ops.adaptive import adaptive_max_pool3d as adaptive_max_pool3d
 from minigrad.ops.dropout import alpha_dropout as alpha_dropout
 from minigrad.ops.pool import avg_pool1d as avg_pool1d
 from minigrad.ops.pool import avg_pool2d as avg_pool2d
@@ -40,8 +40,8 @@ from minigrad.ops.embedding import embedding as embedding
 from minigrad.ops.embedding import embedding_bag as embedding_bag
 from minigrad.ops.dropout import feature_alpha_dropout as feature_alpha_dropout
 from minigrad.ops.conv import fold as fold
-from minigrad.ops.pool import fractional_max_pool2d as fractional_max_pool2d
-from minigrad.ops.pool import fractional_max_pool3d as fractional_max_pool3d
+from minigrad.ops.adaptive import fractional_max_pool2d as fractional_max_pool2d
+from minigrad.ops.adaptive import fractional_max_pool3d as fractional_max_pool3d
 from minigrad.ops.regression import gaussian_nll_loss as gaussian_nll_loss
 from minigrad.ops.activation import gelu as gelu
 from minigrad.ops.activation import glu as glu
@@ -72,9 +72,9 @@ from minigrad.ops.margin import margin_ranking_loss as margin_ranking_loss
 from minigrad.ops.pool import max_pool1d as max_pool1d
 from minigrad.ops.pool import max_pool2d as max_pool2d
 from minigrad.ops.pool import max_pool3d as max_pool3d
-from minigrad.ops.pool import max_unpool1d as max_unpool1d
-from minigrad.ops.pool import max_unpool2d as max_unpool2d
-from minigrad.ops.pool import max_unpool3d as max_unpool3d
+from minigrad.ops.adaptive import max_unpool1d as max_unpool1d
+from minigrad.ops.adaptive import max_unpool2d as max_unpool2d
+from minigrad.ops.adaptive import max_unpool3d as max_unpool3d
 from minigrad.ops.activation import mish as mish
 from minigrad.ops.regression import mse_loss as mse_loss
 from minigrad.ops.attention import multi_head_attention_forward as multi_head_attention_forward
