@@ -1,6 +1,4 @@
-"""Module: registration, walking, state dicts, hooks, containers, initialisation; messages as
-PyTorch's.
-"""
+"""Module: registration, walking, state dicts, hooks, containers; messages as PyTorch's."""
 
 from __future__ import annotations
 
@@ -8,7 +6,6 @@ import copy
 import pickle
 from collections import OrderedDict
 
-import numpy as np
 import pytest
 
 import minigrad as mg
@@ -313,45 +310,6 @@ def test_parameter():
         nn.Parameter([1.0])
     with pytest.raises(RuntimeError, match="floating point"):
         nn.Parameter(mg.tensor([1]))
-
-
-@pytest.mark.parametrize("shape", [(40, 60), (30, 8, 3, 3)])
-def test_first_values_have_the_wanted_scale(shape):
-    fan_in, fan_out = shape[1] * int(np.prod(shape[2:])), shape[0] * int(np.prod(shape[2:]))
-    init = nn.init
-    for fill, std in (
-        (lambda t: init.xavier_uniform_(t, gain=2.0), 2 * np.sqrt(2 / (fan_in + fan_out))),
-        (init.xavier_normal_, np.sqrt(2 / (fan_in + fan_out))),
-        (lambda t: init.kaiming_uniform_(t, nonlinearity="relu"), np.sqrt(2 / fan_in)),
-        (
-            lambda t: init.kaiming_normal_(t, mode="fan_out", nonlinearity="relu"),
-            np.sqrt(2 / fan_out),
-        ),
-        (lambda t: init.normal_(t, 0.0, 0.3), 0.3),
-        (lambda t: init.uniform_(t, -1.0, 1.0), 1 / np.sqrt(3)),
-        (lambda t: init.trunc_normal_(t, std=0.5, a=-10.0, b=10.0), 0.5),
-    ):
-        mg.manual_seed(0)
-        t = fill(mg.empty(*shape)).numpy()
-        assert abs(t.std() / std - 1) < 0.05 and abs(t.mean()) < 0.1 * std
-
-
-def test_structured_first_values():
-    q = nn.init.orthogonal_(mg.empty(5, 12), gain=2.0).numpy()
-    np.testing.assert_allclose(q @ q.T, 4 * np.eye(5), atol=1e-5)
-    for shape, groups in (((4, 3, 3), 1), ((4, 2, 3, 3), 2)):
-        ours = nn.init.dirac_(mg.empty(*shape), groups).numpy()
-        np.testing.assert_array_equal(
-            ours, torch.nn.init.dirac_(torch.empty(*shape), groups).numpy()
-        )
-    assert nn.init.eye_(mg.empty(2, 3)).tolist() == [[1, 0, 0], [0, 1, 0]]
-    assert (nn.init.sparse_(mg.empty(10, 4), 0.3).numpy() == 0).sum(0).tolist() == [3] * 4
-    w = nn.Parameter(mg.empty(3))
-    assert nn.init.constant_(w, 2.5) is w and w.tolist() == [2.5] * 3 and w.requires_grad
-    for name in ("linear", "tanh", "relu", "leaky_relu", "selu", "sigmoid"):
-        assert nn.init.calculate_gain(name) == torch.nn.init.calculate_gain(name)
-    with pytest.raises(ValueError, match="fewer than 2 dimensions"):
-        nn.init.xavier_uniform_(mg.empty(3))
 
 
 def test_parameters_as_one_vector():

@@ -108,14 +108,6 @@ class Sequential(_Numbered):
     def _of(self, items: list[tuple[str, Any]]) -> Any:
         return type(self)(OrderedDict(items))
 
-    def __delitem__(self, index: Any) -> None:
-        numbered = all(name == str(i) for i, name in enumerate(self._modules))
-        names = list(self._modules)[index] if isinstance(index, slice) else [self._name_at(index)]
-        for name in names:
-            delattr(self, name)
-        if numbered:
-            self._renumber(list(self._modules.values()))
-
     def __add__(self, other: Sequential) -> Sequential:
         if not isinstance(other, Sequential):
             raise ValueError(
@@ -140,6 +132,9 @@ class Sequential(_Numbered):
         return Sequential(*[m for _ in range(times) for m in self])
 
     __rmul__ = __mul__
+
+    def __imul__(self, times: int) -> Sequential:
+        return self.extend((self * times)[len(self) :])
 
     def forward(self, input: Any) -> Any:
         for module in self._modules.values():
@@ -241,23 +236,26 @@ class ModuleDict(Module):
                 "ModuleDict.update should be called with an iterable of key/value pairs, but got "
                 f"{type(modules).__name__}"
             )
-        if isinstance(modules, Mapping | ModuleDict):
-            pairs: Any = modules.items()
-        else:
-            pairs = list(modules)
-            for i, pair in enumerate(pairs):
-                if not isinstance(pair, Iterable):
-                    raise TypeError(
-                        f"ModuleDict update sequence element #{i} should be Iterable; is"
-                        f" {type(pair).__name__}"
-                    )
-                if len(pair) != 2:
-                    raise ValueError(
-                        f"ModuleDict update sequence element #{i} has length {len(pair)}; 2 is"
-                        " required"
-                    )
-        for name, module in pairs:
+        for name, module in _pairs("ModuleDict", modules):
             self[name] = module
+
+
+def _pairs(owner: str, given: Any) -> list[Any]:
+    """The (key, value) pairs of a mapping or of a list of pairs, checked before any is used."""
+    if isinstance(given, Mapping | ModuleDict | ParameterDict):
+        return list(given.items())
+    pairs = []
+    for i, pair in enumerate(given):
+        if not isinstance(pair, Iterable):
+            raise TypeError(
+                f"{owner} update sequence element #{i} should be Iterable; is {type(pair).__name__}"
+            )
+        pairs.append(tuple(pair))
+        if len(pairs[i]) != 2:
+            raise ValueError(
+                f"{owner} update sequence element #{i} has length {len(pairs[i])}; 2 is required"
+            )
+    return pairs
 
 
 def _as_parameter(value: Any) -> Any:
@@ -314,18 +312,8 @@ class ParameterList(Module):
     def __iadd__(self, values: Iterable[Any]) -> ParameterList:
         return self.extend(values)
 
-    def pop(self, index: int = -1) -> Any:
-        """Take a value out and return it."""
-        values = list(self)
-        taken = values.pop(index)
-        for i in range(self._size):
-            delattr(self, str(i))
-        self._size = 0
-        self.extend(values)
-        return taken
-
     def extra_repr(self) -> str:
-        return "\n".join(_describe(i, v) for i, v in enumerate(self))
+        return "\n".join(_describe(i, v, "dtype") for i, v in enumerate(self))
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         raise RuntimeError("ParameterList should not be called.")
@@ -344,16 +332,14 @@ class ParameterDict(Module):
             self.update(parameters)
 
     def __getitem__(self, key: str) -> Any:
-        if key not in self._keys:
-            raise KeyError(key)
-        return getattr(self, key)
+        return getattr(self, key)  # AttributeError, as PyTorch has it, if there is none
 
     def __setitem__(self, key: str, value: Any) -> None:
         if not isinstance(key, str):
             raise TypeError(
                 "Index given to ParameterDict cannot be used as a key as it is not a string (type"
-                f" is '{type(key).__name__}'). Open an issue on github if you need non-string keys."
-            )  # noqa: E501
+                f" is '{type(key).__name__}')."
+            )
         self._keys[key] = None
         setattr(self, key, _as_parameter(value))
 
@@ -412,31 +398,57 @@ class ParameterDict(Module):
 
     def copy(self) -> ParameterDict:
         """A ParameterDict of the same parameters."""
-        return ParameterDict({k: self[k] for k in self._keys})
+        return ParameterDict(OrderedDict(self.items()))
+
+    def fromkeys(self, keys: Iterable[str], default: Any = None) -> ParameterDict:
+        """A ParameterDict of these names, all with one value."""
+        return ParameterDict([(k, default) for k in keys])
 
     def update(self, parameters: Any) -> None:
-        """Add values from a mapping or from pairs."""
+        """Add values from a mapping or from pairs; those of a plain dict in the order of its keys
+        sorted, as PyTorch does, so that parameters have the same numbers.
+        """
         if not isinstance(parameters, Iterable):
             raise TypeError(
                 "ParametersDict.update should be called with an iterable of key/value pairs, but"
                 f" got {type(parameters).__name__}"
-            )  # noqa: E501
-        pairs = (
-            parameters.items() if isinstance(parameters, Mapping | ParameterDict) else parameters
-        )
+            )
+        pairs = _pairs("ParameterDict", parameters)
+        if isinstance(parameters, Mapping) and not isinstance(parameters, OrderedDict):
+            pairs.sort(key=lambda pair: pair[0])
         for key, value in pairs:
             self[key] = value
 
+    def __reversed__(self) -> Iterator[str]:
+        return reversed(self._keys)
+
+    def __or__(self, other: Any) -> ParameterDict:
+        result = self.copy()
+        result.update(other)
+        return result
+
+    def __ror__(self, other: Any) -> Any:
+        result = other.copy()
+        result.update(self)
+        return result
+
+    def __ior__(self, other: Any) -> ParameterDict:
+        self.update(other)
+        return self
+
     def extra_repr(self) -> str:
-        return "\n".join(_describe(k, v) for k, v in self.items())
+        return "\n".join(_describe(k, v, "type") for k, v in self.items())
 
     def __call__(self, input: Any) -> Any:
         raise RuntimeError("ParameterDict should not be called.")
 
 
-def _describe(name: Any, value: Any) -> str:
+def _describe(name: Any, value: Any, by: str) -> str:
+    """A line of repr; PyTorch tells tensors of a list by dtype, those of a dict by type."""
     if isinstance(value, Tensor):
         kind = "Parameter" if isinstance(value, Parameter) else "Tensor"
+        word = value.dtype if by == "dtype" else value.type()  # type: ignore[attr-defined]
         size = "x".join(map(str, value.shape))
-        return f"  ({name}): {kind} containing: [{value.dtype} of size {size}]"
+        place = f" (GPU {value.get_device()})" if value.is_cuda else ""
+        return f"  ({name}): {kind} containing: [{word} of size {size}{place}]"
     return f"  ({name}): Object of type: {type(value).__name__}"

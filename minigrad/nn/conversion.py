@@ -50,7 +50,8 @@ class Convertible:
         of 4 and 5 dimensions. TypeError for a dtype that is neither floating nor complex.
         """
         memory_format = kwargs.pop("memory_format", None)
-        probe: Any = empty(0).to(*args, **kwargs)  # checks the arguments before anything changes
+        probe: Any = empty(0)
+        probe = probe.to(*args, **kwargs)  # checks the arguments before anything changes
         if not (probe.is_floating_point() or probe.is_complex()):
             raise TypeError(
                 "nn.Module.to only accepts floating point or complex dtypes, but got desired "

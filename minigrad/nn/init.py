@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,9 @@ from ..backend import sampling
 from ..backend.random import default_generator
 from ..core.tensor import Tensor
 from ..export import export
+
+_LINEAR = ("linear", "sigmoid", "conv1d", "conv2d", "conv3d")
+_LINEAR += ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
@@ -28,14 +33,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     """By how much an activation shrinks the scale of its input: 1, 5/3 (tanh), √2 (relu), 3/4
     (selu).
     """
-    if nonlinearity in (
-        "linear",
-        "sigmoid",
-        "conv1d",
-        "conv2d",
-        "conv3d",
-    ) or nonlinearity.startswith("conv_tr"):
-        return 1.0
+    if nonlinearity in _LINEAR:
+        return 1
     if nonlinearity == "tanh":
         return 5.0 / 3
     if nonlinearity == "relu":
@@ -50,7 +49,7 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
     raise ValueError(f"Unsupported nonlinearity {nonlinearity}")
 
 
-@export("nn.init.uniform_")
+@export("nn.init.uniform_", "nn.init.uniform", deprecated=["nn.init.uniform"])
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(a, b)."""
     return _write(
@@ -58,7 +57,7 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
     )
 
 
-@export("nn.init.normal_")
+@export("nn.init.normal_", "nn.init.normal", deprecated=["nn.init.normal"])
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from N(mean, std²)."""
     return _write(
@@ -75,18 +74,54 @@ def trunc_normal_(
     b: float = 2.0,
     generator: Any = None,
 ) -> Tensor:
-    """Fill from N(mean, std²) cut to [a, b], values outside drawn again."""
-    values = mean + std * _rng(generator).numpy.standard_normal(tensor._data.shape)
-    for _ in range(1000):
-        outside = (values < a) | (values > b)
-        count = int(outside.sum())
-        if not count:
-            break
-        values[outside] = mean + std * _rng(generator).numpy.standard_normal(count)
-    return _write(tensor, np.clip(values, a, b))
+    """Fill from N(mean, std²) cut to [a, b], by rejection (Robert 1995, section 2).
+
+    Proposals are normal where [a, b] holds at least 3/10 of the mass, otherwise uniform: in a tail
+    normal ones would hardly ever be accepted.
+    """
+    if mean < a - 2 * std or mean > b + 2 * std:
+        warnings.warn(
+            "mean is more than 2 std from [a, b] in nn.init.trunc_normal_. "
+            "The distribution of values may be incorrect.",
+            stacklevel=2,
+        )
+    low, high = (a - mean) / std, (b - mean) / std
+    if not low <= high:
+        raise RuntimeError(f"trunc_normal_ expects a <= b, but found a={a} > b={b}")
+    values = np.empty(tensor._data.size)
+    left = values.size
+    draw = _proposals(low, high, _rng(generator).numpy)
+    while left:
+        found = draw(left)
+        values[left - found.size : left] = found
+        left -= found.size
+    values *= std
+    values += mean
+    return _write(tensor, np.clip(values, a, b).reshape(tensor._data.shape))
 
 
-@export("nn.init.constant_")
+def _proposals(low: float, high: float, rng: Any) -> Callable[[int], Any]:
+    """A function that draws up to n standard normal numbers in [low, high]."""
+    if math.erf(high / math.sqrt(2)) - math.erf(low / math.sqrt(2)) > 0.6:
+
+        def normal(n: int) -> Any:
+            z = rng.standard_normal(n)
+            return z[(z >= low) & (z <= high)]
+
+        return normal
+    peak = min(max(low, 0.0), high)
+    # density relative to the peak is below 1e-17 outside
+    reach = math.sqrt(peak * peak + 80)
+    low, high = max(low, -reach), min(high, reach)
+
+    def uniform(n: int) -> Any:
+        z = low + (high - low) * rng.random(n)
+        return z[2 * np.log1p(-rng.random(n)) <= peak * peak - z * z]
+
+    return uniform
+
+
+@export("nn.init.constant_", "nn.init.constant", deprecated=["nn.init.constant"])
 def constant_(tensor: Tensor, val: float) -> Tensor:
     """Fill with one number."""
     return _write(tensor, val)
@@ -104,7 +139,7 @@ def zeros_(tensor: Tensor) -> Tensor:
     return _write(tensor, 0)
 
 
-@export("nn.init.eye_")
+@export("nn.init.eye_", "nn.init.eye", deprecated=["nn.init.eye"])
 def eye_(tensor: Tensor) -> Tensor:
     """The identity matrix; ValueError unless the tensor has 2 dimensions."""
     if tensor.dim() != 2:
@@ -112,7 +147,7 @@ def eye_(tensor: Tensor) -> Tensor:
     return _write(tensor, np.eye(*tensor._data.shape))
 
 
-@export("nn.init.dirac_")
+@export("nn.init.dirac_", "nn.init.dirac", deprecated=["nn.init.dirac"])
 def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     """A convolution weight that passes its input on: 1 in the middle of the kernel, channel to
     channel.
@@ -131,8 +166,11 @@ def dirac_(tensor: Tensor, groups: int = 1) -> Tensor:
     return _write(tensor, values)
 
 
-def _fans(tensor: Tensor) -> tuple[int, int]:
-    """(fan_in, fan_out): inputs and outputs that one weight connects, times the receptive field."""
+def _calculate_fan_in_and_fan_out(tensor: Tensor) -> tuple[int, int]:
+    """(fan_in, fan_out): inputs and outputs that one weight connects, times the receptive field.
+
+    Named as in PyTorch: layers that programs write themselves call it.
+    """
     shape = tensor._data.shape
     if len(shape) < 2:
         raise ValueError(
@@ -142,27 +180,38 @@ def _fans(tensor: Tensor) -> tuple[int, int]:
     return shape[1] * field, shape[0] * field
 
 
-def _fan(tensor: Tensor, mode: str) -> int:
+def _calculate_correct_fan(tensor: Tensor, mode: str) -> int:
     mode = mode.lower()
     if mode not in ("fan_in", "fan_out"):
         raise ValueError(f"Mode {mode} not supported, please use one of ['fan_in', 'fan_out']")
-    return _fans(tensor)[0 if mode == "fan_in" else 1]
+    return _calculate_fan_in_and_fan_out(tensor)[0 if mode == "fan_in" else 1]
 
 
-@export("nn.init.xavier_uniform_")
+def _nothing_to_do(tensor: Tensor) -> bool:
+    if 0 in tensor._data.shape:
+        warnings.warn("Initializing zero-element tensors is a no-op", stacklevel=3)
+        return True
+    return False
+
+
+@export("nn.init.xavier_uniform_", "nn.init.xavier_uniform", deprecated=["nn.init.xavier_uniform"])
 def xavier_uniform_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """U(−a, a), a = gain √(6/(fan_in + fan_out)) (Glorot and Bengio 2010, eq. 16)."""
-    a = gain * math.sqrt(6.0 / sum(_fans(tensor)))
+    a = gain * math.sqrt(6.0 / sum(_calculate_fan_in_and_fan_out(tensor)))
     return uniform_(tensor, -a, a, generator)
 
 
-@export("nn.init.xavier_normal_")
+@export("nn.init.xavier_normal_", "nn.init.xavier_normal", deprecated=["nn.init.xavier_normal"])
 def xavier_normal_(tensor: Tensor, gain: float = 1.0, generator: Any = None) -> Tensor:
     """N(0, σ²), σ = gain √(2/(fan_in + fan_out)) (Glorot and Bengio 2010)."""
-    return normal_(tensor, 0.0, gain * math.sqrt(2.0 / sum(_fans(tensor))), generator)
+    return normal_(
+        tensor, 0.0, gain * math.sqrt(2.0 / sum(_calculate_fan_in_and_fan_out(tensor))), generator
+    )
 
 
-@export("nn.init.kaiming_uniform_")
+@export(
+    "nn.init.kaiming_uniform_", "nn.init.kaiming_uniform", deprecated=["nn.init.kaiming_uniform"]
+)
 def kaiming_uniform_(
     tensor: Tensor,
     a: float = 0,
@@ -171,13 +220,17 @@ def kaiming_uniform_(
     generator: Any = None,
 ) -> Tensor:
     """U(−b, b), b = gain √(3/fan) (He et al. 2015); `a` is the slope of the leaky relu."""
-    if 0 in tensor._data.shape:
+    if _nothing_to_do(tensor):
         return tensor
-    bound = math.sqrt(3.0) * calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode))
+    bound = (
+        math.sqrt(3.0)
+        * calculate_gain(nonlinearity, a)
+        / math.sqrt(_calculate_correct_fan(tensor, mode))
+    )
     return uniform_(tensor, -bound, bound, generator)
 
 
-@export("nn.init.kaiming_normal_")
+@export("nn.init.kaiming_normal_", "nn.init.kaiming_normal", deprecated=["nn.init.kaiming_normal"])
 def kaiming_normal_(
     tensor: Tensor,
     a: float = 0,
@@ -186,14 +239,17 @@ def kaiming_normal_(
     generator: Any = None,
 ) -> Tensor:
     """N(0, σ²), σ = gain/√fan (He et al. 2015); `a` is the slope of the leaky relu."""
-    if 0 in tensor._data.shape:
+    if _nothing_to_do(tensor):
         return tensor
     return normal_(
-        tensor, 0.0, calculate_gain(nonlinearity, a) / math.sqrt(_fan(tensor, mode)), generator
+        tensor,
+        0.0,
+        calculate_gain(nonlinearity, a) / math.sqrt(_calculate_correct_fan(tensor, mode)),
+        generator,
     )
 
 
-@export("nn.init.orthogonal_")
+@export("nn.init.orthogonal_", "nn.init.orthogonal", deprecated=["nn.init.orthogonal"])
 def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tensor:
     """Rows (or columns, if fewer) orthonormal, times gain (Saxe et al. 2013)."""
     shape = tensor._data.shape
@@ -208,7 +264,7 @@ def orthogonal_(tensor: Tensor, gain: float = 1, generator: Any = None) -> Tenso
     return _write(tensor, gain * (q.T if rows < columns else q).reshape(shape))
 
 
-@export("nn.init.sparse_")
+@export("nn.init.sparse_", "nn.init.sparse", deprecated=["nn.init.sparse"])
 def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any = None) -> Tensor:
     """N(0, std²) with a share `sparsity` of every column zero (Martens 2010)."""
     if tensor.dim() != 2:

@@ -113,13 +113,13 @@ class Module(Hookable, Stateful, Convertible):
             if value is not None:
                 raise _unfit(value, "as child module", name, "minigrad.nn.Module or None expected")
             own["_modules"][name] = registered("module", self, name, None)
+        elif isinstance(value, Buffer):
+            self.register_buffer(name, value, value.persistent)
         elif name in own["_buffers"]:
             if value is not None and not isinstance(value, Tensor):
                 expected = "minigrad.nn.Buffer, minigrad.Tensor or None expected"
                 raise _unfit(value, "as buffer", name, expected)
             own["_buffers"][name] = registered("buffer", self, name, value)
-        elif isinstance(value, Buffer):
-            self.register_buffer(name, value, value.persistent)
         else:
             object.__setattr__(self, name, value)
 

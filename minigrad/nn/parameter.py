@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -33,6 +32,10 @@ class Parameter(Tensor):
     def __new__(cls, data: Any = None, requires_grad: bool = True) -> Any:
         p = make(cls, _array_of(data))
         if requires_grad:
+            if not (p.is_floating_point() or p.is_complex()):
+                raise RuntimeError(
+                    "Only Tensors of floating point and complex dtype can require gradients"
+                )
             p.requires_grad = True
         return p
 
@@ -40,14 +43,10 @@ class Parameter(Tensor):
         return "Parameter containing:\n" + super().__repr__()
 
     def __deepcopy__(self, memo: dict) -> Any:
-        if id(self) in memo:
-            return memo[id(self)]
-        copied = make(type(self), self._data.copy(), self._requires_grad)
-        memo[id(self)] = copied
-        if self._grad is not None:
-            copied._grad = deepcopy(self._grad, memo)
-        copied.__dict__.update(deepcopy(self.__dict__, memo))
-        return copied
+        """The values and requires_grad only: a copied model starts without gradients."""
+        if id(self) not in memo:
+            memo[id(self)] = type(self)(self.detach().clone(), self.requires_grad)  # type: ignore[attr-defined]
+        return memo[id(self)]
 
 
 @export("nn.Buffer", "nn.parameter.Buffer")
@@ -55,6 +54,8 @@ class Buffer(Tensor):
     """A tensor that is state but not learned; registered by a Module, saved unless
     persistent=False.
     """
+
+    persistent: bool
 
     def __new__(cls, data: Any = None, *, persistent: bool = True) -> Any:
         b = make(cls, _array_of(data))

@@ -6,11 +6,9 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from ..core.tensor import wrap
 from ..export import export
-from .optimizer import Optimizer, check_non_negative, gradients, number
+from .optimizer import Optimizer, add_missing, check_options, gradients, number, scaled
 
 
 @export("optim.SGD", "optim.sgd.SGD")
@@ -28,7 +26,7 @@ class SGD(Optimizer):
     def __init__(
         self,
         params: Any,
-        lr: float = 1e-3,
+        lr: Any = 1e-3,
         momentum: float = 0,
         dampening: float = 0,
         weight_decay: float = 0,
@@ -39,40 +37,55 @@ class SGD(Optimizer):
         differentiable: bool = False,
         fused: bool | None = None,
     ):
-        check_non_negative(lr=lr, momentum=momentum, weight_decay=weight_decay)
+        defaults = {
+            "lr": lr,
+            "momentum": momentum,
+            "dampening": dampening,
+            "weight_decay": weight_decay,
+            "nesterov": nesterov,
+            "maximize": maximize,
+            "foreach": foreach,
+            "differentiable": differentiable,
+            "fused": fused,
+        }
+        check_options(defaults)
         if nesterov and (momentum <= 0 or dampening != 0):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
-        super().__init__(
-            params,
-            {
-                "lr": lr,
-                "momentum": momentum,
-                "dampening": dampening,
-                "weight_decay": weight_decay,
-                "nesterov": nesterov,
-                "maximize": maximize,
-                "foreach": foreach,
-                "differentiable": differentiable,
-                "fused": fused,
-            },
-        )
+        super().__init__(params, defaults)
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        super().__setstate__(state)
+        add_missing(self, {"nesterov": False, "maximize": False, "foreach": None})
+        add_missing(self, {"differentiable": False, "fused": False})
 
     def _update(self, group: dict[str, Any]) -> None:
         lr, momentum, decay = number(group["lr"]), group["momentum"], group["weight_decay"]
-        for p, g in gradients(group, group["maximize"]):
+        for p, g in gradients(group):
             w = p._data
             if decay:
-                g = g + decay * w
+                decayed = scaled(w, decay)
+                decayed += g
+                g = decayed
             if momentum:
-                state = self.state[p]
-                buffer = state.get("momentum_buffer")
-                if buffer is None:
-                    buffer = state["momentum_buffer"] = wrap(np.array(g))
+                b = self._average(p, g, momentum, group["dampening"])
+                if group["nesterov"]:
+                    ahead = scaled(b, momentum)
+                    ahead += g
+                    g = ahead
                 else:
-                    b = buffer._data
-                    b *= momentum
-                    b += (1 - group["dampening"]) * g
-                    buffer._bump()
-                g = g + momentum * buffer._data if group["nesterov"] else buffer._data
-            w -= np.asarray(lr * g, w.dtype)
+                    g = b
+            w -= scaled(g, lr)
             p._bump()
+
+    def _average(self, p: Any, g: Any, momentum: float, dampening: float) -> Any:
+        """The momentum of a parameter, moved on by its gradient."""
+        state = self.state[p]
+        buffer = state.get("momentum_buffer")
+        if buffer is None:
+            buffer = state["momentum_buffer"] = wrap(g.copy())
+            return buffer._data
+        b = buffer._data
+        b *= momentum
+        b += scaled(g, 1 - dampening) if dampening else g
+        buffer._bump()
+        return b

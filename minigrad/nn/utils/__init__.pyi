@@ -5,6 +5,7 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from . import clip_grad as clip_grad
+from minigrad.nn.utils.clip_grad import clip_grad_norm_ as clip_grad_norm
 from minigrad.nn.utils.clip_grad import clip_grad_norm_ as clip_grad_norm_
 from minigrad.nn.utils.clip_grad import clip_grad_value_ as clip_grad_value_
 from minigrad.nn.utils.clip_grad import clip_grads_with_norm_ as clip_grads_with_norm_

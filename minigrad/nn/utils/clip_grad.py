@@ -17,39 +17,52 @@ def _gradients(parameters: Any) -> list[Tensor]:
     return [p._grad for p in items if p._grad is not None]
 
 
-@export("nn.utils.get_total_norm")
+def _norm(x: Any, p: float) -> float:
+    """(Σ |xᵢ|ᵖ)^(1/p) of one array."""
+    x = x.reshape(-1)
+    if x.itemsize < 4:  # sums of half-precision numbers overflow and lose their digits
+        x = x.astype(np.float32)
+    if p == 2.0:  # vdot: one pass, no temporary
+        square = float(np.vdot(x, x).real)
+        if math.isfinite(square):
+            return math.sqrt(square)
+        x = x.astype(np.result_type(x, np.float64))  # squares overflow where the norm does not
+        return math.sqrt(float(np.vdot(x, x).real))
+    if abs(p) == math.inf:
+        # max and min carry nan along; of an empty array they are what changes nothing
+        pick, nothing = (np.max, 0) if p > 0 else (np.min, math.inf)
+        return float(pick(np.abs(x), initial=nothing))
+    return float(np.linalg.norm(x.astype(np.result_type(x, np.float64)), p))
+
+
+@export("nn.utils.get_total_norm", "nn.utils.clip_grad.get_total_norm")
 def get_total_norm(
     tensors: Any,
     norm_type: float = 2.0,
     error_if_nonfinite: bool = False,
     foreach: bool | None = None,
 ) -> Tensor:
-    """The p-norm of all tensors together, as if they were one vector (0-d)."""
+    """The p-norm of all tensors together, as if they were one vector (0-d).
+
+    ‖(x₁, x₂, ...)‖ₚ = ‖(‖x₁‖ₚ, ‖x₂‖ₚ, ...)‖ₚ; p = ±inf are the largest and smallest element. With
+    p = 0 the second norm counts, as in PyTorch, the tensors that are not zero.
+    """
     items = [tensors] if isinstance(tensors, Tensor) else list(tensors)
     p = float(norm_type)
     if not items:
         return wrap(np.zeros((), np.float32))
     arrays = [t._data for t in items]
-    if p == 2.0:  # vdot: one pass, no temporary
-        total = math.sqrt(sum(float(np.vdot(a, a).real) for a in arrays))
-        if not math.isfinite(total):  # float32 sums of squares may overflow where the norm does not
-            total = math.sqrt(sum(float(np.sum(np.abs(a.astype(np.float64)) ** 2)) for a in arrays))
-    elif p == math.inf:
-        total = max((float(np.max(np.abs(a), initial=0)) for a in arrays), default=0.0)
-    else:
-        total = sum(
-            float(np.linalg.norm(a.reshape(-1).astype(np.float64), p)) ** p for a in arrays
-        ) ** (1 / p)
+    total = _norm(np.array([_norm(a, p) for a in arrays]), p)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
-            f"The total norm of order {norm_type} for gradients from `parameters` is non-finite, so"
+            f"The total norm of order {p} for gradients from `parameters` is non-finite, so"
             " it cannot be clipped. To disable this error and scale the gradients by the"
             " non-finite norm anyway, set `error_if_nonfinite=False`"
         )
     return wrap(np.asarray(total, arrays[0].real.dtype))
 
 
-@export("nn.utils.clip_grads_with_norm_")
+@export("nn.utils.clip_grads_with_norm_", "nn.utils.clip_grad.clip_grads_with_norm_")
 def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
@@ -61,7 +74,12 @@ def clip_grads_with_norm_(
             g._bump()
 
 
-@export("nn.utils.clip_grad_norm_", "nn.utils.clip_grad.clip_grad_norm_")
+@export(
+    "nn.utils.clip_grad_norm_",
+    "nn.utils.clip_grad.clip_grad_norm_",
+    "nn.utils.clip_grad_norm",
+    deprecated=["nn.utils.clip_grad_norm"],
+)
 def clip_grad_norm_(
     parameters: Any,
     max_norm: float,
