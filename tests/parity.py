@@ -28,6 +28,8 @@ def plain(value: Any) -> Any:
     if isinstance(value, complex):
         return [plain(value.real), plain(value.imag)]
     if isinstance(value, float):
+        if value != value:
+            return "nan"  # equal to itself
         return float(f"{value:.5g}") + 0.0  # -0.0 is 0.0
     if isinstance(value, (bool, int, type(None))):
         return value
@@ -47,6 +49,8 @@ def outcome(row: Row, library: Any) -> tuple[Any, ...]:
         warnings.simplefilter("always")
         # PyTorch warns about itself while it is imported piece by piece
         warnings.filterwarnings("ignore", category=DeprecationWarning)
+        # minigrad silences NumPy's in its own frames, which "always" has undone
+        warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
         try:
             value = plain(row(library))
         except Exception as error:
