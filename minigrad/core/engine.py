@@ -29,7 +29,8 @@ from .chores import alias, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
 from .node import AccumulateGrad, Node, accumulator_of, edge_of
-from .primitive import PrimitiveNode, as_array
+from .primitive import as_array
+from .recording import PrimitiveNode
 from .tensor import Tensor, wrap
 from .views import fresh
 

@@ -26,7 +26,7 @@ from ..export import export
 from .inplace import check_inplace
 from .modes import MODE, ModeContext
 from .node import FREED, Node, edge_of, next_seq
-from .primitive import differentiable_dtype
+from .recording import differentiable_dtype
 from .tensor import Tensor, wrap
 from .views import fresh
 

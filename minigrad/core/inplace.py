@@ -15,7 +15,8 @@ from typing import Any
 from ..backend.devices import array_module
 from ..backend.dtypes import from_numpy_dtype
 from .modes import MODE
-from .primitive import PrimitiveNode, primitive
+from .primitive import primitive
+from .recording import PrimitiveNode
 from .tensor import INFERENCE, Tensor, wrap
 from .views import MULTI_VIEW, NO_GRAD_VIEW, View, fresh
 

@@ -16,7 +16,7 @@ from .modes import MODE, ModeContext
 from .tensor import INFERENCE, Tensor
 
 if TYPE_CHECKING:
-    from .primitive import Primitive
+    from .recording import Primitive
 
 DEFAULT_VIEW, NO_GRAD_VIEW, MULTI_VIEW = range(3)
 

@@ -1,0 +1,440 @@
+"""What a call of a primitive leaves behind: which values are kept, and the rules that will use them.
+
+`Primitive` knows a function over arrays and its derivative rules; a `Plan` says what one of its calls
+keeps when certain arguments require gradients; a `PrimitiveNode` is one such call, waiting for
+backward. How primitives are declared and called is in primitive.py.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ..backend.dtypes import F32, F64, HALF, from_numpy_dtype
+from ..kernels.cpu.formulas import LOOPED
+from ..kernels.cpu.loops import accelerate
+from .anomaly import note_forward
+from .modes import DEFAULT, MODE, Mode
+from .node import FREED, Node, edge_of, next_seq
+from .tensor import Tensor, wrap
+
+ndarray = np.ndarray
+Array = Any
+REGISTRY: dict[str, Primitive] = {}
+"""Every primitive by name: what tests, benchmarks and the documentation walk over."""
+
+
+class Plan(NamedTuple):
+    """What one primitive keeps and does when a given subset of its arguments requires gradients."""
+
+    wanted: tuple[bool, ...]
+    keep: tuple[tuple[str, Any], ...]  # (kind, key) of each saved value
+    save: Callable[..., tuple]
+    checked: (
+        Callable[[Any], tuple] | None
+    )  # picks from (*args, result) the tensors whose arrays are saved
+    rules: tuple[tuple[int, Callable, Any], ...]  # (argument, rule, positions of its saved values)
+    fast: tuple[tuple[int, Callable, Any], ...]  # the same, for arrays: compiled where that pays
+    joint: Callable | None
+    fast_joint: Callable | None
+    frees: bool  # holds memory that release() gives back
+
+
+class PrimitiveNode(Node):
+    """A recorded call of a primitive; every primitive has a subclass named after it."""
+
+    __slots__ = ("plan", "saved", "versions", "unpack")
+    plan: Plan
+    saved: Any
+    versions: Any
+    unpack: Any
+    primitive: Primitive
+    differentiate: Callable[
+        ..., list[Any]
+    ]  # given by engine.py: gradients of a function of Tensors
+
+    def run(self, g: Any, needed: Any, create_graph: bool) -> Any:
+        plan, saved = self.plan, self.saved
+        if saved is FREED:
+            iter(FREED)  # raises
+        for counter, version in self.versions:
+            if counter[0] != version:
+                raise _modified_error(self, counter[0], version)
+        if self.unpack is not None:
+            saved = self._unpacked()
+        if create_graph:
+            if self.primitive.composition is not None:
+                return self._through_composition(g, saved)
+            saved = self._as_tensors(saved)
+            rules, joint = plan.rules, plan.joint
+        else:
+            if self.dtype in HALF:
+                g, saved = widen(g), [widen(s) for s in saved]
+            rules, joint = plan.fast, plan.fast_joint
+        if joint is not None:
+            return joint(g, *saved)
+        grads: list[Any] = [None] * len(self.edges)
+        for arg, rule, positions in rules:
+            if needed is None or self.edges[arg][0] in needed:  # type: ignore[index]
+                values = saved if positions is None else positions(saved)
+                grads[arg] = rule(g, *values)
+        return grads
+
+    def release(self) -> None:
+        if self.plan.frees:
+            self.saved = FREED
+            self.versions = ()
+            self.unpack = None
+
+    def _unpacked(self) -> list[Any]:
+        values = list(self.saved)
+        for position, unpack in self.unpack:
+            values[position] = unpack(values[position])._data
+        return values
+
+    def _as_tensors(self, saved: Any) -> list[Any]:
+        """The saved arrays as Tensors that know where they came from."""
+        return [
+            self._tensor(kind, key, value)
+            for (kind, key), value in zip(self.plan.keep, saved, strict=True)
+        ]
+
+    def _tensor(self, kind: str, key: Any, value: Any) -> Any:
+        if kind == "arg":
+            return _attach(value, self.edges[key])
+        if kind == "args":
+            return tuple(_attach(v, e) for v, e in zip(value, self.edges[key:], strict=True))
+        if kind == "y":
+            if self.multi:
+                return tuple(_attach(v, (self, i)) for i, v in enumerate(value))
+            return _attach(value, (self, 0))
+        return value  # residuals stay arrays: constants that operators take as they are
+
+    def _through_composition(self, g: Any, saved: Any) -> Any:
+        """Differentiate the differentiable formula instead of the fused kernel (for higher
+        derivatives).
+        """
+        primitive = self.primitive
+        pairs = zip(self.plan.keep, saved, strict=True)
+        values = {key: value for (kind, key), value in pairs if kind in ("arg", "option")}
+        args = [_attach(values[i], self.edges[i]) for i in range(primitive.arity)]
+        options = {name: values[name] for name in primitive.options if name in values}
+        return type(self).differentiate(primitive.composition, args, options, g, self.plan.wanted)
+
+
+def _attach(value: Any, edge: tuple[Node, int] | None) -> Any:
+    if not isinstance(value, ndarray):
+        return value
+    t = wrap(value, edge is not None)
+    if edge is not None:
+        t._node, t._index = edge
+    return t
+
+
+def widen(x: Any) -> Any:
+    """Half precision to float32, in which PyTorch computes it, too."""
+    if isinstance(x, ndarray) and x.dtype in HALF:
+        return x.astype(F32)
+    return tuple(widen(v) for v in x) if type(x) is tuple else x
+
+
+def _modified_error(node: PrimitiveNode, now: int, then: int) -> RuntimeError:
+    shape = node.shape[0] if node.multi else node.shape
+    return RuntimeError(
+        "one of the variables needed for gradient computation has been modified by an inplace"
+        " operation:"
+        f" [minigrad.{from_numpy_dtype(node.dtype[0] if node.multi else node.dtype).name}"
+        f" {list(shape)}], saved for {node.name()}, is at version {now}; expected version {then}"
+        " instead. Hint: enable anomaly detection to find the operation that failed to compute its"
+        " gradient, with minigrad.autograd.set_detect_anomaly(True)."
+    )
+
+
+class Primitive:
+    """A function over arrays with its derivative rules. Made by `@primitive`, which returns its
+    call path.
+    """
+
+    def __init__(
+        self,
+        forward: Callable,
+        *,
+        promote: str | None,
+        residuals: tuple[str, ...],
+        view: bool,
+        half: str,
+        composition: Callable | None,
+    ):
+        self.name = forward.__name__.strip("_")
+        self.formula = forward
+        self.forward = accelerate(forward, self.name) if self.name in LOOPED else forward
+        self.promote = promote
+        self.residuals = residuals
+        self.view = view
+        self.half = "keep" if view else half  # a view has nothing to round
+        self.composition = composition
+        self.check: Callable | None = None  # raises for two arguments that PyTorch refuses
+        self.call: Callable = forward
+        # from the code object: inspect.signature would take most of the package's import time
+        code = forward.__code__
+        names, positional, keyword = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
+        self.args = names[:positional]
+        self.varargs = names[positional + keyword] if code.co_flags & inspect.CO_VARARGS else None
+        defaults = forward.__kwdefaults__ or {}
+        self.options = {
+            name: defaults.get(name) for name in names[positional : positional + keyword]
+        }
+        self.arity = len(self.args)
+        self.rules: dict[str, Callable] = {}
+        self.joint_rule: Callable | None = None
+        self.fast_rules: dict[str, Callable] = {}
+        self.fast_joint_rule: Callable | None = None
+        self.plans: dict[tuple[bool, ...], Plan] = {}
+        title = "".join(part[:1].upper() + part[1:] for part in self.name.split("_"))
+        self.node_class: type[PrimitiveNode] = type(
+            title + "Backward0", (PrimitiveNode,), {"__slots__": (), "primitive": self}
+        )
+        if self.name in REGISTRY:
+            raise ValueError(f"primitive {self.name!r} is defined twice")
+        REGISTRY[self.name] = self
+
+    # ------------------------------------------------------------ derivative rules
+    def vjp(self, **rules: Callable) -> None:
+        """One rule per argument; raises at import if a rule asks for a name that there is not."""
+        for arg, rule in rules.items():
+            if arg not in self.args:
+                raise TypeError(
+                    f"{self.name}.vjp: no argument {arg!r}; it has {', '.join(self.args)}"
+                )
+            self._check_names(rule, f"{self.name}.vjp({arg})")
+        self.rules.update(rules)
+        if self.name in LOOPED:
+            self.fast_rules.update({arg: self._looped(rule) for arg, rule in rules.items()})
+
+    def fast(self, **rules: Callable) -> None:
+        """Rules that replace those of `vjp` where all values are arrays, in an ordinary backward.
+
+        They may call kernels and NumPy, and must compute the same.
+        """
+        for arg, rule in rules.items():
+            self._check_names(rule, f"{self.name}.fast({arg})")
+        self.fast_rules.update(rules)
+
+    def fast_joint(self, rule: Callable) -> None:
+        """The same for the rule of `joint`."""
+        self._check_names(rule, f"{self.name}.fast_joint")
+        self.fast_joint_rule = rule
+
+    def _looped(self, rule: Callable) -> Callable:
+        """The rule as one loop over memory, if it computes anything and only from elements."""
+        names = _wanted_names(rule)
+        kinds = [self._kind(name) for name in names]
+        elementwise = all(k is not None and k[0] in ("arg", "y", "option") for k in kinds)
+        return accelerate(rule, rule_of=self.name) if names and elementwise and not rule.__defaults__ else rule
+
+    def joint(self, rule: Callable) -> None:
+        """One rule for all arguments: returns a gradient (or None) for each."""
+        self._check_names(rule, f"{self.name}.joint")
+        self.joint_rule = rule
+
+    @property
+    def differentiable(self) -> bool:
+        return bool(self.rules) or self.joint_rule is not None
+
+    def _check_names(self, rule: Callable, where: str) -> None:
+        for name in _wanted_names(rule):
+            if self._kind(name) is None:
+                known = ["y", "needs", *self.args, *self.options, *self.residuals]
+                raise TypeError(
+                    f"{where}: unknown name {name!r}; may use {', '.join(known)}, <argument>_shape"
+                )
+
+    def _kind(self, name: str) -> tuple[str, Any] | None:
+        if name == "y":
+            return "y", "y"
+        if name in self.args:
+            return "arg", self.args.index(name)
+        if name == self.varargs:
+            return "args", self.arity
+        if name in self.options:
+            return "option", name
+        if name in self.residuals:
+            return "residual", self.residuals.index(name)
+        if name == "needs":
+            return "needs", "needs"
+        stem = name.removesuffix("_shape")
+        if stem in self.args:
+            return "shape", self.args.index(stem)
+        if stem == self.varargs:
+            return "shapes", self.arity
+        return None
+
+    def plan(self, wanted: tuple[bool, ...]) -> Plan:
+        """How to record a call in which exactly the `wanted` arguments require gradients."""
+        found = self.plans.get(wanted)
+        if found is None:
+            found = self.plans[wanted] = self._make_plan(wanted)
+        return found
+
+    def _make_plan(self, wanted: tuple[bool, ...]) -> Plan:
+        arguments = [self.args[i] for i, needs in enumerate(wanted) if needs and i < self.arity]
+        joint, fast_joint = self.joint_rule, self.fast_joint_rule or self.joint_rule
+        used: list[Callable] = []
+        if joint is None:
+            for arg in arguments:
+                if arg not in self.rules:
+                    raise RuntimeError(
+                        f"the derivative for '{arg}' of {self.name} is not implemented"
+                    )
+                used += [self.rules[arg], self.fast_rules.get(arg, self.rules[arg])]
+        else:
+            used += [joint, fast_joint]  # type: ignore[list-item]
+        names = list(dict.fromkeys(name for rule in used for name in _wanted_names(rule)))
+        if self.composition is not None:  # it starts from the arguments
+            names = list(dict.fromkeys([*names, *self.args, *self.options]))
+        keep = tuple(self._kind(name) for name in names)
+        places = {name: i for i, name in enumerate(names)}
+
+        def placed(rule: Callable) -> Any:
+            wants = _wanted_names(rule)
+            return None if wants == names else _getter([places[n] for n in wants])
+
+        rules, fast = [], []
+        if joint is None:
+            for arg in arguments:
+                rule, i = self.rules[arg], self.args.index(arg)
+                rules.append((i, rule, placed(rule)))
+                fast.append((i, self.fast_rules.get(arg, rule), placed(rule)))
+        else:
+            joint, fast_joint = _selected(joint, placed(joint)), _selected(
+                fast_joint, placed(fast_joint)  # type: ignore[arg-type]
+            )
+
+        frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)  # type: ignore[misc]
+        save, checked = self._saver(keep, wanted), self._checked(keep)
+        return Plan(
+            wanted, keep, save, checked, tuple(rules), tuple(fast), joint, fast_joint, frees  # type: ignore[arg-type]
+        )
+
+    def _checked(self, keep: Any) -> Callable[[Any], tuple] | None:
+        """Whose version must not change until backward: the tensors (of args and result) behind
+        saved arrays.
+        """
+        if any(kind == "args" for kind, _ in keep):
+            fixed = {key for kind, key in keep if kind == "arg"}
+            return lambda tensors: tuple(
+                t for i, t in enumerate(tensors) if i in fixed or i >= self.arity
+            )
+        places = [-1 if kind == "y" else key for kind, key in keep if kind in ("arg", "y")]
+        return _getter(places) if places else None
+
+    def _saver(self, keep: Any, wanted: tuple[bool, ...]) -> Callable[..., tuple]:
+        fetch = [_fetcher(kind, key, wanted, self.options) for kind, key in keep]
+        if all(kind in ("arg", "y") for kind, _ in keep) and self.varargs is None:
+            # the common case, without a Python loop: pick from (*args, y)
+            pick = _getter([self.arity if kind == "y" else key for kind, key in keep])
+            return lambda args, y, options, residuals: pick((*args, y))
+        return lambda args, y, options, residuals: tuple(
+            [f(args, y, options, residuals) for f in fetch]
+        )
+
+    # ------------------------------------------------------------ recording
+    def record(self, args: Any, raw: Any, y: Any, options: Any, residuals: Any, out: Any) -> None:
+        """Make `out` (a Tensor, or a tuple of them) the result of a recorded call; y is its
+        array.
+        """
+        wanted = tuple([isinstance(a, Tensor) and a._requires_grad for a in args])
+        plan = self.plans.get(wanted) or self.plan(wanted)
+        node: PrimitiveNode = self.node_class()
+        node.edges = tuple([edge_of(a) if w else None for a, w in zip(args, wanted, strict=True)])
+        node.seq = (
+            next_seq()
+        )  # after the edges: a leaf's node may have been made just now, and must be older
+        node.plan = plan
+        node.hooks = node.unpack = None
+        if type(out) is tuple:
+            node.multi = True
+            node.shape = tuple([t._data.shape for t in out])
+            node.dtype = tuple([t._data.dtype for t in out])
+            for i, t in enumerate(out):
+                if differentiable_dtype(t._data.dtype):
+                    t._node, t._index, t._requires_grad = node, i, True
+            tensors = (*args, *out)
+        else:
+            node.multi = False
+            node.shape, node.dtype = y.shape, y.dtype
+            out._node, out._requires_grad = node, True
+            tensors = (*args, out)
+        node.saved = plan.save(raw, y, options, residuals)
+        if plan.checked is None:
+            node.versions = ()
+        else:
+            node.versions = tuple(
+                [(c := t._counter, c[0]) for t in plan.checked(tensors) if isinstance(t, Tensor)]
+            )
+        mode = MODE.get()
+        if mode is not DEFAULT:
+            _record_specially(node, mode, plan)
+
+
+def _record_specially(node: PrimitiveNode, mode: Mode, plan: Plan) -> None:
+    if mode.anomaly:
+        note_forward(node)
+    if mode.saved_hooks:
+        pack, unpack = mode.saved_hooks[-1]
+        saved, places = list(node.saved), []
+        for i, ((kind, key), value) in enumerate(zip(plan.keep, saved, strict=True)):
+            if kind in ("arg", "y", "residual") and isinstance(value, ndarray):
+                saved[i] = pack(node._tensor(kind, key, value) if kind == "arg" else wrap(value))
+                places.append((i, unpack))
+        node.saved, node.unpack = tuple(saved), tuple(places) or None
+
+
+def _wanted_names(rule: Callable) -> list[str]:
+    """The parameters of a rule after the gradient; those with a default are the rule's own
+    business.
+    """
+    rule = getattr(rule, "__wrapped__", rule)  # beneath the loop of an accelerated one
+    count = rule.__code__.co_argcount - len(rule.__defaults__ or ())
+    return list(rule.__code__.co_varnames[1:count])
+
+
+def _selected(rule: Any, positions: Any) -> Callable:
+    """The joint rule, given more saved values than it asks for."""
+    return rule if positions is None else lambda g, *saved: rule(g, *positions(saved))
+
+
+def _getter(places: list[int]) -> Callable[[Any], tuple]:
+    if not places:
+        return lambda values: ()
+    if len(places) == 1:  # itemgetter(i) would give the bare value
+        return itemgetter(slice(places[0], places[0] + 1 or None))
+    return itemgetter(*places)
+
+
+def _fetcher(kind: str, key: Any, wanted: tuple[bool, ...], defaults: dict) -> Callable[..., Any]:
+    if kind == "arg":
+        return lambda args, y, options, residuals: args[key]
+    if kind == "args":
+        return lambda args, y, options, residuals: tuple(args[key:])
+    if kind == "y":
+        return lambda args, y, options, residuals: y
+    if kind == "shape":
+        return lambda args, y, options, residuals: np.shape(args[key])
+    if kind == "shapes":
+        return lambda args, y, options, residuals: tuple([np.shape(a) for a in args[key:]])
+    if kind == "residual":
+        return lambda args, y, options, residuals: residuals[key]
+    if kind == "needs":
+        return lambda args, y, options, residuals: wanted
+    return lambda args, y, options, residuals: options.get(key, defaults[key])
+
+
+def differentiable_dtype(dtype: np.dtype) -> bool:
+    return dtype is F32 or dtype is F64 or dtype.kind in "fc" or dtype in HALF
+
+

@@ -1,0 +1,440 @@
+"""From a formula over arrays to one loop over memory.
+
+    fast = accelerate(lambda g, x: g * (x > 0))
+    fast(g, x)
+
+runs the formula on NumPy while the arrays are small, and from `SMALL` elements on as one compiled
+loop: each argument is read once, the result written once, on all threads, with SIMD. The formula is
+compiled as it stands (formulas.py makes the substitutions).
+
+A loop reads each argument at consecutive addresses, or one value of it for a whole row; what cannot
+be arranged so (an unusual dtype, a formula without a compiled form) stays with the formula.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ... import config
+from . import compiler, formulas, threads
+from .compiler import EXACT, Lazy, kernel, prange, specialise
+
+SMALL = 4096
+"""Elements below which NumPy is at least as fast: see docs/performance.md."""
+ONE_PASS = 1 << 17
+"""The same for formulas that are one NumPy function, which has SIMD too: threads must pay alone."""
+SHORTEST_ROW = 16
+"""Rows shorter than this cost more in calls than they save."""
+
+F32, F64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
+VARIES = "fd?"
+"""Pattern letters: an argument of this dtype that varies along a row; in capitals (and !): does not."""
+FIXED = {"f": "F", "d": "D", "?": "!"}
+
+ndarray = np.ndarray
+
+
+def accelerate(formula: Callable, name: str | None = None, rule_of: str | None = None) -> Callable:
+    """`formula` with its loop beside it: the forward function of the primitive `name`, or a rule of
+    the primitive `rule_of`.
+    """
+    loop = Loop(formula, name)
+    code = formula.__code__
+    small = ONE_PASS if (name or rule_of) in formulas.ONE_PASS else SMALL
+    if code.co_argcount == 1 and not code.co_kwonlyargcount:
+
+        def call(x: Any) -> Any:
+            return formula(x) if x.size < small else loop((x,), {})
+
+    elif code.co_argcount == 2 and not code.co_kwonlyargcount:
+
+        def call(x: Any, y: Any) -> Any:
+            if (type(x) is not ndarray or x.size < small) and (
+                type(y) is not ndarray or y.size < small
+            ):
+                return formula(x, y)
+            return loop((x, y), {})
+
+    else:
+
+        def call(*args: Any, **options: Any) -> Any:
+            for x in args:
+                if type(x) is ndarray and x.size >= small:
+                    return loop(args, options)
+            return formula(*args, **options)
+
+    call.__wrapped__ = formula  # type: ignore[attr-defined]
+    return call
+
+
+class Loop:
+    """A formula, and its compiled forms by dtype and pattern."""
+
+    def __init__(self, formula: Callable, name: str | None):
+        self.formula = formula
+        self.name = name
+        code = formula.__code__
+        self.options = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
+        self.defaults = formula.__kwdefaults__ or {}
+        self.compiled: dict[tuple[Any, str], tuple[int, Any] | None] = {}
+        LOOPS.append(self)
+
+    def __call__(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        if config.SETTINGS.get().kernels != "off":
+            y = self._run(args, options)
+            if y is not None:
+                return y
+        return self.formula(*args, **options)
+
+    def _run(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The result of the loop, or None where the formula has to do it."""
+        if self.options:
+            given = [options[o] if o in options else self.defaults[o] for o in self.options]
+            args = (*args, *given)
+        dtype = shape = None
+        same = True  # all arrays have one shape and lie in one piece
+        pattern = ""
+        operands = []
+        for x in args:
+            if type(x) is ndarray and x.ndim:
+                kind = x.dtype
+                if kind is F32 or kind is F64:
+                    if dtype is None:
+                        dtype = kind
+                    elif kind is not dtype:
+                        return None
+                elif kind != BOOL:
+                    return None
+                if shape is None:
+                    shape = x.shape
+                elif x.shape != shape:
+                    same = False
+                if not x.flags.c_contiguous:
+                    same = False
+                pattern += kind.char
+            elif x is None or type(x) is complex:
+                return None
+            else:
+                pattern += "#"
+            operands.append(x)
+        if dtype is None:
+            return None
+        for i, p in enumerate(pattern):
+            if p == "#":
+                number = np.asarray(operands[i])
+                if number.dtype.kind not in "fiub" or number.ndim:
+                    return None
+                operands[i] = number.astype(dtype).reshape(1)
+        pattern = pattern.replace("#", FIXED[dtype.char])
+        if same:
+            return self._flat(operands, pattern, dtype, shape)
+        return self._rows(operands, pattern, dtype)
+
+    def _flat(self, operands: list[Any], pattern: str, dtype: Any, shape: Any) -> Any:
+        found = self._compile(dtype, pattern)
+        if found is None:
+            return None
+        address, out_dtype = found
+        y = np.empty(shape, out_dtype)
+        n = y.size
+        flat = [x.reshape(-1) for x in operands]
+        if n >= threads.PARALLEL and threads.count() > 1:
+            FLAT[len(flat)].parallel(address, n, threads.count(), *flat, y.reshape(-1))
+        else:
+            FLAT[len(flat)].serial(address, n, 1, *flat, y.reshape(-1))
+        return y
+
+    def _rows(self, operands: list[Any], pattern: str, dtype: Any) -> Any:
+        """Broadcast arguments: rows are the longest run of last dimensions along which each
+        argument either varies all the way or not at all.
+        """
+        for i, x in enumerate(operands):
+            if not x.flags.c_contiguous:
+                operands[i] = np.ascontiguousarray(x)
+        shapes = tuple([x.shape for x in operands])
+        key = (shapes, tuple([x.itemsize for x in operands]))
+        layout = _LAYOUTS.get(key)
+        if layout is None:
+            if len(_LAYOUTS) > 256:
+                _LAYOUTS.clear()
+            layout = _LAYOUTS[key] = _layout(operands)
+        shape, inner, varies, offsets = layout
+        if inner < SHORTEST_ROW or len(operands) not in ROWS:
+            return None
+        pattern = "".join(
+            p if v else FIXED.get(p, p) for p, v in zip(pattern, varies, strict=True)
+        )
+        found = self._compile(dtype, pattern)
+        if found is None:
+            return None
+        address, out_dtype = found
+        y = np.empty(shape, out_dtype)
+        flat = [x.reshape(-1) for x in operands]
+        ROWS[len(flat)].run(y.size, address, inner, threads.count(), offsets, *flat, y.reshape(-1))
+        return y
+
+    def _compile(self, dtype: Any, pattern: str) -> tuple[int, Any] | None:
+        """The address of the loop and the dtype of its result; None if it cannot be compiled."""
+        key = (dtype, pattern)
+        if key not in self.compiled:
+            with compiler.COMPILE_LOCK:
+                self.compiled[key] = self._build(dtype, pattern)
+        return self.compiled[key]
+
+    def _build(self, dtype: Any, pattern: str) -> tuple[int, Any] | None:
+        numba = compiler.numba()
+        if numba is None or len(pattern) not in FLAT:
+            return None
+        try:
+            formula, identity = formulas.scalar(self.formula, self.name, dtype)
+        except formulas.NoScalarForm:
+            return None
+        try:
+            letters = {"f": numba.float32, "d": numba.float64, "?": numba.boolean}
+            letters |= {FIXED[letter]: kind for letter, kind in letters.items()}
+            out = self._result_dtype(dtype, pattern)
+            names: dict[str, Any] = {"FORMULA": formula, "TY": letters[out.char]}
+            for i, p in enumerate(pattern):
+                names[f"T{i}"], names[f"V{i}"] = letters[p], p in VARIES
+            loop = specialise(TEMPLATES[len(pattern)], **names)
+            text = pattern.replace("?", "b").replace("!", "B")
+            loop.__qualname__ = f"{formula.__name__}_{identity}_{text}"
+            return compiler.address_of(loop, len(pattern) + 1), out
+        except Exception as error:  # whatever Numba raises: the formula computes the same
+            warnings.warn(
+                f"minigrad: the formula {self.formula.__qualname__} of "
+                f"{self.formula.__module__} runs uncompiled: {error}",
+                UserWarning,
+                stacklevel=4,
+            )
+            return None
+
+    def _result_dtype(self, dtype: Any, pattern: str) -> Any:
+        ones = [np.ones(1, BOOL if p in "?!" else dtype) for p in pattern]
+        count = len(ones) - len(self.options)
+        numbers = dict(zip(self.options, [float(x[0]) for x in ones[count:]], strict=True))
+        return self.formula(*ones[:count], **numbers).dtype
+
+
+LOOPS: list[Loop] = []
+"""Every loop there is, for the warm-up and for tests."""
+
+
+_LAYOUTS: dict[Any, Any] = {}
+"""Of broadcast arguments, by their shapes: programs see the same few over and over."""
+
+
+def _layout(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:
+    """(result's shape, length of a row, which arguments vary along it, byte offset of every row).
+
+    The row is 0 long where the arguments cannot be broadcast: the formula says what is wrong.
+    """
+    try:
+        shape = np.broadcast_shapes(*[x.shape for x in operands])
+    except ValueError:
+        return (), 0, [], None
+    strides = [_steps(x, len(shape)) for x in operands]
+    split, inner = len(shape), 1
+    varies: list[Any] = [None] * len(operands)
+    while split:
+        size = shape[split - 1]
+        if size != 1:
+            pairs = list(zip([s[split - 1] for s in strides], operands, strict=True))
+            now = [step == inner * x.itemsize for step, x in pairs]
+            if any(not n and step for n, (step, _) in zip(now, pairs, strict=True)):
+                break
+            if varies[0] is not None and now != varies:
+                break
+            varies = now
+            inner *= size
+        split -= 1
+    offsets = np.empty((len(operands) + 1, prod(shape[:split])), np.int64)
+    for k, steps in enumerate(strides):
+        offsets[k] = _offsets(shape[:split], steps[:split])
+    # the result's rows are counted in elements of it, whose size is not known yet
+    offsets[-1] = np.arange(offsets.shape[1]) * inner
+    return shape, inner, [bool(v) for v in varies], offsets
+
+
+def _steps(x: Any, ndim: int) -> tuple[int, ...]:
+    """Bytes from one index to the next along each dimension of the result; 0 where broadcast."""
+    steps = [s if size != 1 else 0 for s, size in zip(x.strides, x.shape, strict=True)]
+    return (*[0] * (ndim - x.ndim), *steps)
+
+
+def _offsets(shape: Any, steps: Any) -> Any:
+    """The byte offset of every row, in order."""
+    offsets = np.zeros((), np.int64)
+    for size, step in zip(shape, steps, strict=True):
+        offsets = offsets[..., None] + np.arange(size) * step
+    return offsets.reshape(-1)
+
+
+# ------------------------------------------------------------------------------ the loops
+# One template per number of arguments; FORMULA, the types T and the flags V ("varies along the row")
+# are put in by `specialise`.
+def _loop1(n, p, out):
+    a, y = carray(p, n, T0), carray(out, n, TY)
+    for i in range(n):
+        y[i] = FORMULA(a[i])
+
+
+def _loop2(n, p, q, out):
+    a, b, y = carray(p, n, T0), carray(q, n, T1), carray(out, n, TY)
+    a0, b0 = a[0], b[0]
+    for i in range(n):
+        y[i] = FORMULA(a[i] if V0 else a0, b[i] if V1 else b0)
+
+
+def _loop3(n, p, q, r, out):
+    a, b, c, y = carray(p, n, T0), carray(q, n, T1), carray(r, n, T2), carray(out, n, TY)
+    a0, b0, c0 = a[0], b[0], c[0]
+    for i in range(n):
+        y[i] = FORMULA(a[i] if V0 else a0, b[i] if V1 else b0, c[i] if V2 else c0)
+
+
+def _loop4(n, p, q, r, s, out):
+    a, b, c = carray(p, n, T0), carray(q, n, T1), carray(r, n, T2)
+    d, y = carray(s, n, T3), carray(out, n, TY)
+    a0, b0, c0, d0 = a[0], b[0], c[0], d[0]
+    for i in range(n):
+        y[i] = FORMULA(
+            a[i] if V0 else a0, b[i] if V1 else b0, c[i] if V2 else c0, d[i] if V3 else d0
+        )
+
+
+def _loop5(n, p, q, r, s, t, out):
+    a, b, c = carray(p, n, T0), carray(q, n, T1), carray(r, n, T2)
+    d, e, y = carray(s, n, T3), carray(t, n, T4), carray(out, n, TY)
+    a0, b0, c0, d0, e0 = a[0], b[0], c[0], d[0], e[0]
+    for i in range(n):
+        y[i] = FORMULA(
+            a[i] if V0 else a0,
+            b[i] if V1 else b0,
+            c[i] if V2 else c0,
+            d[i] if V3 else d0,
+            e[i] if V4 else e0,
+        )
+
+
+TEMPLATES = {1: _loop1, 2: _loop2, 3: _loop3, 4: _loop4, 5: _loop5}
+
+
+def _carray() -> Any:
+    from numba import carray
+
+    return carray
+
+
+carray: Any = Lazy(_carray)
+FORMULA: Any = None
+T0: Any = None
+T1: Any = None
+T2: Any = None
+T3: Any = None
+T4: Any = None
+TY: Any = None
+V0 = V1 = V2 = V3 = V4 = True
+call: Any = Lazy(compiler.make_call)
+
+
+@kernel(inline=True)
+def _step(x):
+    """Bytes to the next element; none for an argument of one element."""
+    return x.itemsize if x.size > 1 else 0
+
+
+# The launchers: chunks of one long row, or rows at given offsets, spread over the threads.
+@kernel
+def _flat1(loop, n, chunks, a, y):
+    sa, sy = _step(a), y.itemsize
+    for k in prange(chunks):
+        i = n * k // chunks
+        m = n * (k + 1) // chunks - i
+        call(loop, (m, a.ctypes.data + i * sa, y.ctypes.data + i * sy))
+
+
+@kernel
+def _flat2(loop, n, chunks, a, b, y):
+    sa, sb, sy = _step(a), _step(b), y.itemsize
+    for k in prange(chunks):
+        i = n * k // chunks
+        m = n * (k + 1) // chunks - i
+        call(loop, (m, a.ctypes.data + i * sa, b.ctypes.data + i * sb, y.ctypes.data + i * sy))
+
+
+@kernel
+def _flat3(loop, n, chunks, a, b, c, y):
+    sa, sb, sc, sy = _step(a), _step(b), _step(c), y.itemsize
+    for k in prange(chunks):
+        i = n * k // chunks
+        m = n * (k + 1) // chunks - i
+        p, q = a.ctypes.data + i * sa, b.ctypes.data + i * sb
+        call(loop, (m, p, q, c.ctypes.data + i * sc, y.ctypes.data + i * sy))
+
+
+@kernel
+def _flat4(loop, n, chunks, a, b, c, d, y):
+    sa, sb, sc, sd, sy = _step(a), _step(b), _step(c), _step(d), y.itemsize
+    for k in prange(chunks):
+        i = n * k // chunks
+        m = n * (k + 1) // chunks - i
+        p, q = a.ctypes.data + i * sa, b.ctypes.data + i * sb
+        r, s = c.ctypes.data + i * sc, d.ctypes.data + i * sd
+        call(loop, (m, p, q, r, s, y.ctypes.data + i * sy))
+
+
+@kernel
+def _flat5(loop, n, chunks, a, b, c, d, e, y):
+    sa, sb, sc, sd, se, sy = _step(a), _step(b), _step(c), _step(d), _step(e), y.itemsize
+    for k in prange(chunks):
+        i = n * k // chunks
+        m = n * (k + 1) // chunks - i
+        p, q = a.ctypes.data + i * sa, b.ctypes.data + i * sb
+        r, s, t = c.ctypes.data + i * sc, d.ctypes.data + i * sd, e.ctypes.data + i * se
+        call(loop, (m, p, q, r, s, t, y.ctypes.data + i * sy))
+
+
+@kernel
+def _rows1(loop, n, chunks, o, a, y):
+    rows = o.shape[1]
+    for k in prange(chunks):
+        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
+            call(loop, (n, a.ctypes.data + o[0, i], y.ctypes.data + o[1, i] * y.itemsize))
+
+
+@kernel
+def _rows2(loop, n, chunks, o, a, b, y):
+    rows = o.shape[1]
+    for k in prange(chunks):
+        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
+            p, q = a.ctypes.data + o[0, i], b.ctypes.data + o[1, i]
+            call(loop, (n, p, q, y.ctypes.data + o[2, i] * y.itemsize))
+
+
+@kernel
+def _rows3(loop, n, chunks, o, a, b, c, y):
+    rows = o.shape[1]
+    for k in prange(chunks):
+        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
+            p, q = a.ctypes.data + o[0, i], b.ctypes.data + o[1, i]
+            call(loop, (n, p, q, c.ctypes.data + o[2, i], y.ctypes.data + o[3, i] * y.itemsize))
+
+
+@kernel
+def _rows4(loop, n, chunks, o, a, b, c, d, y):
+    rows = o.shape[1]
+    for k in prange(chunks):
+        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
+            p, q = a.ctypes.data + o[0, i], b.ctypes.data + o[1, i]
+            r, s = c.ctypes.data + o[2, i], d.ctypes.data + o[3, i]
+            call(loop, (n, p, q, r, s, y.ctypes.data + o[4, i] * y.itemsize))
+
+
+FLAT = {1: _flat1, 2: _flat2, 3: _flat3, 4: _flat4, 5: _flat5}
+ROWS = {1: _rows1, 2: _rows2, 3: _rows3, 4: _rows4}
