@@ -19,6 +19,8 @@ def sum_to_size(x: Any, *, size: tuple[int, ...]) -> Any:
     x̄ = ȳ, broadcast back to x's shape.
     """
     lead = x.ndim - len(size)
+    if lead and size and size == x.shape[lead:] and type(x) is np.ndarray:
+        return np.add.reduce(x.reshape(-1, *size) if lead > 1 else x, 0)
     axes = list(range(lead)) + [
         i + lead for i, n in enumerate(size) if n == 1 and x.shape[i + lead] != 1
     ]
@@ -31,6 +33,12 @@ sum_to_size.vjp(x=lambda g, x_shape: broadcast(g, size=x_shape))
 @primitive(view=True)
 def broadcast(x: Any, *, size: tuple[int, ...]) -> Any:
     """x repeated without copying to a larger shape; x̄ = ȳ summed back (by the engine)."""
+    if type(x) is np.ndarray and x.flags.c_contiguous:
+        # what broadcast_to does, in a tenth of its time
+        lead = len(size) - x.ndim
+        steps = [0 if n == 1 else s for n, s in zip(x.shape, x.strides, strict=True)]
+        if lead >= 0 and all(n == m or n == 1 for n, m in zip(x.shape, size[lead:], strict=True)):
+            return np.ndarray(size, x.dtype, x, 0, (*[0] * lead, *steps))
     return np.broadcast_to(x, size)
 
 

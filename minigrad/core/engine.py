@@ -488,6 +488,9 @@ def gradients_through(
     with ModeContext(grad=True):
         shadows = [alias(a) if w else a for a, w in zip(args, wanted, strict=True)]
         result = function(*shadows, **options)
+        if type(g) is tuple:  # results that nothing came back to
+            used = [i for i, gi in enumerate(g) if gi is not None]
+            result, g = [result[i] for i in used], [g[i] for i in used]
         targets = [s for s, w in zip(shadows, wanted, strict=True) if w]
         found = iter(grad(result, targets, g, create_graph=True, allow_unused=True))
         return [next(found) if w else None for w in wanted]

@@ -90,6 +90,8 @@ def primitive(
         call = _unary(p)
     elif plain and p.arity == 2:
         call = _binary(p)
+    elif view:
+        call = _view(p)
     else:
         call = _general(p)
     update_wrapper(call, forward)
@@ -105,11 +107,11 @@ def primitive(
 
 
 def _unary(p: Primitive) -> Callable:
-    forward, record = p.forward, p.record
+    forward, record = p.forward, p.record_one
 
     def call_unary(input: Any, *, out: Any = None) -> Any:
         if not isinstance(input, Tensor):
-            return _raw(p, (input,), {})
+            return forward(input) if type(input) is ndarray else _raw(p, (input,), {})
         x = input._data
         dtype = x.dtype
         y = forward(x) if dtype is F32 or dtype is F64 else _forward(p, (x,), {})[0]
@@ -125,7 +127,7 @@ def _unary(p: Primitive) -> Callable:
             and p.differentiable
             and differentiable_dtype(y.dtype)
         ):
-            record((input,), (x,), y, None, None, result)
+            record(input, x, y, None, result)
         return result if out is None else write_out(result, out)
 
     return call_unary
@@ -147,6 +149,8 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
                 p.check(a, b)
             if (type(a) is float or type(a) is int) and (b.dtype is F32 or b.dtype is F64):
                 a = np.asarray(a, b.dtype)
+        elif type(input) is ndarray and type(other) is ndarray:
+            return forward(input, other)
         else:
             return _raw(p, (input, other), {})
         kind = type(b)
@@ -200,16 +204,69 @@ def _shape_error(*operands: Any) -> Exception | None:
     return None
 
 
+def _view(p: Primitive) -> Callable:
+    """The call path of a view: one argument, options, a result (or several) in the same memory."""
+    forward, record = p.forward, p.record_one
+
+    def call_view(input: Any, **options: Any) -> Any:
+        if not isinstance(input, Tensor):
+            return forward(input, **options) if type(input) is ndarray else _raw(
+                p, (input,), options
+            )
+        y = forward(input._data, **options)
+        view = input._view
+        if view is not None and view.seen != input._counter[0]:
+            refresh_view(input)
+        recorded = input._requires_grad and MODE.get().grad and p.differentiable
+        if type(y) is tuple:
+            result: Any = tuple([wrap(v) for v in y])
+            if recorded:
+                p.record((input,), (input._data,), y, options, (), result)
+        else:
+            result = wrap(y)
+            if recorded and differentiable_dtype(y.dtype):
+                record(input, input._data, y, options, result)
+        link_view(result, input, p, options)
+        return result
+
+    return call_view
+
+
 def _general(p: Primitive) -> Callable:
+    forward, residuals, half = p.forward, bool(p.residuals), p.half
+    plain = p.promote is None and not residuals
+
     def call_general(*args: Any, **options: Any) -> Any:
+        arrays = []
+        tensors = requires_grad = False
+        ready = plain  # nothing to promote, widen or split off
         for a in args:
             if isinstance(a, Tensor):
-                break
-        else:
+                tensors = True
+                x = a._data
+                view = a._view
+                if view is not None and view.seen != a._counter[0]:
+                    refresh_view(a)
+                if a._requires_grad:
+                    requires_grad = True
+                if ready and not ((dtype := x.dtype) is F32 or dtype is F64) and half == "widen":
+                    ready = dtype not in HALF
+                arrays.append(x)
+            else:
+                arrays.append(a)
+                ready = ready and (type(a) is not ndarray or a.dtype not in HALF)
+        if not tensors:
+            if args and type(args[0]) is ndarray:
+                y = forward(*args, **options)
+                return y[0] if residuals else y
             return _raw(p, args, options)
-        arrays = [a._data if isinstance(a, Tensor) else a for a in args]
+        extra: Any = ()
+        raw: Any = arrays
         try:
-            y, residuals, raw = _forward(p, arrays, options)
+            if ready:
+                y = forward(*arrays, **options)
+            else:
+                y, extra, raw = _forward(p, arrays, options)
         except ValueError as error:
             raise (p.promote and _shape_error(*arrays)) or error from None
         if type(y) is tuple:
@@ -221,10 +278,8 @@ def _general(p: Primitive) -> Callable:
                 y = as_array(y)
             result = wrap(y)
             differentiable = differentiable_dtype(y.dtype)
-        if _any_requires_grad(args) and p.differentiable and differentiable and MODE.get().grad:
-            p.record(args, raw, y, options, residuals, result)
-        if p.view:
-            link_view(result, args[0], p, options)
+        if requires_grad and differentiable and p.differentiable and MODE.get().grad:
+            p.record(args, raw, y, options, extra, result)
         return result
 
     return call_general
@@ -272,9 +327,11 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
         if not _uniform(args):
             args, narrow = _promoted(p, args)
     elif p.half == "widen":
-        narrow = next((a.dtype for a in args if isinstance(a, ndarray) and a.dtype in HALF), None)
-        if narrow is not None:
-            args = [widen(a) for a in args]
+        for a in args:
+            if type(a) is ndarray and not ((d := a.dtype) is F32 or d is F64) and d in HALF:
+                narrow = d
+                args = [widen(a) for a in args]
+                break
     y = p.forward(*args, **options)
     residuals: Any = ()
     if p.residuals:

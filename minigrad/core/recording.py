@@ -19,7 +19,7 @@ from ..kernels.cpu.formulas import LOOPED
 from ..kernels.cpu.loops import accelerate
 from .anomaly import note_forward
 from .modes import DEFAULT, MODE, Mode
-from .node import FREED, Node, edge_of, next_seq
+from .node import FREED, Node, accumulator_of, edge_of, next_seq
 from .tensor import Tensor, wrap
 
 ndarray = np.ndarray
@@ -42,6 +42,8 @@ class Plan(NamedTuple):
     joint: Callable | None
     fast_joint: Callable | None
     frees: bool  # holds memory that release() gives back
+    keeps: str | None  # of one argument: which of "x" and "y" are kept, if nothing else is
+    only: Callable | None  # the one fast rule, if it takes the saved values as they are
 
 
 class PrimitiveNode(Node):
@@ -72,8 +74,11 @@ class PrimitiveNode(Node):
             saved = self._as_tensors(saved)
             rules, joint = plan.rules, plan.joint
         else:
-            if self.dtype in HALF:
+            dtype = self.dtype
+            if not (dtype is F32 or dtype is F64) and dtype in HALF:
                 g, saved = widen(g), [widen(s) for s in saved]
+            if plan.only is not None:
+                return (plan.only(g, *saved),)
             rules, joint = plan.fast, plan.fast_joint
         if joint is not None:
             return joint(g, *saved)
@@ -316,9 +321,16 @@ class Primitive:
 
         frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)  # type: ignore[misc]
         save, checked = self._saver(keep, wanted), self._checked(keep)
+        keeps = only = None
+        if self.arity == 1 and self.varargs is None and joint is None:
+            if all(kind in ("arg", "y") for kind, _ in keep):  # type: ignore[misc]
+                keeps = "".join("x" if kind == "arg" else "y" for kind, _ in keep)  # type: ignore[misc]
+            if fast[0][2] is None:
+                only = fast[0][1]
         return Plan(
-            wanted, keep, save, checked, tuple(rules), tuple(fast), joint, fast_joint, frees  # type: ignore[arg-type]
-        )
+            wanted, keep, save, checked, tuple(rules), tuple(fast), joint, fast_joint, frees,
+            keeps, only,
+        )  # type: ignore[arg-type]  # fmt: skip
 
     def _checked(self, keep: Any) -> Callable[[Any], tuple] | None:
         """Whose version must not change until backward: the tensors (of args and result) behind
@@ -343,6 +355,35 @@ class Primitive:
         )
 
     # ------------------------------------------------------------ recording
+    def record_one(self, x: Tensor, raw: Any, y: Any, options: Any, out: Tensor) -> None:
+        """`record` for one argument, which requires a gradient, and one result."""
+        plan = self.plans.get(_ONE) or self.plan(_ONE)
+        node: PrimitiveNode = self.node_class()
+        before = x._node
+        node.edges = (((accumulator_of(x), 0) if before is None else (before, x._index)),)
+        node.seq = next_seq()  # after the edge: a leaf's node must be older
+        node.plan = plan
+        node.hooks = node.unpack = None
+        node.multi = False
+        node.shape, node.dtype = y.shape, y.dtype
+        out._node, out._requires_grad = node, True
+        keeps = plan.keeps
+        if keeps == "":
+            node.saved = node.versions = ()
+        elif keeps == "x":
+            counter = x._counter
+            node.saved, node.versions = (raw,), ((counter, counter[0]),)
+        elif keeps == "y":
+            counter = out._counter
+            node.saved, node.versions = (y,), ((counter, counter[0]),)
+        else:
+            node.saved = plan.save((raw,), y, options, None)
+            kept = () if plan.checked is None else plan.checked((x, out))
+            node.versions = tuple([(t._counter, t._counter[0]) for t in kept])
+        mode = MODE.get()
+        if mode is not DEFAULT:
+            _record_specially(node, mode, plan)
+
     def record(self, args: Any, raw: Any, y: Any, options: Any, residuals: Any, out: Any) -> None:
         """Make `out` (a Tensor, or a tuple of them) the result of a recorded call; y is its
         array.
@@ -432,6 +473,9 @@ def _fetcher(kind: str, key: Any, wanted: tuple[bool, ...], defaults: dict) -> C
     if kind == "needs":
         return lambda args, y, options, residuals: wanted
     return lambda args, y, options, residuals: options.get(key, defaults[key])
+
+
+_ONE = (True,)
 
 
 def differentiable_dtype(dtype: np.dtype) -> bool:

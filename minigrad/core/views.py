@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .recording import Primitive
 
 DEFAULT_VIEW, NO_GRAD_VIEW, MULTI_VIEW = range(3)
+_new = object.__new__
 
 
 class View:
@@ -28,21 +29,13 @@ class View:
 
     __slots__ = ("base", "parent", "primitive", "options", "output", "seen", "made")
 
-    def __init__(
-        self,
-        base: Tensor,
-        parent: View | None,
-        primitive: Primitive,
-        options: dict,
-        output: int | None,
-    ):
-        self.base = base
-        self.parent = parent
-        self.primitive = primitive
-        self.options = options
-        self.output = output
-        self.seen = 0
-        self.made = DEFAULT_VIEW
+    base: Tensor
+    parent: View | None
+    primitive: Primitive
+    options: dict
+    output: int | None  # which of several results
+    seen: int  # the version of the storage that the tensor's node belongs to
+    made: int  # DEFAULT_VIEW, NO_GRAD_VIEW or MULTI_VIEW
 
     def of(self, base: Any) -> Any:
         """The same view of another base (a Tensor or an array)."""
@@ -73,7 +66,8 @@ def _link(
     result: Tensor, source: Tensor, primitive: Primitive, options: dict, output: int | None
 ) -> None:
     x, y = source._data, result._data
-    if y is not x and y.base is not x and (y.base is None or y.base is not x.base):
+    base = y.base
+    if base is not x and y is not x and (base is None or base is not x.base):
         if not array_module(x).may_share_memory(x, y):
             return  # this one had to be copied
     version = source._counter
@@ -81,14 +75,16 @@ def _link(
         return
     result._counter = version
     parent = source._view
-    view = View(source if parent is None else parent.base, parent, primitive, options, output)
+    view = _new(View)
+    view.base = source if parent is None else parent.base
+    view.parent, view.primitive, view.options, view.output = parent, primitive, options, output
     view.seen = version[0]
     if output is not None:
         view.made = MULTI_VIEW
     elif not MODE.get().grad:
         view.made = NO_GRAD_VIEW
-    elif parent is not None:
-        view.made = parent.made
+    else:
+        view.made = DEFAULT_VIEW if parent is None else parent.made
     result._view = view
 
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.chores import sum_to_size
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
@@ -53,6 +54,21 @@ def _right_vjp(g: Any, a: Any, b_shape: Any) -> Any:
 
 
 matrix_product.vjp(a=lambda g, b: matrix_product(g, _adjoint(b)), b=_right_vjp)
+
+
+def _left_of_matrices(g: Any, b: Any) -> Any:
+    if b.ndim == 2 == g.ndim and b.dtype.kind == "f":
+        return np.matmul(g, b.T)
+    return matrix_product(g, _adjoint(b))
+
+
+def _right_of_matrices(g: Any, a: Any, b_shape: Any) -> Any:
+    if a.ndim == 2 == g.ndim and a.dtype.kind == "f":
+        return np.matmul(a.T, g)
+    return _right_vjp(g, a, b_shape)
+
+
+matrix_product.fast(a=_left_of_matrices, b=_right_of_matrices)
 matrix_product.primitive.node_class.__name__ = "MmBackward0"
 
 
@@ -355,6 +371,25 @@ affine.vjp(
     weight=_affine_weight_vjp,
     bias=lambda g: reduce_sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
 )
+
+
+def _affine_x_fast(g: Any, weight: Any, x_shape: Any) -> Any:
+    if g.ndim == 2 and g.dtype.kind == "f":
+        return np.matmul(g, weight)
+    return _affine_x_vjp(g, weight, x_shape)
+
+
+def _affine_weight_fast(g: Any, x: Any) -> Any:
+    if g.ndim == 2 and g.dtype.kind == "f":
+        return np.matmul(g.T, x)
+    return _affine_weight_vjp(g, x)
+
+
+affine.fast(
+    x=_affine_x_fast,
+    weight=_affine_weight_fast,
+    bias=lambda g: sum_to_size(g, size=g.shape[-1:]),
+)
 affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 
@@ -368,6 +403,11 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor)):
         raise _not_tensor("linear", ("input", input), ("weight", weight))
     x, w = input._data, weight._data
+    if isinstance(bias, Tensor):
+        b, dtype = bias._data, x.dtype
+        fits = w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1] and b.shape == w.shape[:1]
+        if fits and dtype.kind == "f" and w.dtype is dtype and b.dtype is dtype:
+            return affine(input, weight, bias)
     if w.ndim > 2 or (w.ndim < 2 and bias is not None and x.ndim > 1):
         raise RuntimeError(f"linear(): mat2 must be a matrix, got {w.ndim}-D tensor")
     if bias is None or w.ndim != 2 or x.ndim == 0:

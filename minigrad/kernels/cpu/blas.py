@@ -1,16 +1,18 @@
 """Matrix products called from inside kernels, one thread each: `gemm` and `address` of its functions.
 
 The BLAS is SciPy's, through the addresses that scipy.linalg.cython_blas publishes for compiled code.
-Kernels that call it from a prange are run inside `threads.single_blas()`, so that each call stays on
-its thread.
+Kernels that call it from a prange are run inside `single()`, so that each call stays on its thread.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import functools
+from collections.abc import Iterator
 from typing import Any
 
+from . import threads
 from .compiler import Lazy
 
 
@@ -22,6 +24,25 @@ def available() -> bool:
     except ImportError:
         return False
     return True
+
+
+@functools.cache
+def _libraries() -> tuple[threads.OpenBLAS, ...]:
+    available()  # loads it
+    return tuple(library for library in threads.libraries() if "numpy.libs" not in library.path)
+
+
+@contextlib.contextmanager
+def single() -> Iterator[None]:
+    """SciPy's BLAS on one thread inside the block, and as it was after it."""
+    before = [library.get_num_threads() for library in _libraries()]
+    for library in _libraries():
+        library.set_num_threads(1)
+    try:
+        yield
+    finally:
+        for library, n in zip(_libraries(), before, strict=True):
+            library.set_num_threads(n)
 
 
 def address(name: str) -> int:

@@ -18,7 +18,6 @@ import ctypes
 import functools
 import os
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 PARALLEL = 1 << 15
@@ -28,6 +27,7 @@ _LIMIT: int | None = None  # set_num_threads
 _FORKED = False
 _STARTED = False
 _LOCK = threading.Lock()
+_SHARED: list[OpenBLAS] = []
 
 
 def available() -> int:
@@ -61,7 +61,7 @@ def limit(threads: int) -> None:
     """Use so many threads from now on; more than there are cores means all cores."""
     global _LIMIT
     _LIMIT = max(1, min(threads, available()))
-    for library in _libraries():
+    for library in libraries():
         library.set_num_threads(_LIMIT)
     if _STARTED:
         import numba
@@ -89,7 +89,7 @@ def start() -> None:
 def _after_fork() -> None:
     global _FORKED
     _FORKED = True
-    for library in _libraries():
+    for library in _SHARED:
         library.set_callback(None)
 
 
@@ -106,7 +106,7 @@ class OpenBLAS:
 
     def set_num_threads(self, n: int) -> None:
         if self._set is not None:
-            self._set(ctypes.c_int(n))
+            self._set(n)
 
     def get_num_threads(self) -> int:
         return self._get() if self._get is not None else 1
@@ -125,28 +125,17 @@ def _symbol(library: Any, name: str) -> Any:
     return None
 
 
-@functools.cache
-def _libraries() -> tuple[OpenBLAS, ...]:
+def libraries() -> tuple[OpenBLAS, ...]:
     """The OpenBLAS libraries that this process has loaded (none: another BLAS, left alone)."""
     try:
         with open("/proc/self/maps") as maps:
             paths = {line.split(maxsplit=5)[-1].strip() for line in maps if "openblas" in line}
     except OSError:
         return ()
-    return tuple(OpenBLAS(path) for path in sorted(paths))
+    return tuple(_library(path) for path in sorted(paths))
 
 
-@contextlib.contextmanager
-def single_blas() -> Iterator[None]:
-    """BLAS on one thread inside the block: for kernels that call it on each of theirs."""
-    before = [(library, library.get_num_threads()) for library in _libraries()]
-    for library, _ in before:
-        library.set_num_threads(1)
-    try:
-        yield
-    finally:
-        for library, n in before:
-            library.set_num_threads(n)
+_library = functools.cache(OpenBLAS)
 
 
 def _share() -> None:
@@ -157,11 +146,12 @@ def _share() -> None:
     """
     import numba
 
-    shareable = [library for library in _libraries() if "numpy.libs" in library.path]
+    shareable = [library for library in libraries() if "numpy.libs" in library.path]
     if available() < 2 or not shareable or numba.threading_layer() != "omp":
         return
     for library in shareable:
         library.set_callback(_job_runner().address)
+        _SHARED.append(library)
 
 
 @functools.cache
