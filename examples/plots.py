@@ -49,3 +49,18 @@ def confusion_matrix(
     figure.tight_layout()
     figure.savefig(path, dpi=120)
     plt.close(figure)
+
+
+def image_table(pictures: Sequence[tuple[str, np.ndarray]], path: Path, columns: int) -> None:
+    """Grey pictures with their titles, in rows of `columns`; each has its own range of grey."""
+    plt = _pyplot()
+    rows = -(-len(pictures) // columns)
+    figure, table = plt.subplots(rows, columns, figsize=(2.4 * columns, 2.7 * rows), squeeze=False)
+    for axes in table.flat:
+        axes.axis("off")
+    for axes, (title, picture) in zip(table.flat, pictures, strict=False):
+        axes.imshow(picture, cmap="gray", interpolation="nearest")
+        axes.set_title(title, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, dpi=120)
+    plt.close(figure)

@@ -31,7 +31,7 @@ import warnings
 # much as a small op).
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
-from . import autograd, config, debug, io, nn, optim, testing, utils  # noqa: E402
+from . import autograd, compiler, config, debug, io, nn, optim, testing, utils  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .core import engine, function  # noqa: E402
 from .export import populate  # noqa: E402

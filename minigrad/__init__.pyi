@@ -5,6 +5,7 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from . import autograd as autograd
+from . import compiler as compiler
 from . import config as config
 from . import cuda as cuda
 from . import debug as debug
@@ -45,6 +46,7 @@ from minigrad.ops.matmul import addmm as addmm
 from minigrad.ops.matmul import addmv as addmv
 from minigrad.ops.matmul import addr as addr
 from minigrad.ops.dims import adjoint as adjoint
+from minigrad.ops.grid import affine_grid_generator as affine_grid_generator
 from minigrad.ops.rearrange import alias_copy as alias_copy
 from minigrad.ops.sums import all as all
 from minigrad.ops.compare import allclose as allclose
@@ -103,10 +105,11 @@ from minigrad.ops.join import cat as cat
 from minigrad.ops.distance import cdist as cdist
 from minigrad.backend.dtypes import complex128 as cdouble
 from minigrad.ops.piecewise import ceil as ceil
-from minigrad.ops.activation import celu as celu
-from minigrad.ops.activation import celu_in_place as celu_
+from minigrad.ops.rectifiers import celu as celu
+from minigrad.ops.rectifiers import celu_in_place as celu_
 from minigrad.backend.dtypes import complex64 as cfloat
 from minigrad.ops.matmul import multi_dot as chain_matmul
+from minigrad.ops.pixels import channel_shuffle as channel_shuffle
 from minigrad.ops.layout import channels_last as channels_last
 from minigrad.ops.layout import channels_last_3d as channels_last_3d
 from minigrad.ops.pieces import chunk as chunk
@@ -117,6 +120,7 @@ from minigrad.ops.clamping import clamp as clip
 from minigrad.ops.views import clone as clone
 from minigrad.ops.join import column_stack as column_stack
 from minigrad.ops.join import combinations as combinations
+from minigrad.compiler.captured import compile as compile
 from minigrad.ops.data import complex_ as complex
 from minigrad.backend.dtypes import complex128 as complex128
 from minigrad.backend.dtypes import complex64 as complex64
@@ -219,10 +223,15 @@ from minigrad.ops.random import get_rng_state as get_rng_state
 from minigrad.ops.scan import gradient as gradient
 from minigrad.ops.compare import gt as greater
 from minigrad.ops.compare import ge as greater_equal
+from minigrad.ops.grid import grid_sampler as grid_sampler
+from minigrad.ops.grid import grid_sampler as grid_sampler_2d
+from minigrad.ops.grid import grid_sampler as grid_sampler_3d
 from minigrad.ops.norm import group_norm_of as group_norm
+from minigrad.ops.rnn_layers import gru as gru
+from minigrad.ops.rnn_layers import gru_cell as gru_cell
 from minigrad.ops.compare import gt as gt
 from minigrad.backend.dtypes import float16 as half
-from minigrad.ops.activation import hardshrink as hardshrink
+from minigrad.ops.threshold import hardshrink as hardshrink
 from minigrad.ops.piecewise import heaviside as heaviside
 from minigrad.ops.counting import histc as histc
 from minigrad.ops.counting import histogram as histogram
@@ -295,6 +304,8 @@ from minigrad.ops.formulas import logit as logit
 from minigrad.ops.steps import logspace as logspace
 from minigrad.ops.sums import logsumexp as logsumexp
 from minigrad.backend.dtypes import int64 as long
+from minigrad.ops.rnn_layers import lstm as lstm
+from minigrad.ops.rnn_layers import lstm_cell as lstm_cell
 from minigrad.ops.compare import lt as lt
 from minigrad.backend.random import manual_seed as manual_seed
 from minigrad.ops.masking import masked_fill as masked_fill
@@ -329,6 +340,7 @@ from minigrad.ops.order import nanquantile as nanquantile
 from minigrad.ops.sums import nansum as nansum
 from minigrad.ops.slices import narrow as narrow
 from minigrad.ops.rearrange import narrow_copy as narrow_copy
+from minigrad.ops.pixels import channel_shuffle as native_channel_shuffle
 from minigrad.ops.compare import ne as ne
 from minigrad.ops.arithmetic import neg as neg
 from minigrad.ops.arithmetic import neg as negative
@@ -337,6 +349,7 @@ from minigrad.core.modes import no_grad as no_grad
 from minigrad.ops.masking import nonzero as nonzero
 from minigrad.ops.masking import nonzero_static as nonzero_static
 from minigrad.ops.vector_norms import norm as norm
+from minigrad.nn.utils.lengths import norm_except_dim as norm_except_dim
 from minigrad.ops.random import normal as normal
 from minigrad.ops.compare import ne as not_equal
 from minigrad.ops.data import numel as numel
@@ -347,12 +360,14 @@ from minigrad.ops.distance import pairwise_distance as pairwise_distance
 from minigrad.ops.distance import pdist as pdist
 from minigrad.ops.dims import permute as permute
 from minigrad.ops.rearrange import permute_copy as permute_copy
+from minigrad.ops.pixels import pixel_shuffle as pixel_shuffle
+from minigrad.ops.pixels import pixel_unshuffle as pixel_unshuffle
 from minigrad.ops.random import poisson as poisson
 from minigrad.ops.data import polar as polar
 from minigrad.ops.special import polygamma as polygamma
 from minigrad.ops.arithmetic import positive as positive
 from minigrad.ops.arithmetic import pow as pow
-from minigrad.ops.activation import prelu as prelu
+from minigrad.ops.rectifiers import prelu as prelu
 from minigrad.ops.layout import preserve_format as preserve_format
 from minigrad.core.printing import printoptions as printoptions
 from minigrad.ops.products import prod as prod
@@ -371,8 +386,8 @@ from minigrad.ops.steps import range_ as range
 from minigrad.ops.views import ravel as ravel
 from minigrad.ops.complexes import real as real
 from minigrad.ops.arithmetic import reciprocal as reciprocal
-from minigrad.ops.activation import relu as relu
-from minigrad.ops.activation import relu_in_place as relu_
+from minigrad.ops.rectifiers import relu as relu
+from minigrad.ops.rectifiers import relu_in_place as relu_
 from minigrad.ops.arithmetic import remainder as remainder
 from minigrad.ops.vector_norms import renorm as renorm
 from minigrad.ops.rearrange import repeat_interleave as repeat_interleave
@@ -381,12 +396,16 @@ from minigrad.ops.complexes import resolve_conj as resolve_conj
 from minigrad.ops.complexes import resolve_neg as resolve_neg
 from minigrad.ops.data import result_type as result_type
 from minigrad.ops.norm import rms_norm as rms_norm
+from minigrad.ops.rnn_layers import rnn_relu as rnn_relu
+from minigrad.ops.rnn_layers import rnn_relu_cell as rnn_relu_cell
+from minigrad.ops.rnn_layers import rnn_tanh as rnn_tanh
+from minigrad.ops.rnn_layers import rnn_tanh_cell as rnn_tanh_cell
 from minigrad.ops.rearrange import roll as roll
 from minigrad.ops.rearrange import rot90 as rot90
 from minigrad.ops.piecewise import round as round
 from minigrad.ops.join import vstack as row_stack
-from minigrad.ops.activation import rrelu as rrelu
-from minigrad.ops.activation import rrelu_in_place as rrelu_
+from minigrad.ops.rectifiers import rrelu as rrelu
+from minigrad.ops.rectifiers import rrelu_in_place as rrelu_
 from minigrad.ops.transcendental import rsqrt as rsqrt
 from minigrad.ops.arithmetic import rsub as rsub
 from minigrad.io.checkpoint import save as save
@@ -399,8 +418,8 @@ from minigrad.backend.random import seed as seed
 from minigrad.ops.slices import select as select
 from minigrad.ops.rearrange import select_copy as select_copy
 from minigrad.ops.masking import select_scatter as select_scatter
-from minigrad.ops.activation import selu as selu
-from minigrad.ops.activation import selu_in_place as selu_
+from minigrad.ops.rectifiers import selu as selu
+from minigrad.ops.rectifiers import selu_in_place as selu_
 from minigrad.backend.devices import set_default_device as set_default_device
 from minigrad.backend.dtypes import set_default_dtype as set_default_dtype
 from minigrad.core.modes import set_grad_enabled as set_grad_enabled
@@ -443,8 +462,8 @@ from minigrad.ops.transcendental import tanh as tanh
 from minigrad.ops.data import tensor as tensor
 from minigrad.ops.pieces import tensor_split as tensor_split
 from minigrad.ops.einsum import tensordot as tensordot
-from minigrad.ops.activation import threshold as threshold
-from minigrad.ops.activation import threshold_in_place as threshold_
+from minigrad.ops.threshold import threshold as threshold
+from minigrad.ops.threshold import threshold_in_place as threshold_
 from minigrad.ops.rearrange import tile as tile
 from minigrad.ops.data import to_dlpack as to_dlpack
 from minigrad.ops.order import topk as topk

@@ -107,14 +107,14 @@ def primitive(
 
 
 def _unary(p: Primitive) -> Callable:
-    forward, record = p.forward, p.record_one
+    record = p.record_one
 
     def call_unary(input: Any, *, out: Any = None) -> Any:
         if not isinstance(input, Tensor):
-            return forward(input) if type(input) is ndarray else _raw(p, (input,), {})
+            return p.forward(input) if type(input) is ndarray else _raw(p, (input,), {})
         x = input._data
         dtype = x.dtype
-        y = forward(x) if dtype is F32 or dtype is F64 else _forward(p, (x,), {})[0]
+        y = p.forward(x) if dtype is F32 or dtype is F64 else _forward(p, (x,), {})[0]
         if type(y) is not ndarray:
             y = as_array(y)
         result = wrap(y)
@@ -137,7 +137,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
     """The call path of two arguments; as an `operator` it answers NotImplemented to types it does
     not know.
     """
-    forward, record = p.forward, p.record
+    record = p.record
 
     def call_binary(input: Any, other: Any, *, out: Any = None) -> Any:
         if isinstance(input, Tensor):
@@ -150,7 +150,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
             if (type(a) is float or type(a) is int) and (b.dtype is F32 or b.dtype is F64):
                 a = np.asarray(a, b.dtype)
         elif type(input) is ndarray and type(other) is ndarray:
-            return forward(input, other)
+            return p.forward(input, other)
         else:
             return _raw(p, (input, other), {})
         kind = type(b)
@@ -161,7 +161,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
                 and ((b.dtype is dtype) if kind is ndarray else (kind is float or kind is int))
             ):
                 raw = (a, b)
-                y = forward(a, b)
+                y = p.forward(a, b)
             else:
                 if p.promote is not None and not (_is_operand(a) and _is_operand(b)):
                     if operator:
@@ -206,14 +206,16 @@ def _shape_error(*operands: Any) -> Exception | None:
 
 def _view(p: Primitive) -> Callable:
     """The call path of a view: one argument, options, a result (or several) in the same memory."""
-    forward, record = p.forward, p.record_one
+    record = p.record_one
 
     def call_view(input: Any, **options: Any) -> Any:
         if not isinstance(input, Tensor):
-            return forward(input, **options) if type(input) is ndarray else _raw(
-                p, (input,), options
+            return (
+                p.forward(input, **options)
+                if type(input) is ndarray
+                else _raw(p, (input,), options)
             )
-        y = forward(input._data, **options)
+        y = p.forward(input._data, **options)
         view = input._view
         if view is not None and view.seen != input._counter[0]:
             refresh_view(input)
@@ -233,7 +235,7 @@ def _view(p: Primitive) -> Callable:
 
 
 def _general(p: Primitive) -> Callable:
-    forward, residuals, half = p.forward, bool(p.residuals), p.half
+    residuals, half = bool(p.residuals), p.half
     plain = p.promote is None and not residuals
 
     def call_general(*args: Any, **options: Any) -> Any:
@@ -257,14 +259,14 @@ def _general(p: Primitive) -> Callable:
                 ready = ready and (type(a) is not ndarray or a.dtype not in HALF)
         if not tensors:
             if args and type(args[0]) is ndarray:
-                y = forward(*args, **options)
+                y = p.forward(*args, **options)
                 return y[0] if residuals else y
             return _raw(p, args, options)
         extra: Any = ()
         raw: Any = arrays
         try:
             if ready:
-                y = forward(*arrays, **options)
+                y = p.forward(*arrays, **options)
             else:
                 y, extra, raw = _forward(p, arrays, options)
         except ValueError as error:

@@ -239,7 +239,11 @@ class Primitive:
         names = _wanted_names(rule)
         kinds = [self._kind(name) for name in names]
         elementwise = all(k is not None and k[0] in ("arg", "y", "option") for k in kinds)
-        return accelerate(rule, rule_of=self.name) if names and elementwise and not rule.__defaults__ else rule
+        return (
+            accelerate(rule, rule_of=self.name)
+            if names and elementwise and not rule.__defaults__
+            else rule
+        )
 
     def joint(self, rule: Callable) -> None:
         """One rule for all arguments: returns a gradient (or None) for each."""
@@ -315,8 +319,12 @@ class Primitive:
                 rules.append((i, rule, placed(rule)))
                 fast.append((i, self.fast_rules.get(arg, rule), placed(rule)))
         else:
-            joint, fast_joint = _selected(joint, placed(joint)), _selected(
-                fast_joint, placed(fast_joint)  # type: ignore[arg-type]
+            joint, fast_joint = (
+                _selected(joint, placed(joint)),
+                _selected(
+                    fast_joint,
+                    placed(fast_joint),  # type: ignore[arg-type]
+                ),
             )
 
         frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)  # type: ignore[misc]
@@ -480,5 +488,3 @@ _ONE = (True,)
 
 def differentiable_dtype(dtype: np.dtype) -> bool:
     return dtype is F32 or dtype is F64 or dtype.kind in "fc" or dtype in HALF
-
-

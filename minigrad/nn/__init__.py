@@ -4,26 +4,73 @@
 
 from __future__ import annotations
 
-from . import containers, init, layers, parameter, utils
-from .layers import activation, conv, dropout, embedding, linear, loss, norm, pooling
+from . import averaging, containers, init, layers, parameter, utils
+from .layers import (
+    activation,
+    conv,
+    data_parallel,
+    deprecated,
+    distance,
+    dropout,
+    embedding,
+    fold,
+    gated,
+    lazy,
+    linear,
+    loss,
+    margin,
+    modern,
+    multihead,
+    names,
+    norm,
+    padding,
+    perceptron,
+    pooling,
+    recurrent,
+    shuffle,
+    sync_norm,
+    transformer,
+    upsampling,
+    vocabulary,
+)
 from .module import Module
-from .utils import clip_grad, vector
+from .utils import clip_grad, rnn, vector
 
 __all__ = [
     "Module",
     "activation",
+    "averaging",
     "clip_grad",
     "containers",
     "conv",
+    "data_parallel",
+    "deprecated",
+    "distance",
     "dropout",
     "embedding",
+    "fold",
+    "gated",
     "init",
     "layers",
+    "lazy",
     "linear",
     "loss",
+    "margin",
+    "modern",
+    "multihead",
+    "names",
     "norm",
+    "padding",
     "parameter",
+    "perceptron",
     "pooling",
+    "recurrent",
+    "rnn",
+    "shuffle",
+    "sync_norm",
+    "transformer",
+    "upsampling",
     "utils",
     "vector",
+    "vocabulary",
 ]

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,22 @@ def _write(tensor: Tensor, values: Any) -> Tensor:
     tensor._data[...] = values
     tensor._bump()
     return tensor
+
+
+class _Skipping:
+    """How many `skipped()` blocks are open."""
+
+    depth = 0
+
+
+@contextmanager
+def skipped() -> Iterator[None]:
+    """Inside, nothing is drawn: `uniform_` and `normal_`, and all that ends in them, do nothing."""
+    _Skipping.depth += 1
+    try:
+        yield
+    finally:
+        _Skipping.depth -= 1
 
 
 def _rng(generator: Any) -> Any:
@@ -52,6 +69,8 @@ def calculate_gain(nonlinearity: str, param: float | None = None) -> float:
 @export("nn.init.uniform_", "nn.init.uniform", deprecated=["nn.init.uniform"])
 def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from U(a, b)."""
+    if _Skipping.depth:
+        return tensor
     return _write(
         tensor, sampling.uniform(tensor._data.shape, a, b, tensor._data.dtype, _rng(generator))
     )
@@ -60,6 +79,8 @@ def uniform_(tensor: Tensor, a: float = 0.0, b: float = 1.0, generator: Any = No
 @export("nn.init.normal_", "nn.init.normal", deprecated=["nn.init.normal"])
 def normal_(tensor: Tensor, mean: float = 0.0, std: float = 1.0, generator: Any = None) -> Tensor:
     """Fill from N(mean, std²)."""
+    if _Skipping.depth:
+        return tensor
     return _write(
         tensor, sampling.normal(tensor._data.shape, mean, std, tensor._data.dtype, _rng(generator))
     )
@@ -275,4 +296,55 @@ def sparse_(tensor: Tensor, sparsity: float, std: float = 0.01, generator: Any =
     zeros = math.ceil(sparsity * rows)
     for j in range(columns):
         values[rng.permutation(rows)[:zeros], j] = 0
+    return _write(tensor, values)
+
+
+@export("nn.init.icnr_")
+def icnr_(
+    tensor: Tensor, upscale_factor: int = 2, init: Callable[..., Tensor] | None = None
+) -> Tensor:
+    """The weight of a convolution before PixelShuffle(r), so that it begins as a convolution
+    followed by nearest-neighbour upsampling: without a checkerboard.
+
+    The r² kernels that fill one block of pixels begin equal: kernels of shape (out/r², in, *) are
+    drawn by `init` (kaiming_normal_ by default) and each is repeated r² times. ValueError if the
+    first dimension does not divide by r². Aitken et al., "Checkerboard artifact free sub-pixel
+    convolution" (2017), section 3.
+    """
+    copies, shape = upscale_factor**2, tensor._data.shape
+    if copies < 1 or len(shape) < 2 or shape[0] % copies:
+        raise ValueError(
+            f"icnr_ needs a weight whose first dimension is a multiple of {copies}, got"
+            f" {list(shape)}"
+        )
+    first = Tensor(np.empty((shape[0] // copies, *shape[1:]), tensor._data.dtype))
+    (kaiming_normal_ if init is None else init)(first)
+    return _write(tensor, np.repeat(first._data, copies, axis=0))
+
+
+@export("nn.init.bilinear_")
+def bilinear_(tensor: Tensor, groups: int = 1) -> Tensor:
+    """The weight of a transposed convolution that interpolates linearly, channel to channel.
+
+    The weight is (in, out/groups, *kernel); a kernel side k serves stride s = ⌈k/2⌉ with
+    padding ⌈(s − 1)/2⌉, and its values are wᵢ = 1 − |i − c|/s, c the middle of the kernel's
+    support. Input channel i of a group goes to output channel i of that group. ValueError unless
+    the tensor has 3, 4 or 5 dimensions. Long et al., "Fully convolutional networks for semantic
+    segmentation" (2015), section 3.3.
+    """
+    shape = tensor._data.shape
+    if len(shape) not in (3, 4, 5):
+        raise ValueError("Only tensors with 3, 4, or 5 dimensions are supported")
+    if groups < 1 or shape[0] % groups:
+        raise ValueError("dim 0 must be divisible by groups")
+    kernel = np.ones(())
+    for k in shape[2:]:
+        step = (k + 1) // 2
+        centre = step - 1 if k % 2 else step - 0.5
+        kernel = kernel[..., None] * (1 - np.abs(np.arange(k) - centre) / step)
+    values = np.zeros(shape)
+    inside = shape[0] // groups
+    for i in range(shape[0]):
+        if i % inside < shape[1]:
+            values[i, i % inside] = kernel
     return _write(tensor, values)

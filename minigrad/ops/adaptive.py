@@ -16,44 +16,26 @@ from ..backend.random import default_generator
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from .beside import beside
 from .conv import each_dim
 from .shape import squeeze, unsqueeze
+from .taps import Resize, apply, resample_vjp
 
 Ints = int | Sequence[int]
 
 
 # ------------------------------------------------------------------------------ adaptive
 @primitive
-def adaptive_mean(x: Any, *, axis: int, size: int) -> Any:
-    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of one axis, as a product with the averaging
-    matrix.
-    """
-    return np.moveaxis(
-        np.tensordot(x, _averaging(x.shape[axis], size).astype(x.dtype), (axis, 1)), -1, axis
-    )
+def share_means(x: Any, *, axis: int, how: Resize) -> Any:
+    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of one axis;  x̄ = Mᵀ ȳ."""
+    return apply(x, axis, how)
 
 
-@primitive
-def adaptive_mean_vjp(g: Any, *, axis: int, size: int) -> Any:
-    """The adjoint of adaptive_mean."""
-    return np.moveaxis(
-        np.tensordot(g, _averaging(size, g.shape[axis]).astype(g.dtype), (axis, 0)), -1, axis
-    )
-
-
-adaptive_mean.vjp(x=lambda g, axis, x_shape: adaptive_mean_vjp(g, axis=axis, size=x_shape[axis]))
-adaptive_mean_vjp.vjp(g=lambda x, axis, g_shape: adaptive_mean(x, axis=axis, size=g_shape[axis]))
+share_means.vjp(x=lambda g, x, axis, how: beside(resample_vjp(g, axis=axis, how=how), x))
 
 
 def _bounds(n: int, o: int) -> list[tuple[int, int]]:
     return [(i * n // o, -((-(i + 1) * n) // o)) for i in range(o)]
-
-
-def _averaging(n: int, o: int) -> Any:
-    matrix = np.zeros((o, n))
-    for i, (a, b) in enumerate(_bounds(n, o)):
-        matrix[i, a:b] = 1 / (b - a)
-    return matrix
 
 
 def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tuple[int, ...]]:
@@ -84,8 +66,8 @@ def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
     x, sizes = _adaptive(f"adaptive_avg_pool{n}d", n, input, output_size)
     if x.dtype.kind in "iub":
         raise RuntimeError(f"\"adaptive_avg_pool{n}d\" not implemented for '{input.dtype.name}'")
-    for i, size in enumerate(sizes):
-        input = adaptive_mean(input, axis=x.ndim - n + i, size=size)
+    for axis, size in reversed(list(enumerate(sizes, x.ndim - n))):
+        input = share_means(input, axis=axis, how=Resize("area", x.shape[axis], size))
     return input
 
 
@@ -114,10 +96,10 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 @primitive(half="keep")
 def take_flat(x: Any, *, index: Any) -> Any:
     """x (N, C, *) at flat spatial positions `index` (N, C, *out);  x̄ = put_flat(ȳ)."""
-    flat = x.reshape(*x.shape[:2], -1)
-    return np.take_along_axis(flat, index.reshape(*index.shape[:2], -1), axis=2).reshape(
-        index.shape
-    )
+    lead = x.shape[:2]  # sizes are written out: -1 is ambiguous where a dimension is 0
+    flat = x.reshape(*lead, math.prod(x.shape[2:]))
+    places = index.reshape(*lead, math.prod(index.shape[2:]))
+    return np.take_along_axis(flat, places, axis=2).reshape(index.shape)
 
 
 @primitive
@@ -126,12 +108,12 @@ def put_flat(g: Any, *, index: Any, size: Any) -> Any:
     n, c = g.shape[:2]
     m = math.prod(size)
     base = (np.arange(n * c) * m).reshape(n, c, 1)
-    places = (index.reshape(n, c, -1) + base).reshape(-1)
+    places = (index.reshape(n, c, math.prod(index.shape[2:])) + base).reshape(-1)
     total = np.bincount(places, weights=g.reshape(-1).astype(np.float64), minlength=n * c * m)
     return total.astype(g.dtype).reshape(n, c, *size)
 
 
-take_flat.vjp(x=lambda g, index, x_shape: put_flat(g, index=index, size=x_shape[2:]))
+take_flat.vjp(x=lambda g, x, index: beside(put_flat(g, index=index, size=x.shape[2:]), x))
 put_flat.vjp(g=lambda x, index: take_flat(x, index=index))
 
 
@@ -308,7 +290,12 @@ def _unpool(
     if output_size is None:
         out = tuple(default)
     else:
-        out = tuple(output_size)[-n:]
+        out = tuple(output_size)[2 if len(output_size) == n + 2 else 0 :]
+        if len(out) != n:
+            raise ValueError(
+                f"output_size should be a sequence containing {n} or {n + 2} elements, but it has a"
+                f" length of '{len(output_size)}'"
+            )
         for o, d, s in zip(out, default, stride, strict=True):
             if not d - s < o < d + s:
                 raise ValueError(
@@ -333,8 +320,8 @@ def set_flat(x: Any, *, index: Any, size: Any) -> Any:
     there.
     """
     n, c = x.shape[:2]
-    y = np.zeros((n, c, math.prod(size)), x.dtype)
-    np.put_along_axis(y, index.reshape(n, c, -1), x.reshape(n, c, -1), axis=2)
+    y, count = np.zeros((n, c, math.prod(size)), x.dtype), math.prod(x.shape[2:])
+    np.put_along_axis(y, index.reshape(n, c, count), x.reshape(n, c, count), axis=2)
     return y.reshape(n, c, *size)
 
 

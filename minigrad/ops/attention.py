@@ -17,7 +17,7 @@ from .matmul import linear, matmul
 from .piecewise import dtype_title
 from .rearrange import repeat, repeat_interleave
 from .reduction import mean
-from .shape import expand, reshape, squeeze, transpose, unsqueeze
+from .shape import expand, permute, reshape, squeeze, transpose, unbind, unsqueeze
 from .slices import narrow
 from .softmax import softmax_along
 
@@ -190,6 +190,7 @@ def multi_head_attention_forward(
     that do not fit, RuntimeError for is_causal without a mask.
     """
     batched = _check_heads(query, key, value, key_padding_mask, attn_mask, num_heads)
+    alone = query is key and key is value  # self-attention
     if not batched:
         query, key, value = [unsqueeze(x, 1) for x in (query, key, value)]
         if key_padding_mask is not None:
@@ -199,25 +200,30 @@ def multi_head_attention_forward(
         raise RuntimeError("Need attn_mask if specifying the is_causal hint.")
     _expect(width == embed_dim_to_check, f"was expecting {embed_dim_to_check}, but got {width}")
     _expect(width % num_heads == 0, f"{width} is not divisible by num_heads {num_heads}")
-    weights = (q_proj_weight, k_proj_weight, v_proj_weight)
-    if not use_separate_proj_weight:
-        _expect(key._data.shape == value._data.shape, "key and value differ in shape")
-        weights = _thirds(in_proj_weight, width)
-    q, k, v = _projected((query, key, value), weights, _thirds(in_proj_bias, width))
     padding = _as_additive(key_padding_mask, "key_padding_mask", query)
     mask = _as_additive(attn_mask, "attn_mask", query)
     mask = _checked_mask(mask, length, key._data.shape[0], batch * num_heads)
     has_bias = bias_k is not None and bias_v is not None
-    if has_bias:
-        _expect(static_k is None and static_v is None, "bias with a static key or value")
-        k, v = cat([k, repeat(bias_k, 1, batch, 1)]), cat([v, repeat(bias_v, 1, batch, 1)])
-    q = _heads(q, num_heads)
-    k = _heads(k, num_heads) if static_k is None else static_k
-    v = _heads(v, num_heads) if static_v is None else static_v
+    static = static_k is not None or static_v is not None
+    if alone and not (use_separate_proj_weight or has_bias or static):
+        q, k, v = _packed_heads(query, in_proj_weight, in_proj_bias, num_heads)
+    else:
+        weights = (q_proj_weight, k_proj_weight, v_proj_weight)
+        if not use_separate_proj_weight:
+            _expect(key._data.shape == value._data.shape, "key and value differ in shape")
+            weights = _thirds(in_proj_weight, width)
+        q, k, v = _projected((query, key, value), weights, _thirds(in_proj_bias, width))
+        if has_bias:
+            _expect(not static, "bias with a static key or value")
+            k, v = cat([k, repeat(bias_k, 1, batch, 1)]), cat([v, repeat(bias_v, 1, batch, 1)])
+        q = _heads(q, num_heads)
+        k = _heads(k, num_heads) if static_k is None else static_k
+        v = _heads(v, num_heads) if static_v is None else static_v
     if add_zero_attn:
         zeros = k.new_zeros(k._data.shape[0], 1, k._data.shape[2])
         k, v = cat([k, zeros], 1), cat([v, zeros], 1)
-    mask = _merged(mask, padding, has_bias + bool(add_zero_attn), batch, num_heads)
+    extra = has_bias + bool(add_zero_attn)
+    mask = _merged(mask, padding, k._data.shape[1] - extra, extra, batch, num_heads)
     output, attention = _attended(q, k, v, mask, dropout_p if training else 0.0, need_weights)
     output = reshape(transpose(output, 0, 1), (length, batch, width))
     output = linear(output, out_proj_weight, out_proj_bias)
@@ -304,11 +310,20 @@ def _heads(x: Any, num_heads: int) -> Any:
     return transpose(reshape(x, (length, batch * num_heads, width // num_heads)), 0, 1)
 
 
-def _merged(mask: Any, padding: Any, extra: int, batch: int, num_heads: int) -> Any:
+def _packed_heads(x: Any, weight: Any, bias: Any, num_heads: int) -> tuple[Any, ...]:
+    """Query, key and value of self-attention, each (N·heads, L, E/heads), by one product."""
+    length, batch, width = x._data.shape
+    y = reshape(linear(x, weight, bias), (length, batch, 3, num_heads, width // num_heads))
+    y = permute(y, (2, 1, 3, 0, 4))
+    return unbind(reshape(y, (3, batch * num_heads, length, width // num_heads)))
+
+
+def _merged(mask: Any, padding: Any, keys: int, extra: int, batch: int, num_heads: int) -> Any:
     """One additive mask (1 or N·heads, L or 1, S + extra); the last `extra` keys are seen."""
     if padding is not None:
-        keys = padding._data.shape[-1]
-        _expect(padding._data.shape[0] == batch, f"expected key_padding_mask of batch {batch}")
+        _expect(
+            padding._data.shape == (batch, keys), f"expected key_padding_mask of {(batch, keys)}"
+        )
         padding = expand(reshape(padding, (batch, 1, 1, keys)), -1, num_heads, -1, -1)
         padding = reshape(padding, (batch * num_heads, 1, keys))
         mask = padding if mask is None else add(mask, padding)

@@ -194,6 +194,11 @@ def _check_classes(input: Any, target: Any, weight: Any) -> None:
             f"weight tensor should be defined either for all {classes} classes or no classes but "
             f"got weight tensor of shape: {list(weight._data.shape)}"
         )
+    if weight is not None and weight._data.dtype != x.dtype:
+        raise RuntimeError(
+            f"expected scalar type {dtype_title(x.dtype)} but found "
+            f"{dtype_title(weight._data.dtype)}"
+        )
     if t.dtype != I64 and t.dtype != np.uint8:
         raise RuntimeError(f"expected scalar type Long but found {dtype_title(t.dtype)}")
 

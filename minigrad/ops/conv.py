@@ -64,7 +64,7 @@ def _columns(
 ) -> Any:
     """(N, G, C/G·K, P): every output place's window as a column."""
     n, c = x.shape[:2]
-    if math.prod(kernel) == 1 and all(s == 1 for s in stride) and not any(padding):
+    if math.prod(kernel) == 1 and not any(padding) and x.shape[2:] == tuple(out):
         return x.reshape(n, groups, c // groups, math.prod(out))
     windows = _windows(_padded(x, padding), kernel, out, stride, dilation)
     return windows.reshape(n, groups, c // groups * math.prod(kernel), math.prod(out))

@@ -50,6 +50,9 @@ from . import (
     embedding as embedding,
 )
 from . import (
+    grid as grid,
+)
+from . import (
     loss as loss,
 )
 from . import (
@@ -62,7 +65,13 @@ from . import (
     pad as pad,
 )
 from . import (
+    pixels as pixels,
+)
+from . import (
     pool as pool,
+)
+from . import (
+    resize as resize,
 )
 
 # family -> names of its ops that are Tensor methods

@@ -222,8 +222,12 @@ def batch_norm(
 
     In training by the batch's own statistics, of which running_mean and running_var become moving
     averages (the variance unbiased); otherwise by the running ones. input (N, C, *). ValueError in
-    training on one value per channel, RuntimeError if the shapes do not fit.
+    training on one value per channel and for eps that is not positive, RuntimeError if the shapes
+    do not fit.
     """
+    if eps < 0 or (training and eps == 0):
+        kind = "positive during training" if training else "non-negative"
+        raise ValueError(f"batch_norm eps must be {kind}, but got {eps}")
     x = _floating("batch_norm", input)
     if x.ndim < 2:
         raise RuntimeError(f"batch_norm: expected at least 2 dimensions, got {x.ndim}")

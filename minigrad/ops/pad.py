@@ -10,6 +10,7 @@ import numpy as np
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
+from .beside import beside
 
 
 def _pairs(sides: Sequence[int], ndim: int) -> list[tuple[int, int]]:
@@ -50,12 +51,15 @@ def zero_pad(x: Any, *, sides: tuple[int, ...]) -> Any:
 
 def _source(n: int, before: int, after: int, mode: str) -> Any:
     """For each place of a padded dimension, the place in the original that it copies."""
+    if mode == "circular":  # what negative sides cut is gone before the rest is continued
+        first, m = max(-before, 0), n - max(-before, 0) - max(-after, 0)
+        return first + np.arange(-max(before, 0), m + max(after, 0)) % max(m, 1)
     i = np.arange(-before, n + after)
     if mode == "reflect":
         period = 2 * (n - 1) or 1
         i = np.abs(i) % period
         return np.where(i >= n, period - i, i)
-    return np.clip(i, 0, n - 1) if mode == "replicate" else i % n
+    return np.clip(i, 0, n - 1)
 
 
 @primitive(half="keep")
@@ -70,17 +74,17 @@ def unpad_copies(g: Any, *, dim: int, before: int, after: int, mode: str, size: 
     source = _source(size, before, after, mode)
     moved = np.moveaxis(g, dim, 0)
     y = np.zeros((size, *moved.shape[1:]), g.dtype)
-    first = max(before, 0)
-    inner = slice(first, first + size - max(-before, 0) - max(-after, 0))
-    y[source[inner]] = moved[inner]  # each original once, then the copies
-    for i in (*range(first), *range(inner.stop, len(source))):
+    start = min(max(before, 0), len(source))
+    stop = min(max(start + size - max(-before, 0) - max(-after, 0), start), len(source))
+    y[source[start:stop]] = moved[start:stop]  # each original once, then the copies
+    for i in (*range(start), *range(stop, len(source))):
         y[source[i]] += moved[i]
     return np.moveaxis(y, 0, dim)
 
 
 pad_copies.vjp(
-    x=lambda g, dim, before, after, mode, x_shape: unpad_copies(
-        g, dim=dim, before=before, after=after, mode=mode, size=x_shape[dim]
+    x=lambda g, x, dim, before, after, mode: beside(
+        unpad_copies(g, dim=dim, before=before, after=after, mode=mode, size=x.shape[dim]), x
     )
 )
 unpad_copies.vjp(
@@ -117,29 +121,37 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
         raise NotImplementedError(
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
         )
+    _check_copies(x, sides, mode)
     for i in range(dims):
-        _check_copies(x, x.ndim - 1 - i, sides[2 * i], sides[2 * i + 1], mode)
         input = pad_copies(
             input, dim=x.ndim - 1 - i, before=sides[2 * i], after=sides[2 * i + 1], mode=mode
         )
     return input
 
 
-def _check_copies(x: Any, dim: int, before: int, after: int, mode: str) -> None:
-    n = x.shape[dim]
-    if mode == "reflect" and (before >= n or after >= n):
+def _check_copies(x: Any, sides: tuple[int, ...], mode: str) -> None:
+    """RuntimeError unless every dimension has enough elements to copy."""
+    lengths = []
+    for i in range(len(sides) // 2):
+        dim, before, after = x.ndim - 1 - i, sides[2 * i], sides[2 * i + 1]
+        n = x.shape[dim]
+        lengths.append(n + before + after)
+        if mode == "reflect" and (before >= n or after >= n):
+            raise RuntimeError(
+                "Argument #4: Padding size should be less than the corresponding input dimension,"
+                f" but got: padding ({before}, {after}) at dimension {dim} of input"
+                f" {list(x.shape)}"
+            )
+        if mode == "circular":
+            left = n - max(-before, 0) - max(-after, 0)
+            if before > n or after > n or (left <= 0 and max(before, after) > 0):
+                raise RuntimeError("Padding value causes wrapping around more than once.")
+    # like PyTorch: one dimension of several may become empty, but not all
+    if min(lengths) < 0 or (mode != "circular" and max(lengths) < 1):
         raise RuntimeError(
-            "Argument #4: Padding size should be less than the corresponding input dimension, but"
-            f" got: padding ({before}, {after}) at dimension {dim} of input {list(x.shape)}"
+            f"input {list(x.shape)} with padding {list(sides)} gives an output that is too small"
         )
-    if mode == "circular" and (before > n or after > n):
-        raise RuntimeError("Padding value causes wrapping around more than once.")
-    if n + before + after < (0 if mode == "circular" else 1):
-        raise RuntimeError(
-            f"input (size {n}) with padding ({before}, {after}) at dimension {dim} gives an output"
-            " that is too small"
-        )
-    if n == 0 or 0 in x.shape[1:]:
+    if mode != "circular" and 0 in x.shape[1:]:
         raise RuntimeError(
             "Expected a non-empty tensor (but for the batch dimension) for padding, got"
             f" {list(x.shape)}"
@@ -158,7 +170,7 @@ def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
             f" input. Pad length is {len(sides)} while the input has {input._data.ndim} dimensions."
         )
     for n, (a, b) in zip(input._data.shape, _pairs(sides, input._data.ndim), strict=True):
-        if n + a + b < 0:
+        if n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0:
             raise RuntimeError(
                 f"The input size {n}, plus negative padding {a} and {b} resulted in a negative"
                 " output size, which is invalid. Check dimension of your input."

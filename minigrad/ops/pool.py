@@ -15,8 +15,10 @@ import numpy as np
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
+from .activation import relu
+from .beside import beside
 from .conv import each_dim
-from .elementwise import abs, clamp_min, pow, sign
+from .elementwise import abs, pow, sign
 from .shape import squeeze, unsqueeze
 
 Ints = int | Sequence[int]
@@ -120,15 +122,18 @@ def pick_windows(
 
 
 max_windows.vjp(
-    x=lambda g, which, kernel, out, stride, padding, dilation, x_shape: max_windows_vjp(
-        g,
-        which=which,
-        size=x_shape[2:],
-        kernel=kernel,
-        out=out,
-        stride=stride,
-        padding=padding,
-        dilation=dilation,
+    x=lambda g, x, which, kernel, out, stride, padding, dilation: beside(
+        max_windows_vjp(
+            g,
+            which=which,
+            size=x.shape[2:],
+            kernel=kernel,
+            out=out,
+            stride=stride,
+            padding=padding,
+            dilation=dilation,
+        ),
+        x,
     )
 )
 max_windows_vjp.vjp(
@@ -333,8 +338,8 @@ def spread_windows(g: Any, *, size: Any, kernel: Any, stride: Any, padding: Any)
 
 
 sum_windows.vjp(
-    x=lambda g, kernel, stride, padding, x_shape: spread_windows(
-        g, size=x_shape[2:], kernel=kernel, stride=stride, padding=padding
+    x=lambda g, x, kernel, stride, padding: beside(
+        spread_windows(g, size=x.shape[2:], kernel=kernel, stride=stride, padding=padding), x
     )
 )
 spread_windows.vjp(
@@ -437,7 +442,7 @@ def avg_pool3d(
 def _lp_pool(n: int, input: Any, p: float, kernel_size: Any, stride: Any, ceil_mode: bool) -> Any:
     kernel = each_dim(kernel_size, n, "kernel_size")
     mean = _avg_pool(n, pow(input, p), kernel_size, stride, 0, ceil_mode, True, None)
-    return pow(sign(mean) * clamp_min(abs(mean), 0) * math.prod(kernel), 1.0 / p)
+    return pow(sign(mean) * relu(abs(mean)) * math.prod(kernel), 1.0 / p)
 
 
 @export("nn.functional.lp_pool1d")

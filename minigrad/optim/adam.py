@@ -7,22 +7,30 @@ from typing import Any
 
 import numpy as np
 
-from ..core.tensor import Tensor, wrap
 from ..export import export
-from .optimizer import (
-    Optimizer,
-    add_missing,
-    check_options,
-    gradients,
-    new_step,
-    number,
-    real_view,
-    scaled,
-)
+from .elementwise import Elementwise
+from .options import check_options, check_tensor_options, number
+
+
+def adam(w, g, m, v, largest, rate1, beta2, rate2, scale, eps, decay, shrink):
+    """One step; rate = 1 − β. The corrections for the start at zero are in scale and eps."""
+    if decay:
+        g = g + w * decay
+    if shrink != 1.0:
+        w *= shrink
+    m += (g - m) * rate1
+    v *= beta2
+    v += g * g * rate2
+    if largest is not None:
+        largest = np.maximum(largest, v)
+        w -= m * scale / (np.sqrt(largest) + eps)
+    else:
+        w -= m * scale / (np.sqrt(v) + eps)
+    return w, m, v, largest
 
 
 @export("optim.Adam", "optim.adam.Adam")
-class Adam(Optimizer):
+class Adam(Elementwise):
     r"""Moving averages of gradient and squared gradient, corrected for their start at zero
     (algorithm 1).
 
@@ -36,11 +44,21 @@ class Adam(Optimizer):
     capturable and differentiable are accepted and change nothing.
     """
 
+    formula = staticmethod(adam)
+    arrays = ("exp_avg", "exp_avg_sq", "max_exp_avg_sq")
+    newer = {
+        **Elementwise.newer,
+        "amsgrad": False,
+        "capturable": False,
+        "fused": None,
+        "decoupled_weight_decay": False,
+    }
+
     def __init__(
         self,
         params: Any,
         lr: Any = 1e-3,
-        betas: tuple[float, float] = (0.9, 0.999),
+        betas: tuple[Any, Any] = (0.9, 0.999),
         eps: float = 1e-8,
         weight_decay: float = 0,
         amsgrad: bool = False,
@@ -66,56 +84,20 @@ class Adam(Optimizer):
             "decoupled_weight_decay": decoupled_weight_decay,
         }
         check_options(defaults)
+        check_tensor_options(defaults)
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        add_missing(self, {"amsgrad": False, "maximize": False, "foreach": None, "fused": None})
-        add_missing(self, {"capturable": False, "differentiable": False})
-        add_missing(self, {"decoupled_weight_decay": False})
-        for kept in self.state.values():
-            if kept and not isinstance(kept.get("step"), Tensor):  # once a Python number
-                kept["step"] = new_step(kept["step"])
+    def _first(self, group: dict[str, Any]) -> dict[str, float]:
+        first = {"step": 0.0, "exp_avg": 0.0, "exp_avg_sq": 0.0}
+        return {**first, "max_exp_avg_sq": 0.0} if group["amsgrad"] else first
 
-    def _update(self, group: dict[str, Any]) -> None:
-        for p, g in gradients(group):
-            state = self.state[p]
-            if not state:
-                state["step"] = new_step()
-                state["exp_avg"] = wrap(np.zeros_like(p._data))
-                state["exp_avg_sq"] = wrap(np.zeros_like(p._data))
-                if group["amsgrad"]:
-                    state["max_exp_avg_sq"] = wrap(np.zeros_like(p._data))
-            self._move(p, real_view(g), state, group)
-
-    def _move(self, p: Any, g: Any, state: dict[str, Any], group: dict[str, Any]) -> None:
-        """One step of one parameter, with one temporary; weight_decay as in L2 takes another."""
-        w, m = real_view(p._data), real_view(state["exp_avg"]._data)
-        v = real_view(state["exp_avg_sq"]._data)
-        lr, decay = number(group["lr"]), group["weight_decay"]
+    def _numbers(self, group: dict[str, Any], counters: list[float], fresh: bool) -> tuple:
+        lr, decay = number(group["lr"]), number(group["weight_decay"])
         beta1, beta2 = map(number, group["betas"])
-        state["step"]._data += 1
-        t = float(state["step"]._data)
-        if decay and group["decoupled_weight_decay"]:
-            w *= 1 - lr * decay
-        elif decay:
-            decayed = scaled(w, decay)
-            decayed += g
-            g = decayed
-        scratch = np.subtract(g, m, out=np.empty_like(m))  # out: an array even if 0-d
-        scratch *= 1 - beta1
-        m += scratch
-        v *= beta2
-        np.multiply(g, g, out=scratch)
-        scratch *= 1 - beta2
-        v += scratch
-        if group["amsgrad"]:
-            largest = real_view(state["max_exp_avg_sq"]._data)
-            v = np.maximum(largest, v, out=largest)
-        denominator = np.sqrt(v, out=scratch)
-        denominator /= math.sqrt(1 - beta2**t)
-        denominator += group["eps"]
-        step = np.divide(m, denominator, out=denominator)
-        step *= lr / (1 - beta1**t)
-        w -= step
-        p._bump()
+        counters[0] += 1
+        t = counters[0]
+        # √v/√c + ε = (√v + ε√c)/√c: the correction moves into two numbers
+        root = math.sqrt(1 - beta2**t)
+        scale = lr / (1 - beta1**t) * root
+        decay, shrink = (0.0, 1 - lr * decay) if group["decoupled_weight_decay"] else (decay, 1.0)
+        return 1 - beta1, beta2, 1 - beta2, scale, group["eps"] * root, decay, shrink

@@ -19,7 +19,7 @@ import numpy as np
 
 from ..core.hooks import Hooks, RemovableHandle
 from ..core.modes import enable_grad
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor
 from ..export import export
 
 _HOOKS = ("pre", "post", "save_pre", "save_post", "load_pre", "load_post")
@@ -39,6 +39,7 @@ def _with_hooks(step: Callable) -> Callable:
 
     @functools.wraps(step)
     def run(self: Optimizer, *args: Any, **kwargs: Any) -> Any:
+        self._stepped = True
         if self._stepping or (self._hooks is None and not GLOBAL_PRE and not GLOBAL_POST):
             return step(self, *args, **kwargs)
         given: tuple[Any, ...] = (self, *args)
@@ -74,6 +75,7 @@ class Optimizer:
     """
 
     _stepping = False
+    _stepped = False  # learning-rate schedulers warn if they are stepped first
     _hooks: dict[str, Hooks] | None = None  # made when the first one is registered; not pickled
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
@@ -354,58 +356,3 @@ def gradients(group: dict[str, Any]) -> list[tuple[Tensor, Any]]:
             g = p._grad._data
             found.append((p, np.negative(g, out=np.empty_like(g)) if group["maximize"] else g))
     return found
-
-
-def real_view(x: Any) -> Any:
-    """The same memory as real numbers: a complex array as pairs (..., 2), any other as it is."""
-    return x[..., None].view(x.real.dtype) if x.dtype.kind == "c" else x
-
-
-def scaled(x: Any, factor: float) -> Any:
-    """factor · x as a new array, also where NumPy would make a number of it (0-d)."""
-    return np.multiply(x, factor, out=np.empty_like(x))
-
-
-def check_options(defaults: dict[str, Any]) -> None:
-    """ValueError for a negative learning rate, epsilon, momentum or weight decay, betas outside
-    [0, 1); RuntimeError for implementations that exclude each other.
-    """
-    lr, betas = defaults["lr"], defaults.get("betas", ())
-    if isinstance(lr, Tensor):
-        if defaults["foreach"] and not defaults.get("capturable", True):
-            raise ValueError(
-                "lr as a Tensor is not supported for capturable=False and foreach=True"
-            )
-        if lr.numel() != 1:
-            raise ValueError("Tensor lr must be 1-element")
-    words = {"lr": "learning rate", "eps": "epsilon value"}
-    for name in ("lr", "eps", "momentum", "weight_decay"):
-        value = defaults.get(name, 0.0)
-        if not 0.0 <= value:
-            raise ValueError(f"Invalid {words.get(name, name + ' value')}: {value}")
-    for i, beta in enumerate(betas):
-        if not 0.0 <= beta < 1.0:
-            raise ValueError(f"Invalid beta parameter at index {i}: {beta}")
-    if not (all(isinstance(b, float) for b in betas) or all(isinstance(b, Tensor) for b in betas)):
-        raise ValueError("betas must be either both floats or both Tensors")
-    if defaults["fused"] and defaults["differentiable"]:
-        raise RuntimeError("`fused` does not support `differentiable`")
-    if defaults["fused"] and defaults["foreach"]:
-        raise RuntimeError("`fused` and `foreach` cannot be `True` together.")
-
-
-def add_missing(optimizer: Optimizer, options: dict[str, Any]) -> None:
-    """Give the groups of an older state dict the options that are newer."""
-    for group in optimizer.param_groups:
-        for name, value in options.items():
-            group.setdefault(name, value)
-
-
-def new_step(value: float = 0.0) -> Tensor:
-    """A step counter, PyTorch's way: a 0-d float32 tensor."""
-    return wrap(np.full((), value, np.float32))
-
-
-def number(value: Any) -> float:
-    """An option that may be a tensor of one element, as a Python number."""
-    return float(value.item()) if isinstance(value, Tensor) else value

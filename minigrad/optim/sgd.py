@@ -6,13 +6,25 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.tensor import wrap
 from ..export import export
-from .optimizer import Optimizer, add_missing, check_options, gradients, number, scaled
+from .elementwise import Elementwise
+from .options import check_options, number
+
+
+def sgd(w, g, b, lr, momentum, damped, decay, nesterov):
+    """One step; damped is 1 − dampening. b is None without momentum."""
+    if decay:
+        g = g + w * decay
+    if b is not None:
+        b *= momentum
+        b += g * damped
+        g = g + b * momentum if nesterov else b
+    w -= g * lr
+    return w, b
 
 
 @export("optim.SGD", "optim.sgd.SGD")
-class SGD(Optimizer):
+class SGD(Elementwise):
     r"""Descend along the gradient, smoothed by momentum.
 
         g ← g + λ w                              weight_decay λ
@@ -22,6 +34,11 @@ class SGD(Optimizer):
     maximize turns g around. foreach and fused are accepted and change nothing. (Sutskever et al.
     2013)
     """
+
+    formula = staticmethod(sgd)
+    arrays = ("momentum_buffer",)
+    counters = ()
+    newer = {**Elementwise.newer, "nesterov": False, "fused": False}
 
     def __init__(
         self,
@@ -53,39 +70,10 @@ class SGD(Optimizer):
             raise ValueError("Nesterov momentum requires a momentum and zero dampening")
         super().__init__(params, defaults)
 
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        super().__setstate__(state)
-        add_missing(self, {"nesterov": False, "maximize": False, "foreach": None})
-        add_missing(self, {"differentiable": False, "fused": False})
+    def _first(self, group: dict[str, Any]) -> dict[str, float]:
+        return {"momentum_buffer": 0.0} if group["momentum"] else {}
 
-    def _update(self, group: dict[str, Any]) -> None:
-        lr, momentum, decay = number(group["lr"]), group["momentum"], group["weight_decay"]
-        for p, g in gradients(group):
-            w = p._data
-            if decay:
-                decayed = scaled(w, decay)
-                decayed += g
-                g = decayed
-            if momentum:
-                b = self._average(p, g, momentum, group["dampening"])
-                if group["nesterov"]:
-                    ahead = scaled(b, momentum)
-                    ahead += g
-                    g = ahead
-                else:
-                    g = b
-            w -= scaled(g, lr)
-            p._bump()
-
-    def _average(self, p: Any, g: Any, momentum: float, dampening: float) -> Any:
-        """The momentum of a parameter, moved on by its gradient."""
-        state = self.state[p]
-        buffer = state.get("momentum_buffer")
-        if buffer is None:
-            buffer = state["momentum_buffer"] = wrap(g.copy())
-            return buffer._data
-        b = buffer._data
-        b *= momentum
-        b += scaled(g, 1 - dampening) if dampening else g
-        buffer._bump()
-        return b
+    def _numbers(self, group: dict[str, Any], counters: list[float], fresh: bool) -> tuple:
+        damped = 1.0 if fresh else 1.0 - group["dampening"]
+        decay = number(group["weight_decay"])
+        return number(group["lr"]), group["momentum"], damped, decay, group["nesterov"]

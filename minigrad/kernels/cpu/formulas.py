@@ -337,5 +337,7 @@ LOOPED = frozenset(
 )
 """Primitives that get a loop, and so do their rules."""
 
-ONE_PASS = frozenset("add sub mul div neg abs square sqrt maximum minimum clamp_min clamp_max".split())
+ONE_PASS = frozenset(
+    "add sub mul div neg abs square sqrt maximum minimum clamp_min clamp_max".split()
+)
 """Those that NumPy computes in one pass over memory, with SIMD."""

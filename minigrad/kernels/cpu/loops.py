@@ -69,6 +69,7 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
             return formula(*args, **options)
 
     call.__wrapped__ = formula  # type: ignore[attr-defined]
+    call.loop = loop  # type: ignore[attr-defined]
     return call
 
 
@@ -166,9 +167,7 @@ class Loop:
         shape, inner, varies, offsets = layout
         if inner < SHORTEST_ROW or len(operands) not in ROWS:
             return None
-        pattern = "".join(
-            p if v else FIXED.get(p, p) for p, v in zip(pattern, varies, strict=True)
-        )
+        pattern = "".join(p if v else FIXED.get(p, p) for p, v in zip(pattern, varies, strict=True))
         found = self._compile(dtype, pattern)
         if found is None:
             return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any
 
 from ...export import export
@@ -92,15 +93,35 @@ class Tanhshrink(Module):
         return F.tanhshrink(input)
 
 
+def _renamed(which: str, new: float, old: float | None) -> float:
+    if old is None:
+        return new
+    warnings.warn(
+        f"keyword argument `{which}_value` is deprecated and rename to `{which}_val`",
+        FutureWarning,
+        stacklevel=3,
+    )
+    return old
+
+
 @export("nn.Hardtanh")
 class Hardtanh(Module):
     """x clipped to [min_val, max_val]."""
 
-    def __init__(self, min_val: float = -1.0, max_val: float = 1.0, inplace: bool = False):
+    def __init__(
+        self,
+        min_val: float = -1.0,
+        max_val: float = 1.0,
+        inplace: bool = False,
+        min_value: float | None = None,
+        max_value: float | None = None,
+    ):
         super().__init__()
+        min_val = _renamed("min", min_val, min_value)
+        max_val = _renamed("max", max_val, max_value)
         self.min_val, self.max_val, self.inplace = min_val, max_val, inplace
         if max_val <= min_val:
-            raise AssertionError("max_val must be larger than min_val")
+            raise AssertionError(f"max_val ({max_val}) must be greater than min_val ({min_val})")
 
     def forward(self, input: Any) -> Any:
         return F.hardtanh(input, self.min_val, self.max_val, self.inplace)

@@ -4,4 +4,5 @@
 import builtins as _builtins
 from typing import Any as _Any
 
+from . import lazy as lazy
 from . import module as module

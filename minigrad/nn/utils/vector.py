@@ -11,13 +11,13 @@ from ...ops.join import cat
 from ...ops.shape import reshape
 
 
-@export("nn.utils.parameters_to_vector")
+@export("nn.utils.parameters_to_vector", "nn.utils.convert_parameters.parameters_to_vector")
 def parameters_to_vector(parameters: Iterable[Tensor]) -> Tensor:
     """The parameters' elements one after the other: (total,)."""
     return cat([reshape(p, (-1,)) for p in parameters])
 
 
-@export("nn.utils.vector_to_parameters")
+@export("nn.utils.vector_to_parameters", "nn.utils.convert_parameters.vector_to_parameters")
 def vector_to_parameters(vec: Tensor, parameters: Iterable[Tensor]) -> None:
     """Give the parameters the elements of `vec`; TypeError if it is no Tensor."""
     if not isinstance(vec, Tensor):

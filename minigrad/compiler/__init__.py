@@ -1,0 +1,15 @@
+"""Captured steps: `minigrad.compile(f)` runs f once, writes down what was computed, and replays that.
+
+trace.py     the record of one run: every function over arrays that was called, on which arrays
+backward.py  the backward walk while recording: the rules it calls, in their order
+layout.py    where the arrays of a record live: one block of memory, reused as values die
+program.py   the record as a list of steps, elementwise chains and small products together
+native.py    a run of such steps as source code of one function, compiled by Numba
+captured.py  `compile`: guards, variants, the check of the first replay, the way back to eager
+"""
+
+from __future__ import annotations
+
+from . import captured
+
+__all__ = ["captured"]

@@ -1,0 +1,274 @@
+"""The innermost loops of convolutions, written as LLVM vector code: no compiler finds these itself.
+
+A convolution is a matrix product whose right matrix is never stored: its row r starts at some offset
+off[r] in the (padded) image, and its columns are consecutive addresses from there. `tile` multiplies
+such a matrix by a few rows of weights, with all sums in registers; `dot` is the product with the
+images transposed, for the gradient of the weights. The other functions move rows of an image.
+
+Each takes one tuple. Addresses are ints, offsets count bytes, everything else counts float32. The blocks fill the vector
+registers of the machine: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 on ARM.
+"""
+
+from __future__ import annotations
+
+import functools
+import platform
+from collections.abc import Callable
+from typing import Any
+
+from .compiler import Lazy
+
+
+@functools.cache
+def lanes() -> int:
+    """Floats in one vector register."""
+    if platform.machine().lower() not in ("x86_64", "amd64"):
+        return 4
+    from llvmlite.binding import get_host_cpu_features
+
+    return 16 if get_host_cpu_features().get("avx512f") else 8
+
+
+@functools.cache
+def rows() -> int:
+    """Rows of weights in one tile: with three vectors of columns, what fits in the registers."""
+    return 4 if lanes() == 8 else 8
+
+
+class Emitter:
+    """Vector instructions in terms of llvmlite."""
+
+    def __init__(self, builder: Any):
+        from llvmlite import ir
+        from numba.core import cgutils
+
+        self.ir, self.cgutils, self.builder = ir, cgutils, builder
+        self.word, self.real, self.byte = ir.IntType(64), ir.FloatType(), ir.IntType(8)
+        self.n = lanes()
+        self.vector = ir.VectorType(self.real, self.n)
+        self.bits = ir.VectorType(ir.IntType(1), self.n)
+        self.ints = ir.VectorType(ir.IntType(32), self.n)
+
+    def number(self, value: int) -> Any:
+        return self.ir.Constant(self.word, value)
+
+    def zero(self) -> Any:
+        return self.ir.Constant(self.vector, [0.0] * self.n)
+
+    def at(self, address: Any, floats: Any = 0, kind: Any = None) -> Any:
+        """A pointer to vectors (or `kind`) some floats after an address."""
+        if isinstance(floats, int):
+            floats = self.number(floats)
+        moved = self.builder.add(address, self.builder.shl(floats, self.number(2)))
+        return self.builder.inttoptr(moved, (kind or self.vector).as_pointer())
+
+    def load(self, address: Any, floats: Any = 0) -> Any:
+        return self.builder.load(self.at(address, floats), align=4)
+
+    def store(self, value: Any, address: Any, floats: Any = 0) -> None:
+        self.builder.store(value, self.at(address, floats), align=4)
+
+    def fill(self, value: Any) -> Any:
+        """A vector of one float, in every lane."""
+        undefined = self.ir.Constant(self.vector, self.ir.Undefined)
+        first = self.builder.insert_element(undefined, value, self.ir.Constant(self.ints.element, 0))
+        lanes = self.ir.Constant(self.ints, [0] * self.n)
+        return self.builder.shuffle_vector(first, undefined, lanes)
+
+    def below(self, count: Any) -> Any:
+        """The mask of the lanes before `count`."""
+        word = self.ir.IntType(32)
+        undefined = self.ir.Constant(self.ints, self.ir.Undefined)
+        first = self.builder.insert_element(
+            undefined, self.builder.trunc(count, word), self.ir.Constant(word, 0)
+        )
+        many = self.builder.shuffle_vector(
+            first, undefined, self.ir.Constant(self.ints, [0] * self.n)
+        )
+        return self.builder.icmp_signed(
+            "<", self.ir.Constant(self.ints, list(range(self.n))), many
+        )
+
+    def call(self, name: str, result: Any, *args: Any) -> Any:
+        kind = self.ir.FunctionType(result, [a.type for a in args])
+        function = self.cgutils.get_or_insert_function(self.builder.module, kind, name)
+        return self.builder.call(function, args)
+
+    def fma(self, a: Any, b: Any, c: Any) -> Any:
+        return self.call(f"llvm.fma.v{self.n}f32", self.vector, a, b, c)
+
+    def load_below(self, address: Any, floats: Any, mask: Any) -> Any:
+        name = f"llvm.masked.load.v{self.n}f32.p0"
+        align = self.ir.Constant(self.ir.IntType(32), 4)
+        return self.call(name, self.vector, self.at(address, floats), align, mask, self.zero())
+
+    def store_below(self, value: Any, address: Any, floats: Any, mask: Any) -> None:
+        name = f"llvm.masked.store.v{self.n}f32.p0"
+        align = self.ir.Constant(self.ir.IntType(32), 4)
+        self.call(name, self.ir.VoidType(), value, self.at(address, floats), align, mask)
+
+    def sums(self, count: int) -> list[Any]:
+        """Vectors that start at zero, for a loop to add to."""
+        return [self.cgutils.alloca_once_value(self.builder, self.zero()) for _ in range(count)]
+
+
+def _intrinsic(emit: Callable[..., None]) -> Any:
+    """A function of one tuple, of ints and float32 numbers, that `emit` writes."""
+    from numba import types
+    from numba.extending import intrinsic
+
+    @intrinsic
+    def function(context: Any, values: Any) -> Any:
+        def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
+            parts = []
+            for i, kind in enumerate(values.types):
+                wanted = kind if isinstance(kind, types.Float) else types.intp
+                part = builder.extract_value(args[0], i)
+                parts.append(context.cast(builder, part, kind, wanted))
+            emit(Emitter(builder), *parts)
+            return context.get_dummy_value()
+
+        return types.void(values), generate
+
+    return function
+
+
+def tile(high: int, wide: int) -> Lazy:
+    """tile((a, off, terms, b, c, ldc)): C[i, p] = sum_r A[r, i] b[off[r] + p], A stored (terms, high);
+    C is high x (wide vectors), its rows ldc apart.
+    """
+
+    def emit(e: Emitter, a: Any, off: Any, terms: Any, b: Any, c: Any, ldc: Any) -> None:
+        builder = e.builder
+        sums = e.sums(high * wide)
+        offsets = builder.inttoptr(off, e.word.as_pointer())
+        with e.cgutils.for_range(builder, terms) as loop:
+            here = builder.add(b, builder.load(builder.gep(offsets, [loop.index])))
+            columns = [e.load(here, j * e.n) for j in range(wide)]
+            weights = e.at(a, builder.mul(loop.index, e.number(high)), e.real)
+            for i in range(high):
+                weight = e.fill(builder.load(builder.gep(weights, [e.number(i)])))
+                for j in range(wide):
+                    s = sums[i * wide + j]
+                    builder.store(e.fma(weight, columns[j], builder.load(s)), s)
+        for i in range(high):
+            row = builder.mul(ldc, e.number(i))
+            for j in range(wide):
+                place = builder.add(row, e.number(j * e.n))
+                e.store(builder.load(sums[i * wide + j]), c, place)
+
+    return Lazy(lambda: _intrinsic(emit))
+
+
+def dot(high: int, wide: int) -> Lazy:
+    """dot((g, ldg, off, b, vectors, c, ldc)): C[i, r] += sum_p g[i, p] b[off[r] + p] for `high` rows
+    of g and `wide` offsets; p runs over so many vectors.
+    """
+
+    def emit(e: Emitter, g: Any, ldg: Any, off: Any, b: Any, vectors: Any, c: Any, ldc: Any) -> None:
+        builder = e.builder
+        sums = e.sums(high * wide)
+        offsets = builder.inttoptr(off, e.word.as_pointer())
+        columns = [
+            builder.add(b, builder.load(builder.gep(offsets, [e.number(j)]))) for j in range(wide)
+        ]
+        lines = [builder.mul(ldg, e.number(i)) for i in range(high)]
+        with e.cgutils.for_range(builder, vectors) as loop:
+            p = builder.mul(loop.index, e.number(e.n))
+            values = [e.load(g, builder.add(line, p)) for line in lines]
+            for j in range(wide):
+                column = e.load(columns[j], p)
+                for i in range(high):
+                    s = sums[i * wide + j]
+                    builder.store(e.fma(values[i], column, builder.load(s)), s)
+        add = e.ir.FunctionType(e.real, [e.real, e.vector])
+        name = f"llvm.vector.reduce.fadd.v{e.n}f32"
+        add = e.cgutils.get_or_insert_function(builder.module, add, name)
+        for i in range(high):
+            row = builder.mul(ldc, e.number(i))
+            for j in range(wide):
+                place = e.at(c, builder.add(row, e.number(j)), e.real)
+                start = builder.load(place)
+                total = builder.call(
+                    add, [start, builder.load(sums[i * wide + j])], fastmath=("reassoc",)
+                )
+                builder.store(total, place)
+
+    return Lazy(lambda: _intrinsic(emit))
+
+
+def _emit_zeros(e: Emitter, to: Any, count: Any) -> None:
+    vectors = e.builder.sdiv(e.builder.add(count, e.number(e.n - 1)), e.number(e.n))
+    with e.cgutils.for_range(e.builder, vectors) as loop:
+        e.store(e.zero(), to, e.builder.mul(loop.index, e.number(e.n)))
+
+
+def _emit_copy(e: Emitter, to: Any, source: Any, count: Any) -> None:
+    builder = e.builder
+    with e.cgutils.for_range(builder, builder.sdiv(count, e.number(e.n))) as loop:
+        p = builder.mul(loop.index, e.number(e.n))
+        e.store(e.load(source, p), to, p)
+    rest = builder.srem(count, e.number(e.n))
+    with builder.if_then(builder.icmp_signed(">", rest, e.number(0))):
+        p = builder.sub(count, rest)
+        e.store(e.load_below(source, p, e.below(rest)), to, p)
+
+
+def _emit_place(e: Emitter, to: Any, source: Any, count: Any, plus: Any) -> None:
+    builder = e.builder
+    added = e.fill(plus)
+    with e.cgutils.for_range(builder, builder.sdiv(count, e.number(e.n))) as loop:
+        p = builder.mul(loop.index, e.number(e.n))
+        e.store(builder.fadd(e.load(source, p), added), to, p)
+    rest = builder.srem(count, e.number(e.n))
+    with builder.if_then(builder.icmp_signed(">", rest, e.number(0))):
+        p = builder.sub(count, rest)
+        value = builder.fadd(e.load(source, p), added)
+        e.store_below(value, to, p, e.below(rest))
+
+
+def _emit_pick(e: Emitter, to: Any, source: Any, count: Any) -> None:
+    builder = e.builder
+    even = e.ir.Constant(e.ints, list(range(0, 2 * e.n, 2)))
+    full = builder.sdiv(builder.sub(count, e.number(1)), e.number(e.n))
+    with e.cgutils.for_range(builder, full) as loop:
+        p = builder.mul(loop.index, e.number(e.n))
+        low = e.load(source, builder.add(p, p))
+        high = e.load(source, builder.add(builder.add(p, p), e.number(e.n)))
+        e.store(builder.shuffle_vector(low, high, even), to, p)
+    p = builder.mul(full, e.number(e.n))
+    q = builder.add(p, p)
+    rest = builder.sub(builder.sub(builder.add(count, count), e.number(1)), q)
+    low = e.load_below(source, q, e.below(rest))
+    high = e.load_below(
+        source, builder.add(q, e.number(e.n)), e.below(builder.sub(rest, e.number(e.n)))
+    )
+    e.store(builder.shuffle_vector(low, high, even), to, p)
+
+
+def _emit_spread(e: Emitter, to: Any, source: Any, count: Any, plus: Any) -> None:
+    builder = e.builder
+    added = e.fill(plus)
+    halves = [[k // 2 + h * e.n // 2 for k in range(e.n)] for h in (0, 1)]
+    even = e.ir.Constant(e.bits, [k % 2 == 0 for k in range(e.n)])
+    vectors = builder.sdiv(builder.add(count, e.number(e.n - 1)), e.number(e.n))
+    with e.cgutils.for_range(builder, vectors) as loop:
+        p = builder.mul(loop.index, e.number(e.n))
+        value = builder.fadd(e.load(source, p), added)
+        for h, half in enumerate(halves):
+            wide = builder.shuffle_vector(value, value, e.ir.Constant(e.ints, half))
+            start = builder.add(builder.add(p, p), e.number(h * e.n))
+            inside = e.below(builder.sub(builder.add(count, count), start))
+            e.store_below(wide, to, start, builder.and_(even, inside))
+
+
+zeros = Lazy(lambda: _intrinsic(_emit_zeros))
+"""zeros((to, count)): whole vectors, so up to one vector beyond the end is written."""
+copy = Lazy(lambda: _intrinsic(_emit_copy))
+"""copy((to, source, count)): reads exactly count, writes whole vectors."""
+pick = Lazy(lambda: _intrinsic(_emit_pick))
+"""pick((to, source, count)): to[i] = source[2 i] for count > 0; reads no further, writes as copy."""
+place = Lazy(lambda: _intrinsic(_emit_place))
+"""place((to, source, count, plus)): to = source + plus; writes exactly count, reads whole vectors."""
+spread = Lazy(lambda: _intrinsic(_emit_spread))
+"""spread((to, source, count, plus)): to[2 i] = source[i] + plus; reads whole vectors."""

@@ -1,0 +1,270 @@
+"""Resizing by interpolation: nearest, linear, cubic, antialiased, area; 1 to 3 dimensions.
+
+Every mode is separable: a linear map along one dimension after another. The maps of the smooth
+modes are in `taps`; nearest neighbours only copy.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import numpy as np
+
+from ..backend.devices import array_module
+from ..core.primitive import primitive
+from ..export import export
+from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
+from .arguments import dtype_title
+from .taps import Resize, apply, apply_bytes, nearest_index, resample
+
+_SMOOTH = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4, "lanczos": 4}
+_AREA = {3: adaptive_avg_pool1d, 4: adaptive_avg_pool2d, 5: adaptive_avg_pool3d}
+
+
+# ------------------------------------------------------------------------------ primitives
+def _repeats(index: Any, size: int) -> int:
+    """r if the sources are each of 0, 1, ..., size - 1 r times, else 0."""
+    r = len(index) // size if len(index) % size == 0 else 0
+    return r if r and np.array_equal(index, np.arange(len(index)) // r) else 0
+
+
+@primitive(half="keep")
+def copy_nearest(x: Any, *, axis: int, how: Resize) -> Any:
+    """One dimension resized by copying: yᵢ = x at the source of i;  x̄ⱼ = Σ ȳᵢ over its copies."""
+    index, xp = nearest_index(how), array_module(x)
+    if r := _repeats(index, how.size):
+        shape = (*x.shape[: axis + 1], r, *x.shape[axis + 1 :])
+        y = xp.empty(shape, x.dtype)
+        y[...] = xp.expand_dims(x, axis + 1)
+        return y.reshape(*x.shape[:axis], how.out, *x.shape[axis + 1 :])
+    return xp.take(x, xp.asarray(index), axis=axis)
+
+
+@primitive
+def sum_nearest(g: Any, *, axis: int, how: Resize) -> Any:
+    """The adjoint of copy_nearest: each element collects its copies, which are neighbours."""
+    if r := _repeats(nearest_index(how), how.size):
+        split = g.reshape(*g.shape[:axis], how.size, r, *g.shape[axis + 1 :])
+        where = (slice(None),) * (axis + 1)
+        total = split[(*where, 0)].copy()
+        for k in range(1, r):  # faster than a sum over a short inner axis
+            total += split[(*where, k)]
+        return total
+    return apply(g, axis, how, transpose=True)
+
+
+copy_nearest.vjp(x=lambda g, axis, how: sum_nearest(g, axis=axis, how=how))
+sum_nearest.vjp(g=lambda x, axis, how: copy_nearest(x, axis=axis, how=how))
+
+
+@primitive(half="keep")
+def resample_bytes(x: Any, *, axis: int, how: Resize) -> Any:
+    """One dimension of uint8 values resized in fixed point; has no derivative."""
+    return apply_bytes(x, axis, how)
+
+
+# ------------------------------------------------------------------------------ sizes
+def _each(what: str, value: Any, input: Any) -> list[Any]:
+    """One entry for each spatial dimension; ValueError for a list of another length."""
+    spatial = list(input.shape[2:])
+    if not isinstance(value, tuple | list):
+        return [value] * len(spatial)
+    if len(value) != len(spatial):
+        raise ValueError(
+            f"Input and {what} must have the same number of spatial dimensions, but got input with"
+            f" spatial dimensions of {spatial} and {what} of {value}. Please provide the input as"
+            " (N, C, d1, ..., dK) and one value for each of d1, ..., dK."
+        )
+    return list(value)
+
+
+def _whole(value: Any) -> int:
+    try:
+        if not isinstance(value, bool):
+            return int(value.__index__())
+    except (AttributeError, TypeError):
+        pass
+    raise TypeError(f"expected size to be an int or a tuple of ints, but got {value!r}")
+
+
+def _factor(value: Any) -> float:
+    if isinstance(value, str):
+        raise TypeError(f"expected scale_factor to be a float or a tuple of floats, got {value!r}")
+    return float(value)
+
+
+def _targets(
+    input: Any, size: Any, scale_factor: Any, recompute: bool
+) -> tuple[list[int], list[float | None]]:
+    """(output sizes, factors that count in place of the ratio of sizes)."""
+    if size is not None and scale_factor is not None:
+        raise ValueError("only one of size or scale_factor should be defined")
+    if size is not None:
+        sizes = [_whole(s) for s in _each("output size", size, input)]
+        if recompute:
+            raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
+        return sizes, [None] * len(sizes)
+    if scale_factor is None:
+        raise ValueError("either size or scale_factor should be defined")
+    factors = [_factor(f) for f in _each("scale_factor", scale_factor, input)]
+    sizes = [int(n * f) for n, f in zip(input.shape[2:], factors, strict=True)]
+    return sizes, [None] * len(sizes) if recompute else list(factors)
+
+
+def _check_mode(ndim: int, mode: str, align_corners: Any, antialias: bool) -> None:
+    if antialias and not (mode in ("bilinear", "bicubic", "lanczos") and ndim == 4):
+        raise ValueError(
+            "Anti-alias option is restricted to bilinear, bicubic, and lanczos modes and requires a"
+            " 4-D tensor as input"
+        )
+    wanted = _SMOOTH.get(mode, ndim if mode in ("nearest", "nearest-exact", "area") else -1)
+    if wanted in (3, 4, 5) and ndim == wanted:
+        if mode == "lanczos" and align_corners:
+            raise ValueError("Lanczos mode does not support align_corners=True")
+        if mode == "lanczos" and not antialias:
+            raise ValueError("Lanczos mode requires antialias=True")
+        return
+    if ndim in (3, 4, 5) and mode in ("linear", "bilinear", "trilinear"):
+        raise NotImplementedError(f"Got {ndim}D input, but {mode} mode needs {wanted}D input")
+    raise NotImplementedError(
+        f"Input Error: Only 3D, 4D and 5D input Tensors supported (got {ndim}D) for the modes:"
+        " nearest | linear | bilinear | bicubic | trilinear | lanczos | area | nearest-exact"
+        f" (got {mode})"
+    )
+
+
+def _check_sizes(shape: tuple[int, ...], sizes: list[int]) -> None:
+    if min(shape[2:]) <= 0 or min(sizes) <= 0:
+        raise RuntimeError(
+            "Input and output sizes should be greater than 0, but got input"
+            f" {list(shape[2:])} and output {sizes}"
+        )
+    if shape[1] == 0:
+        raise RuntimeError(
+            f"Non-empty {len(shape)}D data tensor expected but got a tensor with sizes"
+            f" {list(shape)}"
+        )
+
+
+def _check_dtype(x: Any, mode: str) -> None:
+    bytes_too = mode in ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos")
+    if x.dtype.kind in "ibc" or (x.dtype.kind == "u" and not bytes_too):
+        raise NotImplementedError(
+            f"\"interpolate ({mode})\" not implemented for '{dtype_title(x.dtype)}'"
+        )
+
+
+# ------------------------------------------------------------------------------ public
+@export("nn.functional.interpolate")
+def interpolate(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+    recompute_scale_factor: bool | None = None,
+    antialias: bool = False,
+) -> Any:
+    """Resize the spatial dimensions of (N, C, *) to `size`, or by `scale_factor`.
+
+    With s = size_in/size_out (or 1/scale_factor), output i is read from the place
+
+        ⌊i s⌋  nearest      ⌊(i + ½) s⌋  nearest-exact      (i + ½) s − ½  linear, cubic
+        i (size_in − 1)/(size_out − 1)  linear and cubic with align_corners
+
+    between its 2 (linear: 3-D, bilinear: 4-D, trilinear: 5-D) or 4 (bicubic: 4-D; Keys 1981 with
+    slope −3/4) neighbours; "area" takes means over equal shares. antialias (4-D; "lanczos" needs
+    it) widens the filter when shrinking. uint8 is computed in fixed point.
+
+    x̄ = Mᵀ ȳ along each dimension. ValueError for contradicting options, NotImplementedError for
+    a mode that does not fit the input's dimensions or dtype, RuntimeError for an empty result.
+    """
+    if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
+        raise ValueError(
+            "align_corners option can only be set with the interpolating modes: linear | bilinear |"
+            " bicubic | trilinear"
+        )
+    recompute = bool(recompute_scale_factor) or (mode == "area" and size is None)
+    sizes, factors = _targets(input, size, scale_factor, recompute)
+    _check_mode(len(input.shape), mode, align_corners, antialias)
+    if mode == "area":
+        _check_dtype(input._data, mode)
+        return _AREA[len(input.shape)](input, sizes)
+    _check_sizes(input.shape, sizes)
+    _check_dtype(input._data, mode)
+    if mode in _SMOOTH:
+        return _smooth(input, mode, sizes, factors, bool(align_corners), antialias)
+    if mode == "nearest" and len(sizes) == 2:
+        # in 2 dimensions PyTorch keeps and doubles a size exactly, whatever the given factor
+        pairs = zip(input.shape[2:], sizes, factors, strict=True)
+        factors = [None if out in (n, 2 * n) else factor for n, out, factor in pairs]
+    for axis, how in _plans(input.shape, mode, sizes, factors, False):
+        input = copy_nearest(input, axis=axis, how=how)
+    return input
+
+
+def _smooth(
+    input: Any, mode: str, sizes: list[int], factors: list[Any], align: bool, antialias: bool
+) -> Any:
+    kind = "cubic" if mode == "bicubic" else "linear"
+    if antialias:
+        kind = {"bilinear": "triangle", "bicubic": "keys", "lanczos": "lanczos"}[mode]
+    plans = _plans(input.shape, kind, sizes, factors, align)
+    byte = input._data.dtype.kind == "u"
+    if kind != "cubic" or byte:
+        plans = [(axis, how) for axis, how in plans if how.size != how.out]
+    if not plans:
+        return input.clone()
+    if byte:  # the last dimension first: every pass rounds, so the order is part of the result
+        for axis, how in sorted(plans, reverse=True):
+            input = resample_bytes(input, axis=axis, how=how)
+        return input
+    for axis, how in plans:
+        input = resample(input, axis=axis, how=how)
+    return input
+
+
+def _plans(
+    shape: tuple[int, ...], mode: str, sizes: list[int], factors: list[Any], align: bool
+) -> list[tuple[int, Resize]]:
+    """Which dimension is resized how: those that shrink most first, which makes the least work."""
+    pairs = [
+        (axis, Resize(mode, n, out, factor, align))
+        for axis, (n, out, factor) in enumerate(zip(shape[2:], sizes, factors, strict=True), 2)
+    ]
+    return sorted(pairs, key=lambda pair: pair[1].out / pair[1].size)
+
+
+@export("nn.functional.upsample")
+def upsample(
+    input: Any,
+    size: Any = None,
+    scale_factor: Any = None,
+    mode: str = "nearest",
+    align_corners: bool | None = None,
+) -> Any:
+    """The former name of interpolate."""
+    _deprecated("upsample")
+    return interpolate(input, size, scale_factor, mode, align_corners)
+
+
+@export("nn.functional.upsample_nearest")
+def upsample_nearest(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """The former name of interpolate(mode="nearest")."""
+    _deprecated("upsample_nearest")
+    return interpolate(input, size, scale_factor, mode="nearest")
+
+
+@export("nn.functional.upsample_bilinear")
+def upsample_bilinear(input: Any, size: Any = None, scale_factor: Any = None) -> Any:
+    """The former name of interpolate(mode="bilinear", align_corners=True)."""
+    _deprecated("upsample_bilinear")
+    return interpolate(input, size, scale_factor, mode="bilinear", align_corners=True)
+
+
+def _deprecated(name: str) -> None:
+    warnings.warn(
+        f"`nn.functional.{name}` is deprecated. Use `nn.functional.interpolate` instead.",
+        stacklevel=3,
+    )
