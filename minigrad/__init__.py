@@ -13,9 +13,11 @@ The package in reading order, lower layers first:
     export, config, errors   a public name is declared where the thing is defined; switches; error
     texts
     backend                  dtypes, devices, random generators
+    kernels                  the same functions of arrays, compiled
     core                     tensors, nodes, primitives, the backward walk: the pages to read first
     ops                      differentiable functions, a family a file
     nn, optim, utils, io     layers, optimizers, data loading, checkpoints
+    compiler                 captured steps
     testing, debug           gradcheck, comparison, drawing
 
 Public names are gathered from their `@export` declarations by `export.populate`.
@@ -33,9 +35,13 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
 from . import autograd, compiler, config, debug, io, nn, optim, testing, utils  # noqa: E402
 from ._version import __version__  # noqa: E402
+from .backend import memory  # noqa: E402
 from .core import engine, function  # noqa: E402
 from .export import populate  # noqa: E402
 from .ops import methods  # noqa: E402
+
+if config.malloc == "auto":
+    memory.keep()
 
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None

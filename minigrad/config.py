@@ -30,6 +30,7 @@ class Settings(NamedTuple):
     kernels: str
     debug: int
     cache_dir: Path
+    malloc: str
 
 
 class Switch(NamedTuple):
@@ -110,6 +111,15 @@ SWITCHES = (
         doc="Where compiled kernels are kept between runs; the folder is made when something is "
         "first written to it.",
     ),
+    Switch(
+        "malloc",
+        parse=_one_of("auto", "off"),
+        default=lambda _: "auto",
+        values="`auto` or `off`",
+        default_text="`auto`",
+        doc="Let the C library keep the memory of freed arrays for the next ones (`auto`), which "
+        "large ops need to be fast, or leave its allocator alone (`off`). Read once, at import.",
+    ),
 )
 _BY_NAME = {switch.name: switch for switch in SWITCHES}
 
@@ -117,6 +127,7 @@ _BY_NAME = {switch.name: switch for switch in SWITCHES}
 kernels: str
 debug: int
 cache_dir: Path
+malloc: str
 
 
 def from_environment(environment: Mapping[str, str]) -> Settings:

@@ -28,7 +28,7 @@ def test_defaults() -> None:
 def test_environment() -> None:
     asked = {"MINIGRAD_KERNELS": "off", "MINIGRAD_DEBUG": "2", "MINIGRAD_CACHE_DIR": "~/c"}
     settings = config.from_environment(asked)
-    assert settings == ("off", 2, Path.home() / "c")
+    assert settings == ("off", 2, Path.home() / "c", "auto")
     assert [type(value) for value in settings[:2]] == [str, int]
 
 

@@ -317,8 +317,10 @@ class Replay:
         for t, array in zip(self.state, self.arrays, strict=True):
             if t._data is not array:
                 return False
-        if self.open and self.pending() is not None:
-            return False  # its memory is still needed for a backward
+        if self.open:
+            node = self.pending()
+            if node is not None and node.replay is not FREED:
+                return False  # its memory is still needed for a backward
         return all([leaf._grad is None for leaf in self.fresh])
 
     def __call__(self, leaves: list[Any]) -> Any:

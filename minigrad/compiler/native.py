@@ -112,8 +112,11 @@ def lowered(op: Op, table: Numbers) -> list[Any] | None:
 
 def _optimizer_step(optimizer: Any, table: Numbers) -> list[Any] | None:
     """The updates of all parameters, if the optimizer is a formula over elements."""
-    if not isinstance(optimizer, Elementwise):
+    if not isinstance(optimizer, Elementwise) or optimizer._hooks is not None:
         return None
+    sizes = [p._data.size for group in optimizer.param_groups for p in group["params"]]
+    if sum(sizes) > 2 * LARGEST:
+        return None  # its own threaded loops are faster
     steps: list[Any] = []
     first = len(table.values)
     try:
@@ -131,27 +134,31 @@ def _optimizer_step(optimizer: Any, table: Numbers) -> list[Any] | None:
             place = (len(table.values), len(table.values) + len(numbers))
             table.values += map(float, numbers)
             table.prepare.append(_preparation(optimizer, group, run, place))
-            start = 0
-            for p in run.params:
-                w, g = p._data, p._grad._data
-                if not (_plain(w) and _plain(g) and w.flags.c_contiguous and g.flags.c_contiguous):
+            for part in run.parts:
+                updates = _part_updates(part, function, identity, place, group["maximize"])
+                if updates is None:
                     del table.values[first:]
                     return None
-                part = slice(start, start + w.size)
-                states = tuple([None if x is None else x[part] for x in run.states])
-                steps.append(
-                    Update(
-                        function,
-                        identity,
-                        w.reshape(-1),
-                        g.reshape(-1),
-                        states,
-                        place,
-                        group["maximize"],
-                    )  # fmt: skip
-                )
-                start += w.size
+                steps += updates
     return steps
+
+
+def _part_updates(
+    part: Any, function: Any, identity: str, place: tuple[int, int], turned: bool
+) -> list[Any] | None:
+    """One update for every parameter of a part, whose states lie side by side."""
+    updates = []
+    start = 0
+    for p in part.params:
+        w, g = p._data, p._grad._data
+        if not (_plain(w) and _plain(g) and w.flags.c_contiguous and g.flags.c_contiguous):
+            return None
+        span = slice(start, start + w.size)
+        states = tuple([None if x is None else x[span] for x in part.states])
+        w, g = w.reshape(-1), g.reshape(-1)
+        updates.append(Update(function, identity, w, g, states, place, turned))
+        start += w.size
+    return updates
 
 
 def _preparation(optimizer: Any, group: Any, run: Any, place: tuple[int, int]) -> Callable:
@@ -162,8 +169,9 @@ def _preparation(optimizer: Any, group: Any, run: Any, place: tuple[int, int]) -
         table[first:last] = optimizer._numbers(group, run.values, False)
         for flat, value in zip(run.counters, run.values, strict=True):
             flat[...] = value
-        for p in run.params:
-            p._bump()
+        for part in run.parts:
+            for p in part.params:
+                p._bump()
 
     return prepare
 

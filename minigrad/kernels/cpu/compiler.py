@@ -96,6 +96,7 @@ class Kernel:
                 fastmath=set(self.flags),
                 error_model="numpy",
                 boundscheck=False,
+                forceinline=self.inline,  # LLVM finds some too long, and then there is no SIMD
             )(function)
             if not self.inline:
                 use_cache(compiled)

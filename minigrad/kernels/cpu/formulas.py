@@ -10,6 +10,7 @@ element (it masks bits, or asks for dtypes), the scalar form stands here, and a 
 
 from __future__ import annotations
 
+import dis
 import hashlib
 import math
 import types
@@ -44,7 +45,9 @@ def _compiled(function: Any, dtype: Any) -> Any:
         if isinstance(function, Kernel):
             function = function.function
         copy, identity = _typed(function, dtype)
-        result = compiler.numba().njit(fastmath=set(EXACT), error_model="numpy")(copy)
+        result = compiler.numba().njit(
+            fastmath=set(EXACT), error_model="numpy", forceinline=True
+        )(copy)
         result.identity = identity
         _COMPILED[key] = result
     return _COMPILED[key]
@@ -64,9 +67,13 @@ def _typed(function: Any, dtype: Any) -> tuple[Any, str]:
     digest.update(repr(constants).encode())
     code = code.replace(co_argcount=count, co_kwonlyargcount=0, co_consts=constants)
     names = {}
-    for name in code.co_names:
+    for name in _globals_of(code):
         if name in function.__globals__:
             names[name] = _translated(function.__globals__[name], dtype, digest)
+        if name in names and names[name] is _NAMESPACES.get(dtype):
+            missing = _attributes_of(code, name) - set(names[name].__dict__)
+            if missing:
+                raise NoScalarForm(f"np.{missing.pop()}")
     cells = []
     for cell in function.__closure__ or ():
         cells.append(types.CellType(_translated(cell.cell_contents, dtype, digest)))
@@ -75,6 +82,23 @@ def _typed(function: Any, dtype: Any) -> tuple[Any, str]:
     copy.__qualname__ = title
     copy.__module__ = function.__module__
     return copy, digest.hexdigest()[:16]
+
+
+def _globals_of(code: types.CodeType) -> list[str]:
+    """The globals that the code itself asks for (co_names has the attributes, too)."""
+    found = [i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]
+    return list(dict.fromkeys(found))
+
+
+def _attributes_of(code: types.CodeType, module: str) -> set[str]:
+    """The names that the code looks up in `module`."""
+    found, previous = set(), None
+    for i in dis.get_instructions(code):
+        after = previous is not None and previous.opname == "LOAD_GLOBAL"
+        if after and previous.argval == module and i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+            found.add(i.argval)
+        previous = i
+    return found
 
 
 def _number(value: Any, dtype: Any) -> Any:
@@ -259,8 +283,7 @@ def _minimum(x, y):
 
 
 def _clip(x, low, high):
-    y = where(x < low, low, x)
-    return where(y > high, high, y)
+    return minimum(maximum(x, low), high)
 
 
 def _keep_outside(g, x, low, high):
@@ -332,7 +355,7 @@ LOOPED = frozenset(
     """
     add sub mul div neg abs square sqrt rsqrt exp expm1 log log1p sigmoid tanh erf maximum minimum
     clamp clamp_min clamp_max where relu leaky_relu threshold hardtanh hardsigmoid elu softplus
-    log_sigmoid gelu_erf gelu_tanh silu mish hardswish keep_outside keep_inside scale_below
+    log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside keep_inside scale_below
     """.split()
 )
 """Primitives that get a loop, and so do their rules."""

@@ -97,7 +97,7 @@ class Loop:
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
             args = (*args, *given)
-        dtype = shape = None
+        dtype = shape = repeated = None
         same = True  # all arrays have one shape and lie in one piece
         pattern = ""
         operands = []
@@ -111,6 +111,13 @@ class Loop:
                         return None
                 elif kind != BOOL:
                     return None
+                if not any(x.strides):  # one number, repeated: the gradient of a sum
+                    repeated = x.shape if repeated is None else repeated
+                    if repeated != x.shape:
+                        return None
+                    operands.append(x[(slice(0, 1),) * x.ndim].reshape(1))
+                    pattern += FIXED[kind.char]
+                    continue
                 if shape is None:
                     shape = x.shape
                 elif x.shape != shape:
@@ -123,7 +130,7 @@ class Loop:
             else:
                 pattern += "#"
             operands.append(x)
-        if dtype is None:
+        if dtype is None or shape is None or (repeated is not None and repeated != shape):
             return None
         for i, p in enumerate(pattern):
             if p == "#":
