@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from tests.parity import Row, assert_parity, by_source, table
+from tests.parity import Row, assert_parity, table
 
 torch = pytest.importorskip("torch")
 # one SequentialLR inside another makes its first step twice, in PyTorch too
@@ -286,7 +286,9 @@ def base_alone(L: Any) -> Any:
     return L.optim.lr_scheduler.LRScheduler(optimizer(L))
 
 
-@table({"tensors": tensor_rates, "last_epoch": last_epoch, "own": own_scheduler, "base": base_alone})
+@table(
+    {"tensors": tensor_rates, "last_epoch": last_epoch, "own": own_scheduler, "base": base_alone}
+)
 def test_details(row: Row) -> None:
     assert_parity(row)
 
@@ -467,9 +469,7 @@ def test_wsd() -> None:
     def made(kind: str) -> list[float]:
         return rates(lambda S, o: S.WSDLR(o, 2, 3, 4, min_factor=0.1, decay_type=kind), 10)
 
-    assert made("linear") == pytest.approx(
-        [0.5, 1, 1, 1, 1, 1, 0.775, 0.55, 0.325, 0.1, 0.1]
-    )
+    assert made("linear") == pytest.approx([0.5, 1, 1, 1, 1, 1, 0.775, 0.55, 0.325, 0.1, 0.1])
     for kind in ("sqrt", "cosine", "exponential"):
         row = made(kind)
         assert row[:6] == [0.5, 1, 1, 1, 1, 1] and row[6:] == sorted(row[6:], reverse=True)

@@ -17,6 +17,7 @@ from tests.parity import Row, assert_parity, by_source, table
 
 torch = pytest.importorskip("torch")
 NAMES = ["SGD", "Adam", "AdamW"]
+OTHERS = "Adadelta Adagrad Adamax ASGD NAdam RAdam RMSprop Rprop Adafactor".split()
 
 
 def weight(L: Any) -> Any:
@@ -63,8 +64,9 @@ SGDS = [
 
 def rows() -> dict[str, Row]:
     made: dict[str, Row] = {}
-    for name in NAMES:
-        sources = [*MADE, *(SGDS if name == "SGD" else ADAMS)]
+    special = {"SGD": SGDS, "Adam": ADAMS, "AdamW": ADAMS}
+    for name in NAMES + OTHERS:
+        sources = [*MADE, *special.get(name, [])]
         named = [s.replace("O(", f"L.optim.{name}(") for s in sources]
         made |= by_source("w", weight, named)
     return made
@@ -138,7 +140,7 @@ def test_low_precision(name: str, dtype: str) -> None:
     assert_parity(row)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + OTHERS)
 def test_views_and_transposed_parameters(name: str) -> None:
     def row(L: Any) -> Any:
         base = L.full((3, 4), 2.0)
@@ -166,8 +168,10 @@ def test_options_may_be_tensors() -> None:
 
 
 def test_gradients_are_left_alone() -> None:
-    for name in NAMES:
+    for name in NAMES + OTHERS:
         for options in ({}, {"maximize": True}, {"weight_decay": 0.1}):
+            if name == "Rprop" and "weight_decay" in options:
+                continue
             w, g = weight(mg), mg.ones(2)
             w.grad = g
             more = {"momentum": 0.9, "nesterov": True} if name == "SGD" else {}
@@ -186,7 +190,7 @@ def test_zero_grad_keeps_the_tensor_out_of_its_graph() -> None:
 
 
 # ------------------------------------------------------------------------------ state dicts
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + OTHERS[:-1])
 def test_state_dicts_of_old(name: str) -> None:
     """Options that are newer are filled in; a step that is a number becomes a tensor."""
 
@@ -196,7 +200,8 @@ def test_state_dicts_of_old(name: str) -> None:
         w.grad = L.ones(2)
         optimizer.step()
         saved = optimizer.state_dict()
-        old = ("lr", "params", "betas", "eps", "weight_decay", "momentum", "dampening")
+        old = ("lr", "params", "betas", "eps", "weight_decay", "momentum", "dampening", "rho")
+        old += ("alpha", "lambd", "t0", "etas", "step_sizes", "lr_decay", "momentum_decay")
         saved["param_groups"] = [
             {k: v for k, v in g.items() if k in old} for g in saved["param_groups"]
         ]
@@ -212,7 +217,7 @@ def test_state_dicts_of_old(name: str) -> None:
     assert_parity(row)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", NAMES + OTHERS)
 def test_states_take_the_parameters_dtype(name: str) -> None:
     def row(L: Any) -> Any:
         given = []

@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad import config
 from minigrad.optim import elementwise
 
 torch = pytest.importorskip("torch")
 SHAPES = [(3, 4), (5,), (), (2, 3)]
-TOLERANCE = {"rtol": 1e-7, "atol": 1e-8}  # NAdam has a number in float32 where PyTorch rounds early
+TOLERANCE = {"rtol": 1e-7, "atol": 1e-9}
 
 
 def arrays(shapes: Any, seed: int) -> list[np.ndarray]:
@@ -42,6 +43,11 @@ def step(L: Any, optimizer: Any, params: list[Any], seed: int, missing: Any = ()
 def grads_come_and_go(L: Any, o: Any, params: list[Any]) -> None:
     for seed, missing in enumerate([(), (1,), (0, 2), (), (0, 1, 2, 3), (3,), ()]):
         step(L, o, params, seed, missing)
+
+
+def halves_take_turns(L: Any, o: Any, params: list[Any]) -> None:
+    for seed in range(8):
+        step(L, o, params, seed, [(0, 1), (2, 3), (0, 1), (1, 2)][seed % 4])
 
 
 def data_replaced(L: Any, o: Any, params: list[Any]) -> None:
@@ -156,6 +162,7 @@ def gradients_of_all_kinds(L: Any, o: Any, params: list[Any]) -> None:
 
 EVENTS: list[Callable[..., None]] = [
     grads_come_and_go,
+    halves_take_turns,
     data_replaced,
     memory_changed,
     states_changed,
@@ -259,7 +266,9 @@ def test_states_stay_the_objects_that_they_are() -> None:
     assert {n: list(map(id, saved[i].values())) for i, n in enumerate("abcd")} == held
     assert [saved[i]["step"].item() for i in range(4)] == [4, 3, 4, 4]
     for p, state in zip(params, saved.values(), strict=True):
-        assert state["exp_avg"].shape == p.shape and state["exp_avg"] is optimizer.state[p]["exp_avg"]
+        assert (
+            state["exp_avg"].shape == p.shape and state["exp_avg"] is optimizer.state[p]["exp_avg"]
+        )
 
 
 def test_versions_count_steps() -> None:
@@ -294,6 +303,19 @@ def test_nothing_is_kept_of_groups_that_are_gone() -> None:
     assert gone() is None
 
 
+def test_plans_for_parts_that_take_turns() -> None:
+    params = parameters(mg)
+    optimizer = mg.optim.Adam(params)
+    plans: list[Any] = []
+    for seed in range(6):
+        step(mg, optimizer, params, seed, (0, 1) if seed % 2 else (2, 3))
+        plans.append(list(*optimizer._plans.values()))
+    assert len(plans[1]) == 2 and all(p == plans[1] for p in plans[2:])
+    step(mg, optimizer, params, 6)  # all together: one plan again
+    step(mg, optimizer, params, 7)
+    assert [len(p.params) for p in list(*optimizer._plans.values())] == [4]
+
+
 def test_options_that_add_states_later() -> None:
     params = parameters(mg)
     optimizer = mg.optim.Adam(params)
@@ -301,6 +323,64 @@ def test_options_that_add_states_later() -> None:
     optimizer.param_groups[0]["amsgrad"] = True
     step(mg, optimizer, params, 1)
     assert "max_exp_avg_sq" in optimizer.state[params[0]]
+
+
+COMPILED: list[tuple[str, dict[str, Any]]] = [
+    ("SGD", {"lr": 0.1}),
+    ("SGD", {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 0.1}),
+    ("Adam", {"weight_decay": 0.1}),
+    ("AdamW", {"amsgrad": True, "maximize": True}),
+    ("Adamax", {}),
+    ("NAdam", {}),
+    ("RAdam", {}),
+    ("Adagrad", {}),
+    ("Adadelta", {}),
+    ("RMSprop", {}),
+    ("RMSprop", {"momentum": 0.5}),
+    ("RMSprop", {"centered": True}),
+    ("RMSprop", {"centered": True, "momentum": 0.5}),
+    ("Rprop", {}),
+    ("ASGD", {"t0": 2}),
+    ("Lion", {}),
+]
+
+
+@pytest.mark.parametrize(("name", "options"), COMPILED)
+def test_compiled_loops(name: str, options: dict[str, Any]) -> None:
+    """What loops compute is what NumPy computes, for parameters of all kinds in one group."""
+    pytest.importorskip("numba")
+    shapes = [(70, 70), (5, 3), (), (1 << 15,)]
+    results = []
+    for kernels in ("auto", "off"):
+        with config.using(kernels=kernels):
+            params = [mg.from_numpy(a.astype(np.float32)) for a in arrays(shapes, 0)]
+            params[1] = params[1].t()
+            optimizer = getattr(mg.optim, name)(params, **options)
+            for seed in range(6):
+                for p, g in zip(params, arrays([p.shape for p in params], seed), strict=True):
+                    p.grad = mg.from_numpy(g.astype(np.float32))
+                optimizer.step()
+        runs = next(iter(optimizer._plans.values()))[0].runs
+        assert all(part.loop is not None for r in runs for part in r.parts) == (kernels == "auto")
+        results.append(params)
+    for p, q in zip(*results, strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-5, atol=1e-5)
+
+
+def test_a_formula_without_a_compiled_form(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba")
+
+    def odd(w: Any, g: Any, b: Any, *numbers: Any) -> Any:
+        return w - np.histogram(g)[0].sum() * 0.0 - 1.0, b
+
+    monkeypatch.setattr(mg.optim.SGD, "formula", staticmethod(odd))
+    w = mg.zeros(5000)
+    w.grad = mg.ones(5000)
+    optimizer = mg.optim.SGD([w])
+    with pytest.warns(UserWarning, match="formula .*odd runs uncompiled"):
+        optimizer.step()
+    optimizer.step()
+    assert w.tolist() == [-2.0] * 5000
 
 
 def test_formulas_are_formulas() -> None:

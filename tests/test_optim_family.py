@@ -45,7 +45,7 @@ OPTIONS: list[tuple[str, dict[str, Any]]] = [
     ("Rprop", {"maximize": True}),
     ("SGD", {"lr": 0.1, "momentum": 0.9, "dampening": 0.3, **DECAY}),
 ]
-ROUNDED = {"NAdam": 1e-7, "ASGD": 1e-7}  # by a state that is float32 in PyTorch
+ROUNDED = {"ASGD": 1e-7, "NAdam": 1e-9}  # by a state that is float32
 NAMES = sorted({name for name, _ in OPTIONS})
 ELEMENTWISE = [name for name in NAMES if name != "Adafactor"]
 

@@ -145,7 +145,7 @@ class AveragedModel(Module):
                 update(*map(list, zip(*group, strict=True)), self.n_averaged)
         if not self.use_buffers:
             for mine, other in zip(self.module.buffers(), model.buffers(), strict=True):
-                mine.detach().copy_(other.detach())
+                mine.detach().copy_(other.detach())  # type: ignore[attr-defined]
         self.n_averaged._data[...] = n + 1
 
 

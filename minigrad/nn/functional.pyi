@@ -45,7 +45,7 @@ from minigrad.ops.embedding import embedding as embedding
 from minigrad.ops.embedding import embedding_bag as embedding_bag
 from minigrad.ops.sparsemax import entmax as entmax
 from minigrad.ops.dropout import feature_alpha_dropout as feature_alpha_dropout
-from minigrad.ops.conv import fold as fold
+from minigrad.ops.fold import fold as fold
 from minigrad.ops.adaptive import fractional_max_pool2d as fractional_max_pool2d
 from minigrad.ops.adaptive import fractional_max_pool3d as fractional_max_pool3d
 from minigrad.ops.regression import gaussian_nll_loss as gaussian_nll_loss
@@ -141,7 +141,7 @@ from minigrad.ops.threshold import threshold as threshold
 from minigrad.ops.threshold import threshold_in_place as threshold_
 from minigrad.ops.margin import triplet_margin_loss as triplet_margin_loss
 from minigrad.ops.margin import triplet_margin_with_distance_loss as triplet_margin_with_distance_loss
-from minigrad.ops.conv import unfold_windows as unfold
+from minigrad.ops.fold import unfold_windows as unfold
 from minigrad.ops.resize import upsample as upsample
 from minigrad.ops.resize import upsample_bilinear as upsample_bilinear
 from minigrad.ops.resize import upsample_nearest as upsample_nearest

@@ -68,7 +68,7 @@ class Adagrad(Elementwise):
                 self._begin(p, self._first(group))
 
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
-        return {"step": 0.0, "sum": group["initial_accumulator_value"]}
+        return {"step": 0.0, "sum": self.defaults["initial_accumulator_value"]}
 
     def _numbers(self, group: dict[str, Any], counters: list[float], fresh: bool) -> tuple:
         rate = number(group["lr"]) / (1 + counters[0] * group["lr_decay"])

@@ -28,7 +28,7 @@ _LOOPS: dict[Any, Callable[..., None] | None] = {}
 
 def serves(x: Any, size: int) -> bool:
     """Whether a loop is worth it for memory like x, of so many numbers in all."""
-    return size >= SMALL and type(x) is np.ndarray and x.real.dtype.char in "fd" and enabled()
+    return size >= SMALL and x.real.dtype.char in "fd" and type(x) is np.ndarray and enabled()
 
 
 def loop_for(formula: Callable, w: Any, states: list[Any]) -> Callable[..., None] | None:

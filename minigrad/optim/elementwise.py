@@ -7,17 +7,19 @@ is copied back. As nothing in it depends on a shape, the formula is run on whate
     small parameters  of a group are gathered into one flat array, and their states live in such
                       arrays for good (`state[p]` holds views). A step of Adam is then about 12
                       NumPy calls for the group instead of 12 for each parameter, which for small
-                      networks is the whole cost: a policy of 64 units takes 35 us, not 100.
+                      networks is the whole cost: a policy of two layers of 64 units takes
+                      34 us, not 86 (compiled loops: 20, not 30; PyTorch's fused step: 80).
     large parameters  are updated where they are: in one pass by a compiled loop of the formula
                       (compiled.py), or without Numba in pieces that stay in the processor's cache
                       through all operations, which halves the time for a million numbers.
 
 `Part.step` is the one place where a formula is executed.
 
-A plan (which parameters are gathered where) is kept from step to step, as long as it fits: before
-every step it is compared, object by object, with the parameters that have gradients, their memory
-and their states. Whatever a program does in between (other parameters, missing gradients, `.data`
-replaced, states replaced or loaded), it finds a plan that does not fit, and a new one is made.
+A plan (which parameters are gathered where) is kept from step to step, as long as it fits, and so
+are those for other parts of a group that take turns with it. Before every step it is compared,
+object by object, with the parameters that have gradients, their memory and their states. Whatever a
+program does in between (other parameters, missing gradients, `.data` replaced, states replaced or
+loaded), it finds a plan that does not fit, and a new one is made.
 """
 
 from __future__ import annotations
@@ -61,7 +63,7 @@ class Elementwise(Optimizer):
     arrays: tuple[str, ...] = ()
     counters: tuple[str, ...] = ("step",)
     newer: dict[str, Any] = {"foreach": None, "maximize": False, "differentiable": False}
-    _plans: dict[int, Plan] | None = None  # by group; not pickled
+    _plans: dict[int, list[Plan]] | None = None  # by group, of disjoint parameters; not pickled
 
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
         raise NotImplementedError
@@ -90,17 +92,23 @@ class Elementwise(Optimizer):
             return
         if self._plans is None:
             self._plans = {}
-        plan = self._plans.get(id(group))
+        plans = self._plans.setdefault(id(group), [])
         first = self._first(group)
-        if plan is None or not plan.fits(self, params, first):
-            if len(set(params)) < len(params):  # a parameter given twice is moved twice
-                for p in params:
-                    Plan(self, group, [p], first).step(self, group)
+        for plan in plans:
+            if plan.fits(self, params, first):
+                plan.step(self, group)
                 return
-            plan = self._plans[id(group)] = Plan(self, group, params, first)
+        if len(set(params)) < len(params):  # a parameter given twice is moved twice
+            for p in params:
+                Plan(self, group, [p], first).step(self, group)
+            return
+        plan = Plan(self, group, params, first)
+        # states have moved: other plans are good for parameters that this one lacks
+        rest = set(group["params"]).difference(params)
+        plans[:] = [old for old in plans if rest.issuperset(old.params)]
         plan.step(self, group)
-        if plan.once:
-            del self._plans[id(group)]
+        if not plan.once:
+            plans.append(plan)
 
     def _begin(self, p: Tensor, first: dict[str, float]) -> bool:
         """Give `p` the states that it lacks; whether it lacked any array."""
@@ -330,7 +338,7 @@ def _packs(params: list[Tensor]) -> list[list[Tensor]]:
     room = 0
     for p in params:
         size = p._data.size
-        if size > room:
+        if not packs or size > room:
             packs.append([])
             room = CHUNK
         packs[-1].append(p)

@@ -9,7 +9,7 @@ import numpy as np
 
 from ..export import export
 from .elementwise import Elementwise
-from .options import check_options, number
+from .options import as_counted, check_options, number
 
 
 def nadam(w, g, m, v, rate1, beta2, rate2, now, ahead, eps, decay, shrink):
@@ -81,8 +81,7 @@ class NAdam(Elementwise):
         counters[0] += 1
         t = counters[0]
         mu, later = (beta1 * (1 - 0.5 * 0.96 ** (s * group["momentum_decay"])) for s in (t, t + 1))
-        counters[1] *= mu
-        product = counters[1]
+        product = counters[1] = as_counted(counters[1] * as_counted(mu))
         root = math.sqrt(1 - beta2**t)  # √v/√c + ε = (√v + ε√c)/√c
         now = lr * (1 - mu) / (1 - product) * root
         ahead = lr * later / (1 - product * later) * root

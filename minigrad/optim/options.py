@@ -23,15 +23,23 @@ def counter(value: float = 0.0) -> Tensor:
     """A number in an optimizer's state, PyTorch's way: a 0-d tensor, float32 unless the default
     dtype is float64.
     """
-    wide = dtypes.get_default_dtype() is dtypes.float64
-    return wrap(np.full((), value, np.float64 if wide else np.float32))
+    return wrap(np.full((), value, _counter_dtype()))
+
+
+def as_counted(value: float) -> float:
+    """The number that is left of `value` when a counter holds it."""
+    return float(_counter_dtype()(value))
+
+
+def _counter_dtype() -> Any:
+    return np.float64 if dtypes.get_default_dtype() is dtypes.float64 else np.float32
 
 
 def check_lr(lr: Any, message: str = "Invalid learning rate: {}") -> None:
     """ValueError for a learning rate that is negative or a tensor of several elements."""
     if isinstance(lr, Tensor) and lr.numel() != 1:
         raise ValueError("Tensor lr must be 1-element")
-    if not 0.0 <= lr:
+    if not 0.0 <= number(lr):
         raise ValueError(message.format(lr))
 
 
