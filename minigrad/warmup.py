@@ -18,7 +18,6 @@ from typing import Any
 import numpy as np
 from tqdm import tqdm
 
-
 from .kernels.cpu import compiler, loops
 
 mg: Any = importlib.import_module(__package__ or "minigrad")  # the package as a user sees it

@@ -6,8 +6,8 @@ on large elementwise ops that costs as much as the computing. `keep` tells glibc
 memory: blocks up to 32 MiB (more it does not allow) come from the heap rather than from pages of
 their own, and the heap shrinks only when 256 MiB of it are unused.
 
-This holds for the whole process, and is all that it changes; MINIGRAD_MALLOC=off leaves the allocator
-alone. Elsewhere than on glibc nothing is done.
+This holds for the whole process, and is all that it changes; MINIGRAD_MALLOC=off leaves the
+allocator alone. Elsewhere than on glibc nothing is done.
 """
 
 from __future__ import annotations

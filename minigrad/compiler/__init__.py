@@ -1,4 +1,5 @@
-"""Captured steps: `minigrad.compile(f)` runs f once, writes down what was computed, and replays that.
+"""Captured steps: `minigrad.compile(f)` runs f once, writes down what was computed, and replays
+that.
 
 trace.py     the record of one run: every function over arrays that was called, on which arrays
 backward.py  the backward walk while recording: the rules it calls, in their order

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from ..core.chores import fit
-from ..core.node import AccumulateGrad, Node
 from ..backend.dtypes import HALF
+from ..core.chores import fit
 from ..core.engine import walk as engine_walk
+from ..core.node import AccumulateGrad, Node
 from ..core.recording import PrimitiveNode, widen
 from ..core.tensor import wrap
 from .trace import Recorder
@@ -28,7 +28,11 @@ def walker(recorder: Recorder) -> Callable:
 
     def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: Any) -> None:
         if recorder.active:
-            why = "create_graph=True" if run.create_graph else _unsuitable(recorder, [e[0] for e, _ in roots])
+            why = (
+                "create_graph=True"
+                if run.create_graph
+                else _unsuitable(recorder, [e[0] for e, _ in roots])
+            )
             if why:
                 recorder.fail(why)
         if not recorder.active:

@@ -7,9 +7,9 @@ The life of one variant of a call (its shapes, dtypes, flags and Python argument
     third call    replays, then runs eagerly from the same state: both must agree, or it stays eager
     later calls   replay
 
-A replay writes into the memory of the record; results are copied out of it, gradients of leaves stay
-in it until the next replay. What a function does beside computing with tensors (printing, counting)
-happens in the eager calls only.
+A replay writes into the memory of the record; results are copied out of it, gradients of leaves
+stay in it until the next replay. What a function does beside computing with tensors (printing,
+counting) happens in the eager calls only.
 """
 
 from __future__ import annotations
@@ -30,6 +30,7 @@ from ..core.tensor import Tensor, wrap
 from ..core.trees import flatten, unflatten
 from ..export import export
 from ..nn.module import Module
+from ..ops.views import clone
 from ..optim.optimizer import Optimizer
 from .backward import walker
 from .program import Program, computing, root
@@ -51,14 +52,15 @@ def compile(
 ) -> Any:
     """`model` (a function, a whole training step, or a Module) captured on first use and replayed.
 
-    For static shapes: every combination of shapes, dtypes, flags and Python arguments is captured by
-    itself. What cannot be captured (a number that leaves the tensors, hooks, gradients added to
-    those of an earlier call) runs eagerly, with one warning that names it; RuntimeError instead with
-    fullgraph=True. Results are those of the eager function: the first replay is compared with it.
+    For static shapes: every combination of shapes, dtypes, flags and Python arguments is captured
+    by itself. What cannot be captured (a number that leaves the tensors, hooks, gradients added to
+    those of an earlier call) runs eagerly, with one warning that names it; RuntimeError instead
+    with fullgraph=True. Results are those of the eager function: the first replay is compared with
+    it.
 
     Only computing with tensors is replayed, and random numbers are drawn anew; other effects of the
-    function (printing, counting) are not. dynamic, backend, mode and options are accepted and change
-    nothing.
+    function (printing, counting) are not. dynamic, backend, mode and options are accepted and
+    change nothing.
     """
     if model is None:
         return functools.partial(compile, fullgraph=fullgraph, disable=disable)
@@ -227,7 +229,7 @@ class Replay:
         self.captured = captured
         self.first = first
         # clones: what the recording call returns is connected with the caller's graph
-        self.copies = [x.clone() if isinstance(x, Tensor) else x for x in leaves]
+        self.copies = [clone(x) if isinstance(x, Tensor) else x for x in leaves]
         self.inputs = [x._data for x in self.copies if isinstance(x, Tensor)]
         self.recorder = Recorder(self.inputs)
         self.recorder.boundary = {
@@ -262,7 +264,7 @@ class Replay:
                 recorder.fail(why)
             else:
                 self._make(tensors, split)
-        results = [x.clone() if isinstance(x, Tensor) else x for x in self.results]
+        results = [clone(x) if isinstance(x, Tensor) else x for x in self.results]
         return unflatten(results, self.result_spec)
 
     def _record_backward(self) -> None:
@@ -431,8 +433,8 @@ class ReplayNode(Node):
             raise RuntimeError("a compiled function can be differentiated once, not twice")
         if self.generation != self.replay.generation:
             raise RuntimeError(
-                "the compiled function has run again since, and its memory with it: call backward() "
-                "before the next call"
+                "the compiled function has run again since, and its memory with it: call "
+                "backward() before the next call"
             )
         return self.replay.gradients(g)
 
@@ -452,8 +454,8 @@ class Snapshot(NamedTuple):
 
 
 def _agree(before: Snapshot, ours: Snapshot, theirs: Snapshot) -> bool:
-    """Whether two runs from one state differ by no more than rounding, in norm: a step of Adam turns
-    the last bit of a tiny gradient into a whole learning rate.
+    """Whether two runs from one state differ by no more than rounding, in norm: a step of Adam
+    turns the last bit of a tiny gradient into a whole learning rate.
     """
     pairs: list[tuple[Any, Any, Any]] = []
     pairs += zip(before.values, ours.values, theirs.values, strict=True)

@@ -6,9 +6,9 @@ Three kinds of steps can be written as loops over addresses:
     Sum      y[j] += x[i]                 over some dimensions
     Product  Y = A B                      a call of BLAS
 
-Maps that follow one another over the same shape share a loop, and what only the loop itself reads is
-never written to memory. The source depends on shapes and strides, not on addresses: compiled once, it
-is found again on disk by later processes.
+Maps that follow one another over the same shape share a loop, and what only the loop itself reads
+is never written to memory. The source depends on shapes and strides, not on addresses: compiled
+once, it is found again on disk by later processes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..kernels.cpu import blas, compiler, formulas, threads
+from ..kernels.cpu import blas, formulas, threads
 from ..kernels.cpu.compiler import REASSOCIATE, Kernel, Lazy
 from ..optim.elementwise import Elementwise
 from .trace import Op
@@ -124,7 +124,10 @@ def _optimizer_step(optimizer: Any, table: Numbers) -> list[Any] | None:
     except formulas.NoScalarForm:
         return None
     for group in optimizer.param_groups:
-        plan = (optimizer._plans or {}).get(id(group))
+        params = [p for p in group["params"] if p._grad is not None]
+        plans = (optimizer._plans or {}).get(id(group), ())
+        first_values = optimizer._first(group)
+        plan = next((p for p in plans if p.fits(optimizer, params, first_values)), None)
         if plan is None:
             return None
         for run in plan.runs:
@@ -185,7 +188,8 @@ def product_of(op: Op) -> tuple[ndarray, ndarray, ndarray] | None:
     if op.name in ("matrix_product.a", "matrix_product.b") or op.name.startswith("affine."):
         steps = special(op)
         if steps is not None and len(steps) == 1 and isinstance(steps[0], Product):
-            return tuple(steps[0])
+            a, b, y = steps[0]
+            return a, b, y
     if op.name == "matrix_product" and op.args[0].ndim == 2 == op.args[1].ndim:
         return (*op.args, y)
     return None
@@ -350,8 +354,8 @@ def segment(
 
 
 def _together(first: Map, step: Map) -> bool:
-    """Whether a map can join a loop: same shape, and it reads nothing that the loop writes except at
-    the same place.
+    """Whether a map can join a loop: same shape, and it reads nothing that the loop writes except
+    at the same place.
     """
     return first.y.shape == step.y.shape
 

@@ -1,8 +1,8 @@
 """A record as a list of steps that compute the same into the same memory.
 
 The arrays of the record are its memory: every step writes its results where they were first
-computed, so nothing is allocated in a replay, and views, being views of that memory, need no step at
-all. Steps that native.py can write as loops are joined into compiled functions; the others are
+computed, so nothing is allocated in a replay, and views, being views of that memory, need no step
+at all. Steps that native.py can write as loops are joined into compiled functions; the others are
 calls of the functions that were noted.
 """
 
@@ -27,7 +27,7 @@ class Program:
     def __init__(self, ops: list[Op], kept: list[ndarray]):
         ops = _needed(ops, kept)
         self.ops = ops
-        self.steps: list[Callable[[], None]] = []
+        self.steps: list[Callable[[], Any]] = []
         self.compiled = 0  # ops that run in compiled segments
         run: list[Any] = []
         numbers = native.Numbers()
@@ -97,7 +97,7 @@ def _uses(ops: list[Op], kept: list[ndarray]) -> dict[int, int]:
     return uses
 
 
-def _call(op: Op) -> Callable[[], None]:
+def _call(op: Op) -> Callable[[], Any]:
     """The noted call itself, its results copied to where they belong."""
     function, args, options = op.function, op.args, op.options
     if op.kind == "write":
@@ -113,6 +113,9 @@ def _call(op: Op) -> Callable[[], None]:
     if results is None:
         return lambda: function(*args, **options)
     if isinstance(results, ndarray):
+        loop = getattr(function, "loop", None)
+        if loop is not None and loop(args, options, results) is results:
+            return lambda: loop(args, options, results)
         return lambda: np.copyto(results, function(*args, **options))
     places = list(arrays_in((results,)))
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.cpu import copying, reductions
 from .primitive import primitive
 
 
@@ -19,6 +20,11 @@ def sum_to_size(x: Any, *, size: tuple[int, ...]) -> Any:
     x̄ = ȳ, broadcast back to x's shape.
     """
     lead = x.ndim - len(size)
+    if x.size >= reductions.SMALL:
+        axes = [d for d, n in enumerate(x.shape) if d < lead or size[d - lead] != n]
+        y = reductions.sum(x, tuple(axes), True)
+        if y is not None:
+            return y.reshape(size)
     if lead and size and size == x.shape[lead:] and type(x) is np.ndarray:
         return np.add.reduce(x.reshape(-1, *size) if lead > 1 else x, 0)
     axes = list(range(lead)) + [
@@ -75,6 +81,11 @@ def stack(*xs: Any, dim: int = 0) -> Any:
     shape, dim = xs[0].shape, dim % (xs[0].ndim + 1)
     y = np.empty((*shape[:dim], len(xs), *shape[dim:]), xs[0].dtype)
     where = (slice(None),) * dim
+    if y.size >= copying.SMALL and type(y) is np.ndarray:
+        for i, x in enumerate(xs):
+            if not copying.place(y[(*where, i)], x):
+                y[(*where, i)] = x
+        return y
     for i, x in enumerate(xs):  # faster than np.stack, which makes as many views and joins them
         y[(*where, i)] = x
     return y

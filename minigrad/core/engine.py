@@ -90,35 +90,37 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
     pending: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else holds
     heap: list[tuple[int, Node]] = []
-    needed = run.needed
+    needed, captures, create_graph, anomaly = (
+        run.needed,
+        run.captures,
+        run.create_graph,
+        run.anomaly,
+    )
+    plain = run.accumulate and needed is None and not create_graph
     for (node, index), g in roots:
         _add(node, index, g, False, pending, owned, heap)
     while heap:
         node = heappop(heap)[1]
         g = pending.pop(node)
         mine = node in owned
-        owned.discard(node)
+        if mine:
+            owned.discard(node)
         leaf = node.variable if type(node) is AccumulateGrad else None
-        if node.hooks is not None or run.captures or (leaf is not None and leaf._hooks is not None):
+        if leaf is not None and plain and leaf._hooks is None and node.hooks is None:
+            accumulate(leaf, g, mine, False)  # what nearly all leaves need
+            continue
+        if node.hooks is not None or captures or (leaf is not None and leaf._hooks is not None):
             with _UserCode(run):
                 g = _arrive(node, g, run)
             mine = False  # a hook may have kept it
         if leaf is not None:
-            if run.accumulate and (needed is None or (node, 0) in run.captures):
-                accumulate(leaf, g, mine, run.create_graph)
-                if leaf._hooks is not None and "post" in leaf._hooks:
-                    with _UserCode(run):
-                        for hook in list(leaf._hooks["post"].values()):
-                            hook(leaf)
-            if node.hooks is not None and node.hooks.post:
-                with _UserCode(run):
-                    _call_post_hooks(node, (), g)
+            _arrive_at_leaf(node, leaf, g, mine, run)
             continue
         if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
             continue
         given = tuple(g) if node.multi else g
-        if node.hooks is None and node.owns_results and not run.anomaly:
-            grads = node.run(given, needed, run.create_graph)
+        if node.hooks is None and node.owns_results and not anomaly:
+            grads = node.run(given, needed, create_graph)
         else:
             with _UserCode(run):
                 grads = _run_node(node, given, run)
@@ -131,18 +133,38 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
             child, index = edge
             if needed is not None and child not in needed:
                 continue
-            if not isinstance(gi, (ndarray, Tensor)):
-                gi = _as_gradient(gi, node)
             if child.multi:
                 shape, dtype = child.shape[index], child.dtype[index]
             else:
                 shape, dtype = child.shape, child.dtype
-            array = gi if type(gi) is ndarray else getattr(gi, "_data", gi)
-            if array.shape != shape or (array.dtype is not dtype and array.dtype != dtype):
-                gi = fit(gi, shape, dtype, f"Function {node.name()}")
-            new = gi is not g and gi is not before and type(gi) is ndarray and gi.base is None
-            _add(child, index, gi, new and node.owns_results, pending, owned, heap)
+            if type(gi) is ndarray:
+                if gi.shape != shape or (gi.dtype is not dtype and gi.dtype != dtype):
+                    gi = fit(gi, shape, dtype, f"Function {node.name()}")
+                new = gi is not g and gi is not before and gi.base is None and node.owns_results
+            else:
+                gi = fit(_as_gradient(gi, node), shape, dtype, f"Function {node.name()}")
+                new = False
+            if child in pending or child.multi:
+                _add(child, index, gi, new, pending, owned, heap)
+            else:
+                pending[child] = gi
+                heappush(heap, (-child.seq, child))
+                if new:
+                    owned.add(child)
             before = gi
+
+
+def _arrive_at_leaf(node: Any, leaf: Tensor, g: Any, mine: bool, run: _Run) -> None:
+    """All of a leaf's gradient is there: add it, then the hooks that want to see the sum."""
+    if run.accumulate and (run.needed is None or (node, 0) in run.captures):
+        accumulate(leaf, g, mine, run.create_graph)
+        if leaf._hooks is not None and "post" in leaf._hooks:
+            with _UserCode(run):
+                for hook in list(leaf._hooks["post"].values()):
+                    hook(leaf)
+    if node.hooks is not None and node.hooks.post:
+        with _UserCode(run):
+            _call_post_hooks(node, (), g)
 
 
 def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, heap: list) -> None:
@@ -177,6 +199,8 @@ def _run_node(node: Node, g: Any, run: _Run) -> Any:
 
 
 def _as_gradient(gi: Any, node: Node) -> Any:
+    if isinstance(gi, Tensor):
+        return gi
     if isinstance(gi, np.generic):
         return np.asarray(gi)
     if type(gi).__module__.partition(".")[0] == "cupy":

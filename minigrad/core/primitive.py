@@ -137,7 +137,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
     """The call path of two arguments; as an `operator` it answers NotImplemented to types it does
     not know.
     """
-    record = p.record
+    record = p.record_two
 
     def call_binary(input: Any, other: Any, *, out: Any = None) -> Any:
         if isinstance(input, Tensor):
@@ -177,7 +177,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
         result = wrap(y)
         if p.differentiable and MODE.get().grad:
             if _any_requires_grad((input, other)) and differentiable_dtype(y.dtype):
-                record((input, other), raw, y, None, None, result)
+                record(input, other, raw, y, result)
         return result if out is None else write_out(result, out)
 
     return call_binary
@@ -281,7 +281,10 @@ def _general(p: Primitive) -> Callable:
             result = wrap(y)
             differentiable = differentiable_dtype(y.dtype)
         if requires_grad and differentiable and p.differentiable and MODE.get().grad:
-            p.record(args, raw, y, options, extra, result)
+            if ready and len(args) == 1 and p.varargs is None and type(result) is Tensor:
+                p.record_one(args[0], raw[0], y, options, result)
+            else:
+                p.record(args, raw, y, options, extra, result)
         return result
 
     return call_general

@@ -1,8 +1,9 @@
-"""What a call of a primitive leaves behind: which values are kept, and the rules that will use them.
+"""What a call of a primitive leaves behind: which values are kept, and the rules that will use
+them.
 
-`Primitive` knows a function over arrays and its derivative rules; a `Plan` says what one of its calls
-keeps when certain arguments require gradients; a `PrimitiveNode` is one such call, waiting for
-backward. How primitives are declared and called is in primitive.py.
+`Primitive` knows a function over arrays and its derivative rules; a `Plan` says what one of its
+calls keeps when certain arguments require gradients; a `PrimitiveNode` is one such call, waiting
+for backward. How primitives are declared and called is in primitive.py.
 """
 
 from __future__ import annotations
@@ -305,7 +306,7 @@ class Primitive:
         names = list(dict.fromkeys(name for rule in used for name in _wanted_names(rule)))
         if self.composition is not None:  # it starts from the arguments
             names = list(dict.fromkeys([*names, *self.args, *self.options]))
-        keep = tuple(self._kind(name) for name in names)
+        keep: Any = tuple(self._kind(name) for name in names)
         places = {name: i for i, name in enumerate(names)}
 
         def placed(rule: Callable) -> Any:
@@ -327,18 +328,18 @@ class Primitive:
                 ),
             )
 
-        frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)  # type: ignore[misc]
+        frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)
         save, checked = self._saver(keep, wanted), self._checked(keep)
         keeps = only = None
         if self.arity == 1 and self.varargs is None and joint is None:
-            if all(kind in ("arg", "y") for kind, _ in keep):  # type: ignore[misc]
-                keeps = "".join("x" if kind == "arg" else "y" for kind, _ in keep)  # type: ignore[misc]
+            if all(kind in ("arg", "y") for kind, _ in keep):
+                keeps = "".join("x" if kind == "arg" else "y" for kind, _ in keep)
             if fast[0][2] is None:
                 only = fast[0][1]
         return Plan(
             wanted, keep, save, checked, tuple(rules), tuple(fast), joint, fast_joint, frees,
             keeps, only,
-        )  # type: ignore[arg-type]  # fmt: skip
+        )  # fmt: skip
 
     def _checked(self, keep: Any) -> Callable[[Any], tuple] | None:
         """Whose version must not change until backward: the tensors (of args and result) behind
@@ -388,6 +389,30 @@ class Primitive:
             node.saved = plan.save((raw,), y, options, None)
             kept = () if plan.checked is None else plan.checked((x, out))
             node.versions = tuple([(t._counter, t._counter[0]) for t in kept])
+        mode = MODE.get()
+        if mode is not DEFAULT:
+            _record_specially(node, mode, plan)
+
+    def record_two(self, a: Any, b: Any, raw: Any, y: Any, out: Tensor) -> None:
+        """`record` for two arguments without options, and one result."""
+        first = isinstance(a, Tensor) and a._requires_grad
+        second = isinstance(b, Tensor) and b._requires_grad
+        plan = self.plans.get((first, second)) or self.plan((first, second))
+        node: PrimitiveNode = self.node_class()
+        node.edges = (edge_of(a) if first else None, edge_of(b) if second else None)
+        node.seq = next_seq()  # after the edges
+        node.plan = plan
+        node.hooks = node.unpack = None
+        node.multi = False
+        node.shape, node.dtype = y.shape, y.dtype
+        out._node, out._requires_grad = node, True
+        if plan.checked is None:
+            node.saved = plan.save(raw, y, None, None) if plan.keep else ()
+            node.versions = ()
+        else:
+            node.saved = plan.save(raw, y, None, None)
+            kept = plan.checked((a, b, out))
+            node.versions = tuple([(c := t._counter, c[0]) for t in kept if isinstance(t, Tensor)])
         mode = MODE.get()
         if mode is not DEFAULT:
             _record_specially(node, mode, plan)

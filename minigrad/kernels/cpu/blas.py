@@ -1,7 +1,9 @@
-"""Matrix products called from inside kernels, one thread each: `gemm` and `address` of its functions.
+"""Matrix products called from inside kernels, one thread each: `gemm` and `address` of its
+functions.
 
-The BLAS is SciPy's, through the addresses that scipy.linalg.cython_blas publishes for compiled code.
-Kernels that call it from a prange are run inside `single()`, so that each call stays on its thread.
+The BLAS is SciPy's, through the addresses that scipy.linalg.cython_blas publishes for compiled
+code. Kernels that call it from a prange are run inside `single()`, so that each call stays on its
+thread.
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import importlib
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,10 +23,14 @@ from .compiler import Lazy
 def available() -> bool:
     """Whether there is a SciPy to take the functions from."""
     try:
-        from scipy.linalg import cython_blas  # noqa: F401
+        _blas()
     except ImportError:
         return False
     return True
+
+
+def _blas() -> Any:
+    return importlib.import_module("scipy.linalg.cython_blas")
 
 
 @functools.cache
@@ -47,9 +54,7 @@ def single() -> Iterator[None]:
 
 def address(name: str) -> int:
     """Where the BLAS function `name` ("sgemm") is in memory. Fortran's calling convention."""
-    from scipy.linalg import cython_blas
-
-    capsule = cython_blas.__pyx_capi__[name]
+    capsule = _blas().__pyx_capi__[name]
     title = ctypes.pythonapi.PyCapsule_GetName
     title.restype, title.argtypes = ctypes.c_char_p, [ctypes.py_object]
     pointer = ctypes.pythonapi.PyCapsule_GetPointer
@@ -62,8 +67,8 @@ def _make_gemm() -> Any:
 
         C = alpha op(A) op(B) + beta C,    op(A) m x k, op(B) k x n, C m x n
 
-    a, b, c are addresses (ints) of float32 data, lda the elements from one row to the next. In BLAS'
-    column order this is C^T = op(B)^T op(A)^T, hence the exchange of A and B below.
+    a, b, c are addresses (ints) of float32 data, lda the elements from one row to the next. In
+    BLAS' column order this is C^T = op(B)^T op(A)^T, hence the exchange of A and B below.
     """
     import llvmlite.binding
     from llvmlite import ir

@@ -13,9 +13,9 @@ Nothing is imported or compiled before the first call. Kernels may call each oth
 of scalars.py: before compilation, every lazy function among a function's globals is replaced by its
 compiled self, and `prange` by Numba's.
 
-What was compiled is kept in the folder `config.cache_dir`, in a subfolder named after this version of
-minigrad, Numba and Python; Numba's own index in it distinguishes processors and argument types. A
-folder that cannot be written costs a warning and a compilation in every process.
+What was compiled is kept in the folder `config.cache_dir`, in a subfolder named after this version
+of minigrad, Numba and Python; Numba's own index in it distinguishes processors and argument types.
+A folder that cannot be written costs a warning and a compilation in every process.
 """
 
 from __future__ import annotations
@@ -169,9 +169,9 @@ def use_cache(compiled: Any) -> None:
 
 def address_of(loop: Callable, pointers: int) -> int:
     """The machine address of `loop(n, pointer, ...)`, compiled as a C function."""
-    from numba.core.types import intp, void, voidptr
     from numba.core.ccallback import CFunc
     from numba.core.sigutils import normalize_signature
+    from numba.core.types import intp, void, voidptr
 
     signature = normalize_signature(void(intp, *[voidptr] * pointers))
     options = {"error_model": "numpy", "fastmath": set(EXACT), "nopython": True}
@@ -179,7 +179,7 @@ def address_of(loop: Callable, pointers: int) -> int:
     use_cache(function)
     function.compile()
     _FOREVER.append(function)
-    return function.address
+    return function.address or 0
 
 
 _FOREVER: list[Any] = []  # machine code lives as long as its function

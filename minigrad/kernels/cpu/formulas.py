@@ -4,8 +4,9 @@
 that it calls, and the primitives, become functions of scalars.py; primitives that are formulas
 themselves become those; the numbers in it take the dtype of the loop, as they would in NumPy.
 
-`LOOPED` says which primitives are worth a loop. Where their NumPy form is not also a formula for one
-element (it masks bits, or asks for dtypes), the scalar form stands here, and a test compares the two.
+`LOOPED` says which primitives are worth a loop. Where their NumPy form is not also a formula for
+one element (it masks bits, or asks for dtypes), the scalar form stands here, and a test compares
+the two.
 """
 
 from __future__ import annotations
@@ -45,9 +46,9 @@ def _compiled(function: Any, dtype: Any) -> Any:
         if isinstance(function, Kernel):
             function = function.function
         copy, identity = _typed(function, dtype)
-        result = compiler.numba().njit(
-            fastmath=set(EXACT), error_model="numpy", forceinline=True
-        )(copy)
+        result = compiler.numba().njit(fastmath=set(EXACT), error_model="numpy", forceinline=True)(
+            copy
+        )
         result.identity = identity
         _COMPILED[key] = result
     return _COMPILED[key]
@@ -92,12 +93,12 @@ def _globals_of(code: types.CodeType) -> list[str]:
 
 def _attributes_of(code: types.CodeType, module: str) -> set[str]:
     """The names that the code looks up in `module`."""
-    found, previous = set(), None
+    found: set[str] = set()
+    before = ("", "")
     for i in dis.get_instructions(code):
-        after = previous is not None and previous.opname == "LOAD_GLOBAL"
-        if after and previous.argval == module and i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
+        if before == ("LOAD_GLOBAL", module) and i.opname in ("LOAD_ATTR", "LOAD_METHOD"):
             found.add(i.argval)
-        previous = i
+        before = (i.opname, i.argval)
     return found
 
 
@@ -123,7 +124,7 @@ def _translated(value: Any, dtype: Any, digest: Any) -> Any:
         digest.update(repr(getattr(value, "__name__", "")).encode())
         return value.get() if isinstance(value, Lazy) else value.serial
     name = _NUMPY.get(value) if isinstance(value, np.ufunc) else None
-    primitive = getattr(value, "primitive", None)
+    primitive: Any = getattr(value, "primitive", None)
     if name is None:
         name = primitive.name if primitive is not None else getattr(value, "__name__", None)
     found = _basic(name, dtype)
@@ -131,7 +132,8 @@ def _translated(value: Any, dtype: Any, digest: Any) -> Any:
         digest.update(str(name).encode())
         return found
     if primitive is not None or name in SCALAR:
-        result = _compiled(SCALAR.get(name) or primitive.formula, dtype)
+        formula = SCALAR.get(str(name)) or getattr(primitive, "formula", None)
+        result = _compiled(formula, dtype)
     elif isinstance(value, types.FunctionType):
         result = _compiled(value, dtype)
     else:
@@ -140,7 +142,8 @@ def _translated(value: Any, dtype: Any, digest: Any) -> Any:
     return result
 
 
-# ------------------------------------------------------------------------------ the functions at hand
+# ------------------------------------------------------------------------------ the functions at
+# hand
 _TRANSCENDENTAL = frozenset("exp expm1 log log1p tanh sigmoid erf erf_of".split())
 """Only there in float32: in float64, NumPy's own are SIMD and libm's are not."""
 _ANY_NAMES = "maximum minimum where square negative".split()
@@ -355,7 +358,8 @@ LOOPED = frozenset(
     """
     add sub mul div neg abs square sqrt rsqrt exp expm1 log log1p sigmoid tanh erf maximum minimum
     clamp clamp_min clamp_max where relu leaky_relu threshold hardtanh hardsigmoid elu softplus
-    log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside keep_inside scale_below
+    log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside keep_inside
+    scale_below
     """.split()
 )
 """Primitives that get a loop, and so do their rules."""

@@ -22,7 +22,7 @@ import numpy as np
 
 from ... import config
 from . import compiler, formulas, threads
-from .compiler import EXACT, Lazy, kernel, prange, specialise
+from .compiler import Lazy, kernel, prange, specialise
 
 SMALL = 4096
 """Elements below which NumPy is at least as fast: see docs/performance.md."""
@@ -33,7 +33,9 @@ SHORTEST_ROW = 16
 
 F32, F64, BOOL = np.dtype(np.float32), np.dtype(np.float64), np.dtype(np.bool_)
 VARIES = "fd?"
-"""Pattern letters: an argument of this dtype that varies along a row; in capitals (and !): does not."""
+"""Pattern letters: an argument of this dtype that varies along a row; in capitals (and !):
+does not.
+"""
 FIXED = {"f": "F", "d": "D", "?": "!"}
 
 ndarray = np.ndarray
@@ -46,30 +48,37 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     loop = Loop(formula, name)
     code = formula.__code__
     small = ONE_PASS if (name or rule_of) in formulas.ONE_PASS else SMALL
+    call: Any
     if code.co_argcount == 1 and not code.co_kwonlyargcount:
 
-        def call(x: Any) -> Any:
+        def call_one(x: Any) -> Any:
             return formula(x) if x.size < small else loop((x,), {})
+
+        call = call_one
 
     elif code.co_argcount == 2 and not code.co_kwonlyargcount:
 
-        def call(x: Any, y: Any) -> Any:
+        def call_two(x: Any, y: Any) -> Any:
             if (type(x) is not ndarray or x.size < small) and (
                 type(y) is not ndarray or y.size < small
             ):
                 return formula(x, y)
             return loop((x, y), {})
 
+        call = call_two
+
     else:
 
-        def call(*args: Any, **options: Any) -> Any:
+        def call_any(*args: Any, **options: Any) -> Any:
             for x in args:
                 if type(x) is ndarray and x.size >= small:
                     return loop(args, options)
             return formula(*args, **options)
 
-    call.__wrapped__ = formula  # type: ignore[attr-defined]
-    call.loop = loop  # type: ignore[attr-defined]
+        call = call_any
+
+    call.__wrapped__ = formula
+    call.loop = loop
     return call
 
 
@@ -85,14 +94,15 @@ class Loop:
         self.compiled: dict[tuple[Any, str], tuple[int, Any] | None] = {}
         LOOPS.append(self)
 
-    def __call__(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def __call__(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
+        """The formula's result, in `out` if the loop can write it there."""
         if config.SETTINGS.get().kernels != "off":
-            y = self._run(args, options)
+            y = self._run(args, options, out)
             if y is not None:
                 return y
         return self.formula(*args, **options)
 
-    def _run(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def _run(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
         """The result of the loop, or None where the formula has to do it."""
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
@@ -140,15 +150,15 @@ class Loop:
                 operands[i] = number.astype(dtype).reshape(1)
         pattern = pattern.replace("#", FIXED[dtype.char])
         if same:
-            return self._flat(operands, pattern, dtype, shape)
-        return self._rows(operands, pattern, dtype)
+            return self._flat(operands, pattern, dtype, shape, out)
+        return self._rows(operands, pattern, dtype, out)
 
-    def _flat(self, operands: list[Any], pattern: str, dtype: Any, shape: Any) -> Any:
+    def _flat(self, operands: list[Any], pattern: str, dtype: Any, shape: Any, out: Any) -> Any:
         found = self._compile(dtype, pattern)
         if found is None:
             return None
         address, out_dtype = found
-        y = np.empty(shape, out_dtype)
+        y = _place(out, shape, out_dtype)
         n = y.size
         flat = [x.reshape(-1) for x in operands]
         if n >= threads.PARALLEL and threads.count() > 1:
@@ -157,7 +167,7 @@ class Loop:
             FLAT[len(flat)].serial(address, n, 1, *flat, y.reshape(-1))
         return y
 
-    def _rows(self, operands: list[Any], pattern: str, dtype: Any) -> Any:
+    def _rows(self, operands: list[Any], pattern: str, dtype: Any, out: Any) -> Any:
         """Broadcast arguments: rows are the longest run of last dimensions along which each
         argument either varies all the way or not at all.
         """
@@ -179,7 +189,7 @@ class Loop:
         if found is None:
             return None
         address, out_dtype = found
-        y = np.empty(shape, out_dtype)
+        y = _place(out, shape, out_dtype)
         flat = [x.reshape(-1) for x in operands]
         ROWS[len(flat)].run(y.size, address, inner, threads.count(), offsets, *flat, y.reshape(-1))
         return y
@@ -225,6 +235,12 @@ class Loop:
         count = len(ones) - len(self.options)
         numbers = dict(zip(self.options, [float(x[0]) for x in ones[count:]], strict=True))
         return self.formula(*ones[:count], **numbers).dtype
+
+
+def _place(out: Any, shape: Any, dtype: Any) -> Any:
+    if out is not None and out.shape == shape and out.dtype == dtype and out.flags.c_contiguous:
+        return out
+    return np.empty(shape, dtype)
 
 
 LOOPS: list[Loop] = []
@@ -282,8 +298,8 @@ def _offsets(shape: Any, steps: Any) -> Any:
 
 
 # ------------------------------------------------------------------------------ the loops
-# One template per number of arguments; FORMULA, the types T and the flags V ("varies along the row")
-# are put in by `specialise`.
+# One template per number of arguments; FORMULA, the types T and the flags V ("varies along the
+# row") are put in by `specialise`.
 def _loop1(n, p, out):
     a, y = carray(p, n, T0), carray(out, n, TY)
     for i in range(n):
@@ -332,9 +348,7 @@ TEMPLATES = {1: _loop1, 2: _loop2, 3: _loop3, 4: _loop4, 5: _loop5}
 
 
 def _carray() -> Any:
-    from numba import carray
-
-    return carray
+    return compiler.numba().carray
 
 
 carray: Any = Lazy(_carray)

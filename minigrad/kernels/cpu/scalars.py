@@ -2,10 +2,10 @@
 tables, no calls into libm.
 
 Each is a polynomial on a short interval plus an exact reduction to it; the coefficients were fitted
-for this file (weighted least squares with reweighting, which comes close to the minimax polynomial).
-Errors, against double precision over all magnitudes: exp, log 1 ulp; tanh, erf, expm1, log1p 2-3
-ulp. Special values are those of C: exp(-inf) = 0, log(0) = -inf, log of a negative number is nan,
-nan stays nan. Results below 1.2e-38 keep their denormal digits.
+for this file (weighted least squares with reweighting, which comes close to the minimax
+polynomial). Errors, against double precision over all magnitudes: exp, log 1 ulp; tanh, erf, expm1,
+log1p 2-3 ulp. Special values are those of C: exp(-inf) = 0, log(0) = -inf, log of a negative number
+is nan, nan stays nan. Results below 1.2e-38 keep their denormal digits.
 
 These are what `np.exp` etc. become when a formula in float32 is compiled by loops.py. In float64,
 formulas use the functions of `math`.

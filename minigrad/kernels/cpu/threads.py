@@ -1,11 +1,11 @@
 """One pool of threads for loops and for BLAS.
 
-Two pools spin against each other: with NumPy's OpenBLAS on its own threads and kernels on OpenMP's, a
-matrix product and a loop in turn took four times as long as both alone, because the threads that
-wait for more work keep the cores from those that have some. OpenBLAS can be told to hand its jobs to
-somebody else's threads (openblas_set_threads_callback_function); here they are run by the same
-OpenMP pool that runs the kernels. Products called from anywhere in the process, a user's own
-`a @ b` included, then share that pool: same speed alone, no fight in turn.
+Two pools spin against each other: with NumPy's OpenBLAS on its own threads and kernels on OpenMP's,
+a matrix product and a loop in turn took four times as long as both alone, because the threads that
+wait for more work keep the cores from those that have some. OpenBLAS can be told to hand its jobs
+to somebody else's threads (openblas_set_threads_callback_function); here they are run by the same
+OpenMP pool that runs the kernels. Products called from anywhere in the process, a user's own `a @
+b` included, then share that pool: same speed alone, no fight in turn.
 
 OpenMP does not survive a fork: in a forked child everything runs on one thread, and BLAS is given
 its own threads back.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import functools
+import importlib
 import os
 import threading
 from typing import Any
@@ -64,7 +65,7 @@ def limit(threads: int) -> None:
     for library in libraries():
         library.set_num_threads(_LIMIT)
     if _STARTED:
-        import numba
+        numba: Any = importlib.import_module("numba")
 
         numba.set_num_threads(min(_LIMIT, numba.config.NUMBA_NUM_THREADS))
 
@@ -76,8 +77,7 @@ def start() -> None:
         if _STARTED:
             return
         _STARTED = True
-        import numba
-
+        numba: Any = importlib.import_module("numba")
         from numba.np.ufunc.parallel import _launch_threads
 
         _launch_threads()
@@ -144,7 +144,7 @@ def _share() -> None:
     Only the library that is NumPy's alone: one that others call from inside their own parallel
     regions, where there are no threads left to hand out, would wait for ever.
     """
-    import numba
+    numba: Any = importlib.import_module("numba")
 
     shareable = [library for library in libraries() if "numpy.libs" in library.path]
     if available() < 2 or not shareable or numba.threading_layer() != "omp":
@@ -165,7 +165,7 @@ def _job_runner() -> Any:
     from numba.np.ufunc.parallel import _get_num_threads, _set_num_threads
 
     @intrinsic
-    def call(context: Any, job: Any, i: Any, data: Any, extra: Any) -> Any:
+    def start_job(context: Any, job: Any, i: Any, data: Any, extra: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
             pointer, word = ir.IntType(8).as_pointer(), ir.IntType(32)
             kind = ir.FunctionType(ir.VoidType(), [word, pointer, word]).as_pointer()
@@ -177,10 +177,12 @@ def _job_runner() -> Any:
 
         return types.void(types.intp, types.int32, types.intp, types.int32), generate
 
+    start: Any = start_job
+
     @njit(parallel=True, nogil=True)
     def spread(job: int, count: int, size: int, data: int, extra: int) -> None:
         for i in prange(count):
-            call(job, types.int32(i), data + i * size, extra)
+            start(job, types.int32(i), data + i * size, extra)
 
     @njit(nogil=True)
     def run(job: int, count: int, size: int, data: int, extra: int) -> None:
