@@ -15,7 +15,7 @@ PYTEST := OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 MKL_NUM_THREADS=1 \
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
 .DELETE_ON_ERROR:
-.PHONY: help setup demo test test-fast test-slow test-numpy-only lint format bench docs clean distclean
+.PHONY: help setup demo test test-fast test-slow test-numpy-only lint format bench bench-asv docs clean distclean
 
 help:  ## this list
 	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/^([a-z-]+):.*## */  make \1\t/' | expand -t 26
@@ -47,10 +47,17 @@ format: $(VENV)/.extra-dev  ## rewrite the code in the style that lint asks for
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(VENV)/.extra-dev  ## measure this commit; BENCH="-b Matmul" picks benchmarks
+# docs/benchmarks.md tells more; BENCH="--family conv" measures less, BENCH="minigrad torch jax" others.
+bench: $(VENV)/.extra-dev  ## minigrad beside PyTorch: a table, and out/bench/report.html
+	$(BIN)/python -m minigrad.warmup
+	$(BIN)/python -m benchmarks.compare --json out/bench/report.json --html out/bench/report.html \
+		--png out/bench/report.png $(BENCH)
+
+bench-asv: $(VENV)/.extra-dev  ## measure this commit for asv's pages; ASV="--quick" or "-b Ops"
 	$(BIN)/asv machine --yes
 	$(BIN)/asv run --environment existing:$(BIN)/python --set-commit-hash $$(git rev-parse HEAD) \
-		--show-stderr $(BENCH)
+		--show-stderr $(ASV)
+	$(BIN)/asv publish
 
 docs: $(VENV)/.extra-docs  ## build the documentation into site/
 	$(BIN)/mkdocs build --strict

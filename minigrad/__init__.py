@@ -17,6 +17,7 @@ The package in reading order, lower layers first:
     core                     tensors, nodes, primitives, the backward walk: the pages to read first
     ops                      differentiable functions, a family a file
     nn, optim, utils, io     layers, optimizers, data loading, checkpoints
+    amp, distributions       mixed precision; probability distributions (imported when first used)
     compiler                 captured steps
     testing, debug           gradcheck, comparison, drawing
 
@@ -25,15 +26,19 @@ Public names are gathered from their `@export` declarations by `export.populate`
 
 from __future__ import annotations
 
+import importlib
 import math
 import warnings
+from typing import Any
 
 # NumPy reports overflow and 0/0 as warnings, PyTorch as inf and nan. Silenced for minigrad's own
 # frames only: a user's NumPy code keeps its warnings, and an op pays nothing (np.errstate costs as
 # much as a small op).
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
-from . import autograd, compiler, config, debug, io, nn, optim, testing, utils  # noqa: E402
+from . import amp, autograd, compiler, config, debug, io, nn, optim, profiler, testing, utils  # noqa: E402
+from . import multiprocessing as multiprocessing  # noqa: E402
+from . import version as version  # noqa: E402
 from ._version import __version__  # noqa: E402
 from .backend import memory  # noqa: E402
 from .core import engine, function  # noqa: E402
@@ -46,7 +51,29 @@ if config.malloc == "auto":
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
+_LAZY = frozenset({"distributions"})  # large, and not everybody's: imported at the first look
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return importlib.import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
 populate("minigrad")
 
-__all__ = ["__version__", "autograd", "config", "debug", "io", "nn", "optim", "testing", "utils"]
+__all__ = [
+    "__version__",
+    "amp",
+    "autograd",
+    "compiler",
+    "config",
+    "debug",
+    "io",
+    "nn",
+    "optim",
+    "profiler",
+    "testing",
+    "utils",
+]
 __all__ += ["engine", "function", "methods"]

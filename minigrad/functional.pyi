@@ -11,6 +11,8 @@ from minigrad.ops.join import block_diag as block_diag
 from minigrad.ops.dims import broadcast_tensors as broadcast_tensors
 from minigrad.ops.join import cartesian_prod as cartesian_prod
 from minigrad.ops.einsum import einsum as einsum
+from minigrad.ops.factorings import lu_of as lu
 from minigrad.ops.pieces import meshgrid as meshgrid
 from minigrad.ops.vector_norms import norm as norm
+from minigrad.ops.spectrogram import stft as stft
 from minigrad.ops.einsum import tensordot as tensordot

@@ -5,6 +5,6 @@ from here products with Jacobians and Hessians (`functional`), and functions of 
 from __future__ import annotations
 
 from ..core.engine import queue_callback
-from . import func, functional
+from . import func, functional, variable
 
-__all__ = ["func", "functional", "queue_callback"]
+__all__ = ["func", "functional", "queue_callback", "variable"]

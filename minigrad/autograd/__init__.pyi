@@ -10,7 +10,11 @@ from . import function as function
 from . import functional as functional
 from . import grad_mode as grad_mode
 from . import graph as graph
+from . import profiler as profiler
+from . import profiler_util as profiler_util
+from . import variable as variable
 from minigrad.core.function import Function as Function
+from minigrad.autograd.variable import Variable as Variable
 from minigrad.core.engine import backward as backward
 from minigrad.core.anomaly import detect_anomaly as detect_anomaly
 from minigrad.core.modes import enable_grad as enable_grad

@@ -350,6 +350,28 @@ def _scalar_mask(shape: tuple[int, ...], p: float, rng: np.random.Generator) -> 
     return mask.reshape(shape)
 
 
+def draw_seed(gen: Generator | None = None) -> int:
+    """64 bits of the generator, as the seed of `keep_mask`."""
+    return int(rng_of(gen).bit_generator.random_raw())
+
+
+def keep_mask(seed: int, rows: int, width: int, p: float) -> np.ndarray:
+    """A mask (rows, width), False with probability p to 32 bits, that can be made again: its bits
+    are a function of the seed and the element's place, as kernels/cpu/random.py defines it.
+    """
+    z = np.arange(1, rows + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15) + np.uint64(seed)
+    z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+    z = (z ^ (z >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    z ^= z >> np.uint64(31)
+    high = (z >> np.uint64(32)).astype(np.uint32)[:, None]
+    x = np.arange(width, dtype=np.uint32) ^ high
+    x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+    x = (x ^ (x >> np.uint32(15))) + z.astype(np.uint32)[:, None]
+    x *= np.uint32(0x846CA68B)
+    x ^= x >> np.uint32(16)
+    return x >= np.uint32(min(round(p * 2.0**32), 2**32 - 1))
+
+
 def geometric(
     shape: Shape, p: float, np_dtype: Any = F32, gen: Generator | None = None
 ) -> np.ndarray:

@@ -20,6 +20,8 @@ from .recording import PrimitiveNode
 from .tensor import INFERENCE, Tensor, wrap
 from .views import MULTI_VIEW, NO_GRAD_VIEW, View, fresh
 
+FILLING = ("fill_", "zero_")  # one value everywhere: cells may be shared
+
 
 @primitive
 def zero_slice(x: Any, *, view: View) -> Any:
@@ -104,6 +106,9 @@ def commit(x: Tensor, result: Tensor) -> None:
     x._bump()
     if not MODE.get().grad:
         return
+    node = x._node
+    place = x._index
+    retaining = node is not None and node.hooks is not None and _retains(x, node)
     view = x._view
     if view is None:
         if result._requires_grad or x._requires_grad:
@@ -116,6 +121,15 @@ def commit(x: Tensor, result: Tensor) -> None:
         )
         base._node, base._index, base._requires_grad = after._node, after._index, True
     _keep_result(x, result)
+    if retaining:  # the gradient of what x is now, not of what it was
+        del node.hooks.retain[place]
+        fresh(x)
+        x.retain_grad()
+
+
+def _retains(x: Tensor, node: Any) -> bool:
+    ref = node.hooks.retain.get(x._index)
+    return ref is not None and ref() is x
 
 
 def _keep_argument(x: Tensor, result: Tensor) -> None:
@@ -125,19 +139,16 @@ def _keep_argument(x: Tensor, result: Tensor) -> None:
     node = result._node
     if not isinstance(node, PrimitiveNode) or node.unpack:
         return
-    places = [
-        i
-        for i, (kind, _) in enumerate(node.plan.keep)
-        if kind == "arg" and node.saved[i] is x._data
-    ]
-    if places:
-        saved, versions = list(node.saved), list(node.versions)
-        for i in places:
+    saved, versions = list(node.saved), list(node.versions)
+    for i, (kind, key) in enumerate(node.plan.keep):
+        same = kind == "arg" and saved[i] is x._data
+        if same:
             saved[i] = x._data.copy()
-            del versions[
-                next(k for k, (counter, _) in enumerate(versions) if counter is x._counter)
-            ]
-        node.saved, node.versions = tuple(saved), tuple(versions)
+        if same or (kind == "arg" and key == 0):  # cast before it was saved: a copy, too
+            at = [k for k, (counter, _) in enumerate(versions) if counter is x._counter]
+            if at:
+                del versions[at[0]]
+    node.saved, node.versions = tuple(saved), tuple(versions)
 
 
 def _keep_result(x: Tensor, result: Tensor) -> None:
@@ -184,7 +195,7 @@ def overwrite(x: Tensor, y: Any, name: str) -> None:
     """Copy the array y, broadcast and cast as need be, into x's memory; RuntimeError if its
     elements share cells.
     """
-    if not x._data.flags.c_contiguous and _overlaps(x._data):
+    if not x._data.flags.c_contiguous and name not in FILLING and _overlaps(x._data):
         raise RuntimeError(
             f"{name}: unsupported operation: more than one element of the written-to tensor refers"
             " to a single memory location. Please clone() the tensor before performing the"

@@ -329,7 +329,7 @@ class Primitive:
             )
 
         frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)
-        save, checked = self._saver(keep, wanted), self._checked(keep)
+        save, checked = self._saver(keep, wanted), self._checked(keep, len(wanted))
         keeps = only = None
         if self.arity == 1 and self.varargs is None and joint is None:
             if all(kind in ("arg", "y") for kind, _ in keep):
@@ -341,15 +341,15 @@ class Primitive:
             keeps, only,
         )  # fmt: skip
 
-    def _checked(self, keep: Any) -> Callable[[Any], tuple] | None:
-        """Whose version must not change until backward: the tensors (of args and result) behind
-        saved arrays.
+    def _checked(self, keep: Any, count: int) -> Callable[[Any], tuple] | None:
+        """Whose version must not change until backward: the tensors (of the `count` args, and of
+        the result) behind saved arrays.
         """
         if any(kind == "args" for kind, _ in keep):
-            fixed = {key for kind, key in keep if kind == "arg"}
-            return lambda tensors: tuple(
-                t for i, t in enumerate(tensors) if i in fixed or i >= self.arity
-            )
+            fixed = {key for kind, key in keep if kind == "arg"} | set(range(self.arity, count))
+            if any(kind == "y" for kind, _ in keep):
+                fixed.add(count)
+            return _getter(sorted(fixed))
         places = [-1 if kind == "y" else key for kind, key in keep if kind in ("arg", "y")]
         return _getter(places) if places else None
 

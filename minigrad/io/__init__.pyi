@@ -4,6 +4,7 @@
 import builtins as _builtins
 from typing import Any as _Any
 
+from . import _allowed as _allowed
 from . import checkpoint as checkpoint
 from minigrad.io._files import CheckpointError as CheckpointError
 from minigrad.io.checkpoint import load as load

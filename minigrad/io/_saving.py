@@ -28,6 +28,21 @@ def save(obj: Any, f: Any) -> None:
     _safetensors.write(f, arrays, {"format": "pt", **entries.aliases, TREE_NOTE: text})
 
 
+def has_modules(obj: Any) -> bool:
+    """Whether it is a Module or an Optimizer, or a container with one in it."""
+    names = ("nn.Module", "optim.Optimizer")  # asked for by name: layers know nothing of files
+    kinds = tuple(kind for kind in map(get_symbol_from_name, names) if kind is not None)
+    pending, seen = [obj], set()
+    while pending:
+        item = pending.pop()
+        if isinstance(item, kinds):
+            return True
+        if isinstance(item, (dict, list, tuple, set)) and id(item) not in seen:
+            seen.add(id(item))
+            pending += item.values() if isinstance(item, dict) else item
+    return False
+
+
 class _Entries:
     """The tensors and arrays met while an object is encoded; equal memory is kept once."""
 

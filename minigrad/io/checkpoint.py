@@ -33,7 +33,8 @@ def save(
 
     `obj` is a tensor, array, number, string, None, dtype, device, or dicts, lists, tuples and sets
     of them with keys of any such kind: state dicts of models and optimizers, and training
-    checkpoints made of both. No pickle is involved: PyTorch's last three arguments change nothing.
+    checkpoints made of both. Modules and optimizers themselves, and with `pickle_module=pickle` any
+    other object, go to a file with a pickle in it, which `load` reads only with weights_only=False.
 
     A path is written beside and renamed: whatever happens, it holds the old or the new file, whole.
     Tensors that share memory (tied weights) are stored once and share again when loaded; tensors
@@ -43,7 +44,12 @@ def save(
     """
     from . import _saving
 
-    _saving.save(obj, f)
+    if pickle_module is None and not _saving.has_modules(obj):
+        _saving.save(obj, f)
+        return
+    from . import _objects
+
+    _objects.save(obj, f, pickle_protocol)
 
 
 @export("io.save_file")
@@ -84,8 +90,9 @@ def load(
     """Read a checkpoint from the path or binary file `f`: minigrad's, PyTorch's or NumPy's.
 
     The format is found from the content. Of torch.save's files, those of tensors, numbers and
-    containers are read, without PyTorch; nothing in a file is ever run, with weights_only=False
-    neither. Tensors that shared memory share it again. A safetensors or .npz file of others gives a
+    containers are read, without PyTorch. Nothing in a file is ever run, with one exception: a file
+    of modules or other objects (see `save`), which names their classes, and is read only with
+    weights_only=False or if `serialization.add_safe_globals` has allowed them. Tensors that shared memory share it again. A safetensors or .npz file of others gives a
     dict by name, an .npy a tensor; arrays of a dtype that tensors do not have (uint16, texts) stay
     NumPy arrays.
 
@@ -97,10 +104,15 @@ def load(
     """
     from . import _loading
 
-    if pickle_module is not None:
-        raise RuntimeError("load: no pickle module is used; nothing in a file is run")
     builder = _loading.TensorBuilder(map_location)
     with Source(f) as source:
+        if source.read_at(0, 8) == b"minigrad":
+            from . import _objects
+
+            if source.read_at(0, len(_objects.START)) == _objects.START:
+                return _objects.load(source, builder, weights_only is not False)
+        if pickle_module is not None:
+            raise RuntimeError("load: no pickle module is used; nothing in this file is run")
         return _loading.load(source, builder, bool(mmap))
 
 

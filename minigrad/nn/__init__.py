@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+from . import attention as attention
 from . import averaging, containers, init, layers, parameter, utils
 from .layers import (
     activation,

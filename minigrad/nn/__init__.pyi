@@ -4,6 +4,7 @@
 import builtins as _builtins
 from typing import Any as _Any
 
+from . import attention as attention
 from . import averaging as averaging
 from . import containers as containers
 from . import functional as functional

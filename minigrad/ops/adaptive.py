@@ -16,8 +16,10 @@ from ..backend.random import default_generator
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels.cpu import pooling as kernels
 from .beside import beside
-from .conv import each_dim
+from .columns import each_dim
+from .mean_pool import sum_windows
 from .shape import squeeze, unsqueeze
 from .taps import Resize, apply, resample_vjp
 
@@ -36,6 +38,13 @@ share_means.vjp(x=lambda g, x, axis, how: beside(resample_vjp(g, axis=axis, how=
 
 def _bounds(n: int, o: int) -> list[tuple[int, int]]:
     return [(i * n // o, -((-(i + 1) * n) // o)) for i in range(o)]
+
+
+def _equal_shares(spatial: Any, sizes: Any) -> tuple[int, ...] | None:
+    """The window of each dimension, where all windows are equal and do not overlap."""
+    if any(o == 0 or m % o for m, o in zip(spatial, sizes, strict=True)):
+        return None
+    return tuple([m // o for m, o in zip(spatial, sizes, strict=True)])
 
 
 def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tuple[int, ...]]:
@@ -66,6 +75,18 @@ def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
     x, sizes = _adaptive(f"adaptive_avg_pool{n}d", n, input, output_size)
     if x.dtype.kind in "iub":
         raise RuntimeError(f"\"adaptive_avg_pool{n}d\" not implemented for '{input.dtype.name}'")
+    shares = _equal_shares(x.shape[x.ndim - n :], sizes)
+    if shares is not None and x.size:
+        batch = unsqueeze(input, 0) if x.ndim == n + 1 else input
+        y = sum_windows(
+            batch,
+            kernel=shares,
+            out=sizes,
+            stride=shares,
+            padding=(0,) * n,
+            divisor=float(math.prod(shares)),
+        )
+        return squeeze(y, 0) if x.ndim == n + 1 else y
     for axis, size in reversed(list(enumerate(sizes, x.ndim - n))):
         input = share_means(input, axis=axis, how=Resize("area", x.shape[axis], size))
     return input
@@ -119,6 +140,9 @@ put_flat.vjp(g=lambda x, index: take_flat(x, index=index))
 
 def _windows_argmax(x: Any, bounds: list[list[tuple[int, int]]]) -> Any:
     """Flat position of the largest element of every box made of one interval per dimension."""
+    found = kernels.windows_argmax(x, bounds)
+    if found is not None:
+        return found
     size = x.shape[2:]
     index = np.empty((*x.shape[:2], *[len(b) for b in bounds]), np.int64)
     for place in np.ndindex(*[len(b) for b in bounds]):

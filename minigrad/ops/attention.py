@@ -7,14 +7,16 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import sampling
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
+from ..kernels.cpu import attention as kernels
 from .dropout import dropout
 from .elementwise import add, mul, where
 from .join import cat
 from .matmul import linear, matmul
-from .piecewise import dtype_title
+from .piecewise import data_of, dtype_title
 from .rearrange import repeat, repeat_interleave
 from .reduction import mean
 from .shape import expand, permute, reshape, squeeze, transpose, unbind, unsqueeze
@@ -23,9 +25,15 @@ from .softmax import softmax_along
 
 
 # ------------------------------------------------------------------------------ one head
-def _attend(q: Any, k: Any, v: Any, mask: Any, *, scale: float) -> Any:
-    """softmax(scale·QKᵀ + mask) V from differentiable parts; mask is additive or None."""
-    return matmul(_weights(q, k, mask, scale), v)
+def _attend(
+    q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, p: float, seed: int
+) -> Any:
+    """softmax(scale·QKᵀ + mask) V from differentiable parts."""
+    k, v = _for_all_heads(q, k), _for_all_heads(q, v)
+    weights = _weights(q, k, _added(mask, causal, q._data, k._data), scale)
+    if p:
+        weights = mul(weights, wrap(_kept(weights._data.shape, p, seed, weights._data.dtype)))
+    return matmul(weights, v)
 
 
 def _weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
@@ -38,33 +46,99 @@ def _weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
     return where(wrap(blind), 0.0, softmax_along(where(wrap(blind), 0.0, scores), axis=-1))
 
 
-@primitive(residuals=("weights",), composition=_attend)
-def attend(q: Any, k: Any, v: Any, mask: Any, *, scale: float) -> Any:
-    """O = P V, P = softmax(S), S = scale·QKᵀ + mask;  P is kept for backward."""
-    s = np.matmul(q, np.swapaxes(k, -2, -1))
-    s *= s.dtype.type(scale)
-    s = s if mask is None else s + mask
+def _added(mask: Any, causal: bool, q: Any, k: Any) -> Any:
+    """What is added to the scores: 0 or -inf where the mask is bool or causal."""
+    if causal:
+        seen: Any = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
+    elif mask is None or (seen := data_of(mask)).dtype != bool:
+        return mask
+    return np.where(seen, 0, -np.inf).astype(q.dtype)
+
+
+def _kept(shape: tuple[int, ...], p: float, seed: int, dtype: Any) -> Any:
+    """Dropout's factors for weights of this shape: 0, or 1/(1 − p)."""
+    kept = sampling.keep_mask(seed, math.prod(shape[:-1]), shape[-1], p).reshape(shape)
+    return kept * dtype.type(1 / (1 - p))
+
+
+def _for_all_heads(q: Any, x: Any) -> Any:
+    """Keys or values with every head repeated for the heads of the query that share it."""
+    if len(q.shape) < 3 or len(x.shape) < 3 or x.shape[-3] in (1, q.shape[-3]):
+        return x
+    times = q.shape[-3] // x.shape[-3]
+    return (
+        np.repeat(x, times, -3) if type(x) is np.ndarray else repeat_interleave(x, times, -3)
+    ) if times > 1 else x  # fmt: skip
+
+
+@primitive(residuals=("kept", "parts"), composition=_attend)
+def attend(
+    q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, p: float, seed: int
+) -> Any:
+    """O = P V, P = softmax(S), S = scale·QKᵀ + mask, P thinned by dropout if p > 0.
+
+    Kept for backward: P of small arguments; else the top m of S and 1/Σ exp(S − m) of every query,
+    from which P is computed again in tiles.
+    """
+    found = kernels.forward(q, k, v, mask, scale, causal, seed, p)
+    if found is not None:
+        return found
+    k, v = _for_all_heads(q, k), _for_all_heads(q, v)
+    s = _scores(q, k, _added(mask, causal, q, k), scale)
     top = np.max(s, axis=-1, keepdims=True, initial=-np.inf)
     s -= np.where(np.isneginf(top), 0, top)  # no key may be seen: all weights become 0
-    p = np.exp(s, out=s)
-    total = np.sum(p, axis=-1, keepdims=True)
-    p /= np.where(total == 0, 1, total)
-    return np.matmul(p, v), p
+    weights = np.exp(s, out=s)
+    total = np.sum(weights, axis=-1, keepdims=True)
+    weights /= np.where(total == 0, 1, total)
+    thin = weights * _kept(s.shape, p, seed, s.dtype) if p else weights
+    return np.matmul(thin, v), weights, None
 
 
-def _attend_vjp(g: Any, q: Any, k: Any, v: Any, weights: Any, scale: float, needs: Any) -> Any:
-    """V̄ = Pᵀ Ō,  P̄ = Ō Vᵀ,  S̄ = P (P̄ − Σ P̄ P),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q; mask gets S̄."""
-    v_bar = np.matmul(np.swapaxes(weights, -2, -1), g) if needs[2] else None
+def _scores(q: Any, k: Any, mask: Any, scale: float) -> Any:
+    s = np.matmul(q, np.swapaxes(k, -2, -1))
+    s *= s.dtype.type(scale)
+    return s if mask is None else s + mask
+
+
+def _attend_vjp(
+    g: Any, q: Any, k: Any, v: Any, mask: Any, y: Any, kept: Any, parts: Any, scale: float,
+    causal: bool, p: float, seed: int, needs: Any,
+) -> Any:  # fmt: skip
+    """V̄ = Pᵀ Ō,  P̄ = Ō Vᵀ,  S̄ = P (P̄ − Σ P̄ P),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q; mask gets S̄.
+
+    With dropout, P in V̄ and Ō Vᵀ in P̄ are multiplied by its mask.
+    """
+    tiled = parts is not None
+    if tiled and not needs[3]:
+        return *kernels.backward(g, q, k, v, mask, y, kept, parts, scale, causal, seed, p), None
+    heads, (k, v) = (k.shape, v.shape), (_for_all_heads(q, k), _for_all_heads(q, v))
+    if tiled:
+        kept = np.exp(_scores(q, k, _added(mask, causal, q, k), scale) - kept[..., None])
+        kept *= parts[..., None]
+    factors = _kept(kept.shape, p, seed, kept.dtype) if p else None
+    v_bar = None
+    if needs[2]:
+        thin = kept if factors is None else kept * factors
+        v_bar = _of_shared_heads(np.matmul(np.swapaxes(thin, -2, -1), g), heads[1])
     if not (needs[0] or needs[1] or needs[3]):
         return None, None, v_bar, None
     s_bar = np.matmul(g, np.swapaxes(v, -2, -1))
-    s_bar -= np.sum(s_bar * weights, axis=-1, keepdims=True)
-    s_bar *= weights
+    s_bar = s_bar if factors is None else s_bar * factors
+    s_bar -= np.sum(s_bar * kept, axis=-1, keepdims=True)
+    s_bar *= kept
     mask_bar = s_bar if needs[3] else None
     s_bar = s_bar * s_bar.dtype.type(scale)
     q_bar = np.matmul(s_bar, k) if needs[0] else None
     k_bar = np.matmul(np.swapaxes(s_bar, -2, -1), q) if needs[1] else None
-    return q_bar, k_bar, v_bar, mask_bar
+    return q_bar, _of_shared_heads(k_bar, heads[0]), v_bar, mask_bar
+
+
+def _of_shared_heads(x_bar: Any, shape: tuple[int, ...]) -> Any:
+    """The gradient of `_for_all_heads`: sums over the heads that share one."""
+    if x_bar is None or len(shape) < 3 or shape[-3] in (1, x_bar.shape[-3]):
+        return x_bar
+    grouped = x_bar.reshape(*x_bar.shape[:-3], shape[-3], -1, *x_bar.shape[-2:])
+    return grouped.sum(-3)
 
 
 attend.joint(_attend_vjp)
@@ -91,15 +165,24 @@ def scaled_dot_product_attention(
     """
     _check_attention(query, key, value, attn_mask, is_causal, dropout_p)
     q = query._data
+    k_shape, v_shape = key._data.shape, value._data.shape
     if enable_gqa:
-        key, value = _shared_heads(q.shape, key), _shared_heads(q.shape, value)
-    _check_fit(q.shape, key._data.shape, value._data.shape)
-    mask = _additive_mask(q, key._data, attn_mask, is_causal)
+        _check_shared_heads(q.shape, k_shape, v_shape)
+        if k_shape[-3] != v_shape[-3]:
+            key, value = _for_all_heads(query, key), _for_all_heads(query, value)
+        k_shape, v_shape = [(*s[:-3], q.shape[-3], *s[-2:]) for s in (k_shape, v_shape)]
+    _check_fit(q.shape, k_shape, v_shape)
+    mask = None if is_causal else _fitting_mask(q, key._data, attn_mask)
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
-    if dropout_p == 0.0:
-        return attend(query, key, value, mask, scale=float(scale))
-    return matmul(dropout(_weights(query, key, mask, float(scale)), dropout_p), value)
+    if dropout_p == 1.0:
+        seen = _added(mask, is_causal, q, key._data)
+        key, value = _for_all_heads(query, key), _for_all_heads(query, value)
+        return matmul(dropout(_weights(query, key, seen, float(scale)), dropout_p), value)
+    seed = sampling.draw_seed() if dropout_p else 0
+    return attend(
+        query, key, value, mask, scale=float(scale), causal=bool(is_causal), p=dropout_p, seed=seed
+    )
 
 
 def _check_attention(
@@ -129,14 +212,11 @@ def _check_attention(
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")
 
 
-def _shared_heads(q: tuple[int, ...], x: Any) -> Any:
-    """Heads of key or value repeated until there are as many as the query has."""
-    shape = x._data.shape
-    if len(q) < 3 or len(shape) < 3 or q[-3] % shape[-3]:
+def _check_shared_heads(q: tuple[int, ...], *shapes: tuple[int, ...]) -> None:
+    if any([len(q) < 3 or len(s) < 3 or s[-3] == 0 or q[-3] % s[-3] for s in shapes]):
         raise RuntimeError(
             "Number of heads in key and value must divide the number of heads in query"
         )
-    return x if q[-3] == shape[-3] else repeat_interleave(x, q[-3] // shape[-3], -3)
 
 
 def _check_fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> None:
@@ -152,21 +232,16 @@ def _check_fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> No
         )
 
 
-def _additive_mask(q: Any, k: Any, attn_mask: Any, is_causal: bool) -> Any:
-    """The mask as something to add: 0 or -inf where it was bool or causal."""
-    size = (q.shape[-2], k.shape[-2])
-    if is_causal:
-        return np.where(np.tri(*size, dtype=bool), 0, -np.inf).astype(q.dtype)
+def _fitting_mask(q: Any, k: Any, attn_mask: Any) -> Any:
+    """The mask, if it can be broadcast to the scores; else RuntimeError."""
     if attn_mask is None:
         return None
-    shape = attn_mask._data.shape
+    size, shape = (q.shape[-2], k.shape[-2]), attn_mask._data.shape
     if any([m not in (1, n) for m, n in zip(shape[::-1], size[::-1], strict=False)]):
         raise RuntimeError(
             f"The expanded size of the tensor must match the mask: {list(shape)} for scores of "
             f"size {list(size)}"
         )
-    if attn_mask._data.dtype == bool:
-        return np.where(attn_mask._data, 0, -np.inf).astype(q.dtype)
     return attn_mask
 
 

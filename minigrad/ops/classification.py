@@ -11,14 +11,16 @@ from ..backend.dtypes import F64, I64
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
+from ..kernels.cpu import losses
 from .activation import log_sigmoid
-from .elementwise import clamp_min, exp, log, mul, where, xlogy
+from .elementwise import clamp_min, exp, log, mul, sigmoid, where, xlogy
 from .matmul import linear
-from .piecewise import dtype_title, zeros_as
+from .piecewise import data_of, dtype_title, zeros_as
 from .reduction import sum
-from .regression import chosen, reduced
+from .regression import chosen, pairwise, reduced
 from .shape import reshape, view_
 from .softmax import log_softmax_along
+from .sums import reduced as reduced_by
 
 
 def _weighted(loss: Any, weight: Any) -> Any:
@@ -37,6 +39,13 @@ bernoulli_nll.vjp(
     t=lambda g, p: g * (clamp_min(log(1 - p), -100.0) - clamp_min(log(p), -100.0)),
 )
 bernoulli_nll.primitive.node_class.__name__ = "BinaryCrossEntropyBackward0"
+
+
+_bernoulli = pairwise(
+    "bernoulli", "BinaryCrossEntropyBackward0", lambda p, t, _: bernoulli_nll(p, t),
+    lambda p, t, _: (p - t) / np.maximum(p * (1 - p), 1e-12),
+    lambda p, t, _: bernoulli_nll(p, t), losses.bernoulli, symmetric=False,
+)  # fmt: skip
 
 
 @export("nn.functional.binary_cross_entropy")
@@ -61,9 +70,22 @@ def binary_cross_entropy(
         raise RuntimeError(
             f"Found dtype {dtype_title(target._data.dtype)} but expected {dtype_title(p.dtype)}"
         )
-    if p.size and not ((p >= 0) & (p <= 1)).all():
+    if p.size and not (np.minimum.reduce(p, None) >= 0 and np.maximum.reduce(p, None) <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
+    if weight is None and (y := _bernoulli(input, target, reduction)) is not None:
+        return y
     return reduced(_weighted(bernoulli_nll(input, target), weight), reduction)
+
+
+def _logit_values(x: Any, t: Any, number: float) -> Any:
+    return (1 - t) * x + (np.maximum(-x, 0) + np.log1p(np.exp(-np.abs(x))))
+
+
+_logits = pairwise(
+    "logits_bernoulli", "BinaryCrossEntropyWithLogitsBackward0", _logit_values,
+    lambda x, t, _: sigmoid(x) - t, lambda x, t, _: (1 - t) * x - log_sigmoid(x), losses.logits,
+    symmetric=False,
+)  # fmt: skip
 
 
 @export("nn.functional.binary_cross_entropy_with_logits")
@@ -82,10 +104,20 @@ def binary_cross_entropy_with_logits(
         raise ValueError(
             f"Target size ({target.shape}) must be the same as input size ({input.shape})"
         )
+    if weight is None and pos_weight is None:
+        y = _logits(input, target, reduction)
+        if y is not None:
+            return y
     log_p = log_sigmoid(input)
     if pos_weight is not None:
         log_p = ((pos_weight - 1) * target + 1) * log_p
     return reduced(_weighted((1 - target) * input - log_p, weight), reduction)
+
+
+_divergence = pairwise(
+    "divergence", "KlDivBackward0", lambda x, t, _: xlogy(t, t) - t * x, lambda x, t, _: -t,
+    lambda x, t, _: xlogy(t, t) - t * x, losses.divergence, symmetric=False,
+)  # fmt: skip
 
 
 @export("nn.functional.kl_div")
@@ -101,6 +133,10 @@ def kl_div(
     if log_target:
         loss = exp(target) * (target - input)
     else:
+        y = _divergence(input, target, "sum" if reduction == "batchmean" else reduction)
+        if y is not None:
+            per_batch = reduction == "batchmean" and input._data.ndim
+            return y / input._data.shape[0] if per_batch else y
         loss = xlogy(target, target) - target * input
     if reduction == "batchmean":
         total = sum(loss)
@@ -137,39 +173,6 @@ pick_class.vjp(x=lambda g, x, target, scale: put_class(g, x, target, scale))
 put_class.vjp(g=lambda g, target, scale: pick_class(g, target, scale), x=lambda g, x: zeros_as(x))
 pick_class.primitive.node_class.__name__ = "NllLossBackward0"
 put_class.primitive.node_class.__name__ = "NllLossBackwardBackward0"
-
-
-def _pick_log_softmax(x: Any, target: Any, scale: Any) -> Any:
-    """−s_n log softmax(x)[n, t_n] from differentiable parts."""
-    return pick_class(log_softmax_along(x, axis=1), target, scale)
-
-
-@primitive(residuals=("norm",), composition=_pick_log_softmax)
-def softmax_nll(x: Any, target: Any, scale: Any) -> Any:
-    """y_n = s_n (log Σ_c e^{x_c} − x[n, t_n]);  x̄ = s_n ȳ_n (softmax(x) − [c = t_n]).
-
-    Only the logits and log Σ e^x are kept: no array of the logits' size is stored.
-    """
-    top = np.max(x, axis=1, keepdims=True)
-    norm = np.log(np.sum(np.exp(x - top), axis=1, keepdims=True)) + top
-    y = scale * (norm[:, 0] - _at_class(x, target))
-    return np.where(scale == 0, x.dtype.type(0), y), norm
-
-
-def _softmax_nll_vjp(g: Any, x: Any, target: Any, scale: Any, norm: Any) -> Any:
-    each = np.where(scale == 0, g.dtype.type(0), scale * g)
-    x_bar = np.exp(x - norm)
-    x_bar *= each[:, None]
-    if x.ndim == 2:
-        x_bar[np.arange(x.shape[0]), target] -= each
-    else:
-        place = target[:, None]
-        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - each[:, None], 1)
-    return x_bar
-
-
-softmax_nll.vjp(x=_softmax_nll_vjp)
-softmax_nll.primitive.node_class.__name__ = "CrossEntropyLossBackward0"
 
 
 # ------------------------------------------------------------------------------ class numbers
@@ -214,31 +217,190 @@ def _rows_of(input: Any, target: Any) -> tuple[Any, Any]:
     return reshape(input, (n, c, m)), t.reshape(n, m)
 
 
-def _nll(op: Any, input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
-    """`op` (pick_class or softmax_nll) at the target, reduced; the mean is over weights in use."""
-    if reduction not in ("mean", "sum", "none"):
-        raise ValueError(f"{reduction} is not a valid value for reduction")
-    rows, t = _rows_of(input, target)
-    dtype, classes = input._data.dtype, rows._data.shape[1]
+def _scales(t: Any, weight: Any, ignore_index: int, classes: int, dtype: Any) -> tuple[Any, Any]:
+    """(classes, weights) of every place, both 0 where the class is to be ignored. IndexError for a
+    class that is not there.
+    """
     used = t != ignore_index
     outside = ((t < 0) | (t >= classes)) & used
     if outside.any():
         raise IndexError(f"Target {t[outside][0]} is out of bounds.")
     t = np.where(used, t, 0).astype(I64)
     if weight is None:
-        scale = used.astype(dtype)
-    else:
-        scale = np.where(used, weight._data[t], 0).astype(dtype)
-    if not classes:
-        loss = wrap(np.zeros(t.shape, dtype))
-    else:
-        loss = op(rows, t, scale)
+        return t, used.astype(dtype)
+    return t, np.where(used, weight[t] if classes else 0, 0).astype(dtype)
+
+
+def _total(scale: Any) -> float:
+    """What a mean divides by: the weights in use, or nan if there are none."""
+    return float(np.add.reduce(scale, None, F64)) or math.nan
+
+
+def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str) -> Any:
+    """pick_class at the target, reduced; the mean is over weights in use."""
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    rows, t = _rows_of(input, target)
+    dtype, classes = input._data.dtype, rows._data.shape[1]
+    raw = None if weight is None else weight._data
+    t, scale = _scales(t, raw, ignore_index, classes, dtype)
+    loss = pick_class(rows, t, scale) if classes else wrap(np.zeros(t.shape, dtype))
     if reduction == "none":
         return view_(loss, size=target._data.shape)
-    if reduction == "sum":
-        return sum(loss)
-    total = float(scale.sum(dtype=F64))
-    return sum(loss) / (total if total else math.nan)
+    return sum(loss) if reduction == "sum" else sum(loss) / _total(scale)
+
+
+# ------------------------------------------------------------------------------ softmax and nll
+def _class_parts(
+    x: Any, target: Any, weight: Any, *, ignore_index: int, smoothing: float, reduction: str
+) -> Any:
+    """`class_cross_entropy` from differentiable parts."""
+    t, raw = data_of(target), None if weight is None else data_of(weight)
+    rows, t = _rows_of(x, wrap(t))
+    t, scale = _scales(t, raw, ignore_index, rows.shape[1], x._data.dtype)
+    log_p = log_softmax_along(rows, axis=1)
+    loss = pick_class(log_p, t, scale) * (1 - smoothing)
+    if smoothing:
+        each = log_p if raw is None else log_p * raw.reshape(-1, *[1] * (log_p.ndim - 2))
+        used = (data_of(target) != ignore_index).reshape(t.shape)
+        loss = loss + where(wrap(used), sum(each, 1), 0.0) * (-smoothing / rows.shape[1])
+    if reduction == "none":
+        return view_(loss, size=data_of(target).shape)
+    return sum(loss) if reduction == "sum" else sum(loss) / _total(scale)
+
+
+@primitive(residuals=("norm", "scale", "total", "fused"), composition=_class_parts)
+def class_cross_entropy(
+    x: Any, target: Any, weight: Any, *, ignore_index: int, smoothing: float, reduction: str
+) -> Any:
+    """l = (1−ε) w_t (log Σ e^x − x_t) + ε/C Σ_c w_c (log Σ e^x − x_c) of every place, reduced.
+
+        x̄ = l̄ (softmax(x)·((1−ε) w_t + ε/C Σ w) − (1−ε) w_t [c = t] − ε/C w_c)
+
+    Only the logits and log Σ e^x are kept: no array of the logits' size is stored.
+    """
+    found = losses.cross_entropy(x, target, weight, ignore_index, smoothing)
+    if found is not None:
+        loss, norm, scale = found
+        if scale.size and np.minimum.reduce(scale, None) == -math.inf:
+            _scales(target, weight, ignore_index, x.shape[1], x.dtype)  # raises
+    else:
+        z, t = _plain_rows(x, target)
+        if weight is None and not smoothing and _all_used(t, z.shape[1], ignore_index):
+            loss, norm = _plain_losses(z, t)
+            loss = loss.reshape(target.shape)
+            total = float(loss.size) if reduction == "mean" else None
+            if reduction == "none":
+                return loss, norm, None, None, False
+            y = np.add.reduce(loss, None)
+            return np.asarray(y / total if total else y, x.dtype), norm, None, total, False
+        t, scale = _scales(t, weight, ignore_index, z.shape[1], z.dtype)
+        loss, norm = _class_losses(z, t, scale, weight, smoothing)
+        if smoothing:
+            loss = np.where(target.reshape(t.shape) != ignore_index, loss, z.dtype.type(0))
+        loss = loss.reshape(target.shape)
+    if reduction == "none":
+        return loss, norm, scale, None, found is not None
+    y, total = np.add.reduce(loss, None, F64), 1.0
+    if reduction == "mean":
+        total = _total(scale)
+    return np.asarray(y / total, x.dtype), norm, scale, total, found is not None
+
+
+def _all_used(t: Any, classes: int, ignore_index: int) -> bool:
+    """Whether no place is to be ignored and every class is there."""
+    return (
+        t.size > 0
+        and np.minimum.reduce(t, None) >= 0
+        and np.maximum.reduce(t, None) < classes
+        and not (0 <= ignore_index < classes and (t == ignore_index).any())
+    )
+
+
+def _plain_losses(x: Any, t: Any) -> tuple[Any, Any]:
+    """`_class_losses` where all weights are 1."""
+    top = reduced_by(np.maximum, x, (1,), True)
+    shifted = x - top
+    off = np.log(reduced_by(np.add, np.exp(shifted), (1,), True))
+    return off[:, 0] - _at_class(shifted, t), off + top
+
+
+def _plain_slope(g: Any, x: Any, t: Any, norm: Any) -> Any:
+    """softmax(x) − [c = t], times g."""
+    x_bar = np.exp(x - norm)
+    if x.ndim == 2:
+        x_bar[np.arange(x.shape[0]), t] -= 1
+    else:
+        place = t[:, None]
+        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - 1, 1)
+    x_bar *= g if not g.ndim else g.reshape(t.shape)[:, None]
+    return x_bar
+
+
+def _class_losses(x: Any, t: Any, scale: Any, weight: Any, smoothing: float) -> tuple[Any, Any]:
+    """The loss of every place, and log Σ e^x."""
+    top = np.max(x, axis=1, keepdims=True)
+    shifted = x - top
+    off = np.log(np.sum(np.exp(shifted), axis=1, keepdims=True))
+    zero = x.dtype.type(0)
+    y = np.where(scale == 0, zero, scale * (off[:, 0] - _at_class(shifted, t)))
+    if smoothing:
+        each = off - shifted
+        if weight is not None:
+            each *= weight.reshape(-1, *[1] * (x.ndim - 2))
+        y = y * (1 - smoothing) + np.sum(each, axis=1) * (smoothing / x.shape[1])
+    return y, off + top
+
+
+def _plain_rows(x: Any, target: Any) -> tuple[Any, Any]:
+    """`_rows_of` for arrays."""
+    if x.ndim == 1:
+        return x.reshape(1, -1), target.reshape(1)
+    if x.ndim == 2:
+        return x, target
+    size = (x.shape[0], x.shape[1], math.prod(x.shape[2:]))
+    return x.reshape(size), target.reshape(size[0], size[2])
+
+
+def _class_cross_entropy_vjp(
+    g: Any, x: Any, target: Any, weight: Any, norm: Any, scale: Any, total: Any, fused: bool,
+    ignore_index: int, smoothing: float,
+) -> Any:  # fmt: skip
+    each = g if total is None else g / g.dtype.type(total)
+    if fused:
+        return losses.cross_entropy_backward(
+            each, x, target, weight, ignore_index, smoothing, norm, scale
+        )
+    z, t = _plain_rows(x, target)
+    if scale is None:
+        return _plain_slope(each, z, t, norm).reshape(x.shape)
+    used = t != ignore_index
+    zero = z.dtype.type(0)
+    each = np.broadcast_to(np.asarray(each, z.dtype), target.shape).reshape(t.shape)
+    at_class = np.where(scale == 0, zero, scale * each * z.dtype.type(1 - smoothing))
+    even = z.dtype.type(smoothing / z.shape[1])
+    per_class = None if weight is None else weight.reshape(-1, *[1] * (z.ndim - 2))
+    everywhere = at_class
+    if smoothing:
+        whole = z.shape[1] if weight is None else weight.sum()
+        spread = np.where(used, each * even, zero)[:, None]
+        everywhere = at_class + spread[:, 0] * z.dtype.type(whole)
+    x_bar = np.exp(z - norm)
+    x_bar *= everywhere[:, None]
+    if smoothing:
+        x_bar -= spread if per_class is None else spread * per_class
+    x_bar = np.where(used[:, None], x_bar, zero)
+    t = np.where(used, t, 0).astype(I64, copy=False)
+    if z.ndim == 2:
+        x_bar[np.arange(z.shape[0]), t] -= at_class
+    else:
+        place = t[:, None]
+        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - at_class[:, None], 1)
+    return x_bar.reshape(x.shape)
+
+
+class_cross_entropy.vjp(x=_class_cross_entropy_vjp)
+class_cross_entropy.primitive.node_class.__name__ = "CrossEntropyLossBackward0"
 
 
 @export("nn.functional.nll_loss")
@@ -255,7 +417,7 @@ def nll_loss(
     """
     reduction = chosen(size_average, reduce, reduction)
     _check_classes(input, target, weight)
-    return _nll(pick_class, input, target, weight, ignore_index, reduction)
+    return _nll(input, target, weight, ignore_index, reduction)
 
 
 @export("nn.functional.cross_entropy")
@@ -281,30 +443,14 @@ def cross_entropy(
             raise RuntimeError("ignore_index is not supported for floating point target")
         return _soft(input, target, weight, reduction, label_smoothing, class_dim)
     _check_classes(input, target, weight)
-    nll = _nll(softmax_nll, input, target, weight, ignore_index, reduction)
-    if label_smoothing == 0.0:
-        return nll
-    even = _even(input, target, weight, ignore_index, reduction, class_dim)
-    return nll * (1 - label_smoothing) + even * (label_smoothing / x.shape[class_dim])
-
-
-def _even(
-    input: Any, target: Any, weight: Any, ignore_index: int, reduction: str, class_dim: int
-) -> Any:
-    """−Σ_c w_c log p_c at every place in use: the part that label smoothing adds."""
-    log_p = log_softmax_along(input, axis=class_dim)
-    used = (target._data != ignore_index).reshape(target._data.shape if class_dim else ())
-    if weight is not None:
-        log_p = log_p * _per_class(weight, log_p._data.ndim, class_dim)
-    each = where(wrap(used), -sum(log_p, class_dim), 0.0)
-    if reduction != "mean":
-        return reduced(each, reduction)
-    if weight is None:
-        total = float(used.sum())
-    else:
-        t = np.where(used, target._data.reshape(used.shape), 0)
-        total = float(np.where(used, weight._data[t], 0).sum(dtype=F64))
-    return sum(each) / (total if total else math.nan)
+    if reduction not in ("mean", "sum", "none"):
+        raise ValueError(f"{reduction} is not a valid value for reduction")
+    if not x.shape[class_dim]:
+        return _nll(input, target, weight, ignore_index, reduction)
+    return class_cross_entropy(
+        input, target, None if weight is None else weight.detach(),
+        ignore_index=ignore_index, smoothing=float(label_smoothing), reduction=reduction,
+    )  # fmt: skip
 
 
 def _per_class(weight: Any, ndim: int, class_dim: int) -> Any:

@@ -170,14 +170,8 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
                 f"{src.__class__.__name__}"
             )
         src = wrap(np.asarray(src))
-    if not broadcastable(src._data.shape, self._data.shape):
-        if len(src._data.shape) > len(self._data.shape):
-            raise RuntimeError(
-                f"output with shape {list(self._data.shape)} doesn't match the broadcast shape "
-                f"{list(src._data.shape)}"
-            )
-        raise broadcast_error(self._data.shape, src._data.shape)
     check_inplace(self, src.requires_grad)
+    _check_fits(src._data.shape, self._data.shape)
     if device_of(src._data) is not device_of(self._data):
         src = move_(src, target=device_of(self._data), source=device_of(src._data))
     recorded = MODE.get().grad and (self.requires_grad or src.requires_grad)
@@ -188,3 +182,14 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     )
     commit(self, result)
     return self
+
+
+def _check_fits(given: tuple[int, ...], shape: tuple[int, ...]) -> None:
+    """RuntimeError if `given` cannot be expanded to `shape`."""
+    if not broadcastable(given, shape):
+        pairs = zip(given[::-1], shape[::-1], strict=False)
+        if len(given) > len(shape) or all(1 in (n, m) or n == m for n, m in pairs):
+            raise RuntimeError(
+                f"output with shape {list(shape)} doesn't match the broadcast shape {list(given)}"
+            )
+        raise broadcast_error(shape, given)

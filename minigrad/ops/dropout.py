@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -11,17 +12,39 @@ from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
+from ..kernels.cpu import random as kernels
 
 
 # ------------------------------------------------------------------------------ with zeros
 @primitive
-def drop(x: Any, kept: Any, *, p: float) -> Any:
-    """y = x·m/(1 − p) with the mask m;  x̄ = ȳ·m/(1 − p). One byte per element of m is kept."""
+def drop(x: Any, kept: Any, *, p: float, seed: int = 0) -> Any:
+    """y = x·m/(1 − p) with the mask m;  x̄ = ȳ·m/(1 − p).
+
+    m is `kept`, of one byte per element, or (None) the mask that `seed` stands for, made anew
+    wherever it is needed.
+    """
+    if kept is None:
+        if type(x) is np.ndarray:
+            y = kernels.drop(x, seed, p)
+            if y is not None:
+                return y
+        kept = _mask_of(seed, x.shape, p)
     return x * (kept * x.dtype.type(1 / (1 - p) if p < 1 else 0))
 
 
-drop.vjp(x=lambda g, kept, p: drop(g, kept, p=p))
+def _mask_of(seed: int, shape: tuple[int, ...], p: float) -> Any:
+    """The mask of a seed: rows of equal length, of which the last may be cut off."""
+    size = math.prod(shape)
+    width = min(kernels.ROW, max(size, 1))
+    kept = sampling.keep_mask(seed, -(-size // width), width, p)
+    return kept.reshape(-1)[:size].reshape(shape)
+
+
+drop.vjp(x=lambda g, kept, p, seed: drop(g, kept, p=p, seed=seed))
 drop.primitive.node_class.__name__ = "NativeDropoutBackward0"
+
+_LARGE = 1 << 13
+"""Elements from which making the mask again is cheaper than keeping it."""
 
 
 def _check(name: str, input: Any, p: float) -> None:
@@ -37,6 +60,9 @@ def _dropped(
     """Dropout with a mask of shape `size`, which broadcasts to the input."""
     if not training or p == 0.0:
         return input
+    if p < 1.0 and input._data.size >= _LARGE and size == input._data.shape:
+        seed = sampling.draw_seed(generator)
+        return (in_place(drop, "dropout_") if inplace else drop)(input, None, p=p, seed=seed)
     kept = sampling.bernoulli(size, 1 - p, bool, generator)
     return (in_place(drop, "dropout_") if inplace else drop)(input, kept, p=p)
 

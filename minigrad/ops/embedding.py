@@ -6,13 +6,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.dtypes import F64, I64
+from ..backend.dtypes import F32, F64, I64
 from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels.cpu import indexing as kernels
 from .elementwise import where
-from .piecewise import dtype_title
+from .piecewise import data_of, dtype_title
 from .reduction import amax, sum
 from .shape import reshape, view_
 
@@ -21,6 +22,10 @@ from .shape import reshape, view_
 @primitive(half="keep")
 def lookup(weight: Any, index: Any, *, padding_idx: int | None, by_frequency: bool) -> Any:
     """y = W[index];  W̄ = sums of ȳ over the places that used a row, none for padding_idx."""
+    if weight.size >= kernels.SMALL and type(weight) is np.ndarray:
+        y = kernels.take(weight, index, 0)
+        if y is not None:
+            return y
     return weight[index]
 
 
@@ -63,12 +68,24 @@ def _lookup_vjp(
     return scatter_rows(g, index, scale, rows=weight_shape[0])
 
 
+def _lookup_fast(
+    g: Any, index: Any, padding_idx: int | None, by_frequency: bool, weight_shape: Any
+) -> Any:
+    if not by_frequency and g.size >= kernels.SMALL and type(g) is np.ndarray:
+        skip = -1 if padding_idx is None else padding_idx
+        table = kernels.add_back(g, index, 0, weight_shape, skip=skip)
+        if table is not None:
+            return table
+    return _lookup_vjp(g, index, padding_idx, by_frequency, weight_shape)
+
+
 def _scatter_vjp(g: Any, index: Any, scale: Any) -> Any:
     rows = lookup(g, index, padding_idx=None, by_frequency=False)
     return rows if scale is None else rows * view_(scale, size=(*index.shape, 1))
 
 
 lookup.vjp(weight=_lookup_vjp)
+lookup.fast(weight=_lookup_fast)
 scatter_rows.vjp(g=_scatter_vjp)
 lookup.primitive.node_class.__name__ = "EmbeddingBackward0"
 scatter_rows.primitive.node_class.__name__ = "EmbeddingDenseBackwardBackward0"
@@ -184,10 +201,75 @@ def embedding_bag(
     padding_idx = _padding(padding_idx, weight._data.shape[0], RuntimeError)
     starts, ends = _bounds(index, offsets, include_last_offset)
     flat = reshape(input, (index.size,))
+    in_order = mode != "max" and starts.size > 0 and bool((ends[:-1] == starts[1:]).all())
+    if in_order and per_sample_weights is None and not scale_grad_by_freq:
+        _check_range(index, weight._data.shape[0])
+        if max_norm is not None:
+            _renormalise(weight, index, max_norm, norm_type)
+        return _summed_bags(flat, weight, starts, ends, padding_idx, mode == "mean")
     vectors = embedding(flat, weight, padding_idx, max_norm, norm_type, scale_grad_by_freq)
     if per_sample_weights is not None:
         vectors = vectors * reshape(per_sample_weights, (index.size, 1))
     return _reduce_bags(vectors, starts, ends, flat._data, padding_idx, mode)
+
+
+@primitive
+def sum_bags(weight: Any, index: Any, starts: Any, scale: Any, *, padding_idx: int | None) -> Any:
+    """y_b = Σ s_i W[t_i] over i from starts_b to starts_(b+1), without the t_i that are padding.
+
+    W̄_v = Σ_{i: t_i = v} s_i ȳ_b(i)
+    """
+    skip = -1 if padding_idx is None else padding_idx
+    if type(weight) is np.ndarray:
+        y = kernels.bags(weight, index, starts, scale, skip)
+        if y is not None:
+            return y
+    y = np.zeros((starts.size - 1, weight.shape[1]), weight.dtype)
+    np.add.at(y, _bag_numbers(starts), weight[index] * np.where(index == skip, 0, scale)[:, None])
+    return y
+
+
+def _bag_numbers(starts: Any) -> Any:
+    """The bag of each place."""
+    return np.repeat(np.arange(starts.size - 1), np.diff(starts))
+
+
+def _sum_bags_vjp(
+    g: Any, index: Any, starts: Any, scale: Any, padding_idx: int | None, weight_shape: Any
+) -> Any:
+    index, starts, scale = [data_of(t) for t in (index, starts, scale)]
+    rows = lookup(g, _bag_numbers(starts), padding_idx=None, by_frequency=False)
+    scale = scale if padding_idx is None else np.where(index == padding_idx, 0, scale)
+    return scatter_rows(rows, index, scale, rows=weight_shape[0])
+
+
+def _sum_bags_fast(
+    g: Any, index: Any, starts: Any, scale: Any, padding_idx: int | None, weight_shape: Any
+) -> Any:
+    skip = -1 if padding_idx is None else padding_idx
+    table = kernels.bags_back(g, index, starts, scale, skip, weight_shape[0])
+    if table is None:
+        table = _sum_bags_vjp(g, index, starts, scale, padding_idx, weight_shape)
+    return table
+
+
+sum_bags.vjp(weight=_sum_bags_vjp)
+sum_bags.fast(weight=_sum_bags_fast)
+sum_bags.primitive.node_class.__name__ = "EmbeddingBagBackward0"
+
+
+def _summed_bags(
+    index: Any, weight: Any, starts: Any, ends: Any, padding_idx: int | None, mean: bool
+) -> Any:
+    """Bags that follow each other without gaps, summed (or averaged) by one primitive."""
+    edges = np.append(starts, ends[-1:]).astype(np.int64)
+    flat, dtype = index._data[: edges[-1]], weight._data.dtype
+    scale = np.ones(flat.size, F32 if dtype != F64 else F64)
+    if mean:
+        used = np.ones(flat.size, np.int64) if padding_idx is None else flat != padding_idx
+        counts = np.diff(np.append(0, np.cumsum(used))[edges])
+        scale /= np.maximum(counts, 1).astype(scale.dtype)[_bag_numbers(edges)]
+    return sum_bags(weight, flat, edges, scale, padding_idx=padding_idx)
 
 
 def _check_bag(index: Any, mode: str, per_sample_weights: Any, weight: Any) -> None:

@@ -17,6 +17,7 @@ from ..backend.dtypes import F32, HALF
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import reductions
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
@@ -57,6 +58,14 @@ def check_dim(name: str, x: Any, dim: int) -> int:
 
 
 # ------------------------------------------------------------ one of all elements
+def _share_fast(g: Any, x: Any, y: Any) -> Any:
+    if x.size >= reductions.SMALL and y == y:
+        x_bar = reductions.share(g, x, y, tuple(range(x.ndim)))
+        if x_bar is not None:
+            return x_bar
+    return _share_vjp(g, x, y)
+
+
 def _share_vjp(g: Any, x: Any, y: Any) -> Any:
     """ȳ shared equally by all elements that equal the result (nan equals nan)."""
     here = eq(x, y) | ((x != x) & (y != y))
@@ -67,13 +76,17 @@ def _share_vjp(g: Any, x: Any, y: Any) -> Any:
 @primitive(half="keep")
 def max_all(x: Any) -> Any:
     """y = the largest element;  x̄ = ȳ shared equally by all that attain it."""
-    return reduced(np.maximum, x, tuple(range(x.ndim)), False)
+    axes = tuple(range(x.ndim))
+    y = reductions.extremum(x, axes, False, True)
+    return reduced(np.maximum, x, axes, False) if y is None else y
 
 
 @primitive(half="keep")
 def min_all(x: Any) -> Any:
     """y = the smallest element;  x̄ = ȳ shared equally by all that attain it."""
-    return reduced(np.minimum, x, tuple(range(x.ndim)), False)
+    axes = tuple(range(x.ndim))
+    y = reductions.extremum(x, axes, False, False)
+    return reduced(np.minimum, x, axes, False) if y is None else y
 
 
 @primitive
@@ -86,12 +99,16 @@ def median_all(x: Any, *, skip_nan: bool) -> Any:
 
 for _op, _name in ((max_all, "Max"), (min_all, "Min"), (median_all, "Median")):
     _op.vjp(x=_share_vjp)
+    _op.fast(x=_share_fast)
     _op.primitive.node_class.__name__ = f"{_name}Backward1"
 
 
 # ------------------------------------------------------------ argmax, argmin
 def _place(which: str, x: Any, dim: int) -> Any:
     x = lines(comparable(x))
+    y = reductions.place(x, dim, which == "max")
+    if y is not None:
+        return y
     return x.argmax(axis=dim) if which == "max" else x.argmin(axis=dim)
 
 

@@ -12,7 +12,7 @@ from ..export import export
 from .arguments import data_of, dtype_title, finish, is_number, need_tensors, refuse
 from .complexes import conj
 from .piecewise import abs, where, zeros_as
-from .transcendental import LN_2, cos, log, sigmoid, sin
+from .transcendental import LN_2, cos, sigmoid, sin
 
 
 def of_number(function: Any, x: Any) -> Any:
@@ -241,7 +241,7 @@ def xlogy_(x: Any, other: Any) -> Any:
 
 
 xlogy_.vjp(
-    x=lambda g, x, other: where((x == 0) & (other <= 0), 0, g * of_number(log, other)),
+    x=lambda g, x, other: where((x == 0) & (other <= 0), 0, xlogy_(g, other)),
     other=lambda g, x, other: g * (x / other),
 )
 
@@ -362,7 +362,11 @@ def angle(input: Any, *, out: Any = None) -> Any:
 def fill_with(x: Any, value: Any) -> Any:
     """y = value everywhere, in x's shape and dtype;  x̄ = 0, value gets Σȳ (by the engine)."""
     y = np.empty_like(x)
-    y[...] = value
+    try:
+        y[...] = value
+    except OverflowError:
+        name = f"{x.dtype.name}_t"
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow") from None
     return y
 
 

@@ -6,11 +6,17 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import CPU, canonical_device
-from ..backend.dtypes import DType, dtype_by_name, get_default_dtype, numpy_dtype
+from ..backend.devices import CPU, canonical_device, set_default_device
+from ..backend.dtypes import (
+    DType,
+    dtype_by_name,
+    get_default_dtype,
+    numpy_dtype,
+    set_default_dtype,
+)
 from ..core.size import Size
 from ..core.tensor import Tensor, wrap
-from ..export import export_constant
+from ..export import export, export_constant
 from .convert import convert
 from .data import tensor
 from .filled import shape_of
@@ -43,6 +49,8 @@ def type(input: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs:
     if isinstance(dtype, DType):
         return convert(input, numpy_dtype(dtype), None)
     name = dtype if isinstance(dtype, str) else getattr(dtype, "__name__", "")
+    if isinstance(dtype, TensorType):
+        name = repr(dtype)
     legacy = name.rpartition(".")[2].removesuffix("Tensor")
     if not name.endswith("Tensor") or (legacy and legacy not in TYPE_NAMES):
         raise ValueError(f"invalid type: '{name or dtype}'")
@@ -54,11 +62,17 @@ def type(input: Tensor, dtype: Any = None, non_blocking: bool = False, **kwargs:
 class TensorType:
     """`FloatTensor(2, 3)`, `FloatTensor([1, 2])` and their kin; isinstance asks for the dtype."""
 
-    def __init__(self, legacy: str, dtype: DType):
+    def __init__(self, legacy: str, dtype: DType, place: str = "cpu"):
         self.__name__ = self.__qualname__ = f"{legacy}Tensor"
         self.dtype = dtype
+        self.place = place
+        self.__module__ = "minigrad" if place == "cpu" else f"minigrad.{place}"
 
     def __call__(self, *args: Any, device: Any = None) -> Tensor:
+        made = self._make(args)
+        return made if self.place == "cpu" else convert(made, None, canonical_device(self.place))
+
+    def _make(self, args: tuple[Any, ...]) -> Tensor:
         if len(args) != 1 or isinstance(args[0], (int, np.integer, Size)):
             return wrap(np.zeros(shape_of(self.__name__, args or (0,)), numpy_dtype(self.dtype)))
         data = args[0]
@@ -73,10 +87,11 @@ class TensorType:
         return tensor(data, dtype=self.dtype)
 
     def __instancecheck__(self, x: Any) -> bool:
-        return isinstance(x, Tensor) and x.dtype is self.dtype
+        here = isinstance(x, Tensor) and x.is_cpu == (self.place == "cpu")
+        return here and x.dtype is self.dtype
 
     def __repr__(self) -> str:
-        return f"minigrad.{self.__name__}"
+        return f"{self.__module__}.{self.__name__}"
 
 
 FloatTensor = TensorType("Float", dtype_by_name("float32"))
@@ -103,6 +118,34 @@ for _legacy in (
     "Bool",
 ):
     export_constant(__name__, f"{_legacy}Tensor", f"{_legacy}Tensor")
+    export_constant(__name__, f"cuda.{_legacy}Tensor", f"cuda{_legacy}Tensor")
+
+# of a GPU: they can be named anywhere, and made where there is one
+cudaFloatTensor = TensorType("Float", dtype_by_name("float32"), "cuda")
+cudaDoubleTensor = TensorType("Double", dtype_by_name("float64"), "cuda")
+cudaHalfTensor = TensorType("Half", dtype_by_name("float16"), "cuda")
+cudaBFloat16Tensor = TensorType("BFloat16", dtype_by_name("bfloat16"), "cuda")
+cudaLongTensor = TensorType("Long", dtype_by_name("int64"), "cuda")
+cudaIntTensor = TensorType("Int", dtype_by_name("int32"), "cuda")
+cudaShortTensor = TensorType("Short", dtype_by_name("int16"), "cuda")
+cudaCharTensor = TensorType("Char", dtype_by_name("int8"), "cuda")
+cudaByteTensor = TensorType("Byte", dtype_by_name("uint8"), "cuda")
+cudaBoolTensor = TensorType("Bool", dtype_by_name("bool"), "cuda")
+
+
+@export("set_default_tensor_type")
+def set_default_tensor_type(t: Any, /) -> None:
+    """Make the dtype (and device) of a legacy type the default: `FloatTensor`, "DoubleTensor".
+
+    TypeError for a type that is not floating.
+    """
+    name = t if isinstance(t, str) else getattr(t, "__name__", "")
+    legacy = name.rpartition(".")[2].removesuffix("Tensor")
+    if TYPE_NAMES.get(legacy) not in ("float16", "bfloat16", "float32", "float64"):
+        raise TypeError(f"only floating-point types are supported as the default type, not {t!r}")
+    set_default_dtype(dtype_by_name(TYPE_NAMES[legacy]))
+    place = t if isinstance(t, str) else repr(t)
+    set_default_device("cuda" if ".cuda." in f".{place}" else None)
 
 
 def new(input: Tensor, *args: Any) -> Tensor:

@@ -17,6 +17,7 @@ from ..core.chores import sum_to_size
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
+from ..kernels.cpu import products
 from .complexes import conj
 from .elementwise import add, mul
 from .piecewise import dtype_title, finish, need_tensors
@@ -33,6 +34,10 @@ def matrix_product(a: Any, b: Any) -> Any:
         # one large GEMM instead of one per batch element
         rows = math.prod(a.shape[:-1])
         return (a.reshape(rows, a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
+    if (a.ndim > 2 or b.ndim > 2) and type(a) is np.ndarray is type(b):
+        c = products.batched(a, b)
+        if c is not None:
+            return c
     return np.matmul(a, b)
 
 

@@ -12,7 +12,10 @@ from typing import Any
 from ..core.inplace import inplace
 from ..core.tensor import Tensor
 from . import (
+    absent,
     activation,
+    adjusting,
+    answers,
     arithmetic,
     casts,
     compare,
@@ -22,6 +25,7 @@ from . import (
     einsum,
     elementwise,
     indexing,
+    linalg_ops,
     matmul,
     random,
     reduction,
@@ -30,9 +34,14 @@ from . import (
     softmax,
     sorting,
     special,
+    spectrogram,
+    storage,
 )
 from . import (
     adaptive as adaptive,
+)
+from . import (
+    aliases as aliases,
 )
 from . import (
     attention as attention,
@@ -48,6 +57,9 @@ from . import (
 )
 from . import (
     embedding as embedding,
+)
+from . import (
+    frequencies as frequencies,
 )
 from . import (
     grid as grid,
@@ -71,7 +83,16 @@ from . import (
     pool as pool,
 )
 from . import (
+    rare as rare,
+)
+from . import (
     resize as resize,
+)
+from . import (
+    settings as settings,
+)
+from . import (
+    tapers as tapers,
 )
 
 # family -> names of its ops that are Tensor methods
@@ -109,9 +130,14 @@ METHODS: dict[ModuleType, str] = {
     matmul: """
         matmul mm bmm mv dot vdot outer ger=outer addmm addmv addr baddbmm addbmm trace""",
     einsum: "inner kron",
+    linalg_ops: """
+        cholesky cholesky_inverse cholesky_solve det geqrf inverse logdet lu=lu_of lu_solve
+        matrix_exp matrix_power orgqr=householder_product ormqr pinverse qr slogdet svd
+        triangular_solve""",
     activation: "relu prelu hardshrink",
     softmax: "softmax=softmax_of log_softmax=log_softmax_of",
     distance: "cross",
+    spectrogram: "stft istft",
     reduction: """
         sum mean nansum nanmean prod var std amax amin aminmax all any count_nonzero logsumexp
         norm dist renorm renorm_ cov corrcoef cumsum cumprod cumsum_=cumsum_self
@@ -126,6 +152,12 @@ METHODS: dict[ModuleType, str] = {
         put put_ masked_fill masked_fill_=masked_fill_self masked_select masked_scatter
         masked_scatter_ nonzero argwhere nonzero_static select_scatter slice_scatter
         diagonal_scatter""",
+    adjusting: """
+        resize resize_ resize_as resize_as_ set_ apply_ map_ map2_ fill_diagonal_ as_strided_scatter slice_inverse
+        dim_order is_conj is_neg is_distributed dense_dim sparse_dim to_dense as_subclass
+        module_load record_stream __reversed__=reversed_""",
+    storage: """
+        storage untyped_storage storage_type share_memory_ is_set_to const_data_ptr""",
     sorting: """
         argmax argmin max min kthvalue median nanmedian mode sort argsort msort topk quantile
         nanquantile unique unique_consecutive bincount histc histogram""",
@@ -143,14 +175,18 @@ INPLACE: dict[ModuleType, str] = {
         arctan2=atan2 arcsin=asin arccos=acos arctan=atan arcsinh=asinh arccosh=acosh
         arctanh=atanh""",
     compare: """
-        eq ne lt le gt ge logical_and logical_or logical_xor logical_not bitwise_and bitwise_or
-        bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift gcd lcm not_equal=ne
-        less=lt less_equal=le greater=gt greater_equal=ge""",
+        bitwise_and bitwise_or bitwise_xor bitwise_not bitwise_left_shift bitwise_right_shift gcd
+        lcm""",
     special: "erf erfc erfinv lgamma digamma polygamma=polygamma_method mvlgamma igamma igammac i0",
     shape: "tril triu",
     matmul: "addmm addmv addr baddbmm addbmm",
     activation: "relu",
 }
+
+# comparisons and logical functions, whose in-place methods have rules of their own
+COMPARING = """
+    eq ne lt le gt ge not_equal=ne less=lt less_equal=le greater=gt greater_equal=ge"""
+REASONING = "logical_and logical_or logical_xor logical_not"
 
 # family -> names of its views that also change the tensor itself
 RESHAPING: dict[ModuleType, str] = {
@@ -165,6 +201,8 @@ PROPERTIES: dict[str, Any] = {
     "mT": shape.matrix_T,
     "H": shape.matrix_H,
     "mH": shape.matrices_H,
+    "grad_dtype": adjusting.grad_dtype,
+    "name": adjusting.name,
 }
 
 
@@ -241,6 +279,10 @@ def bind() -> None:
     for module, names in INPLACE.items():
         for method, op in _pairs(names):
             _set(method + "_", inplace(vars(module)[op], method + "_"))
+    for method, op in _pairs(COMPARING):
+        _set(method + "_", answers.comparing(vars(compare)[op], method + "_"))
+    for method, op in _pairs(REASONING):
+        _set(method + "_", answers.reasoning(vars(compare)[op], method + "_"))
     for module, names in RESHAPING.items():
         for name in names.split():
             _set(name + "_", shape.reshaping(vars(module)[name], name + "_"))
@@ -248,6 +290,10 @@ def bind() -> None:
         _set(name, property(op))
     for name, op in OPERATORS.items():
         _set(name, op)
+    for name, method in absent.methods().items():
+        _set(name, method)
+    for name in absent.FLAGS:
+        _set(name, False)
 
 
 def _pairs(names: str) -> list[tuple[str, str]]:

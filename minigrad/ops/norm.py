@@ -19,13 +19,15 @@ import numpy as np
 from ..backend.dtypes import F32, F64, HALF
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels.cpu import norms
 from .elementwise import clamp_min, pow, rsqrt, square
 from .piecewise import finish, refuse
 from .reduction import mean, vector_norm
 from .shape import reshape
 from .slices import narrow, put_range
+from .sums import reduced
 
 
 # ------------------------------------------------------------------------------ over given axes
@@ -37,11 +39,11 @@ def _standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: 
     return y if bias is None else y + bias
 
 
-@primitive(residuals=("normed", "rstd"), composition=_standardise)
-def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: float) -> Any:
-    """y = x̂ w + b with mean and variance taken over the axes of every sample."""
-    normed = x - np.mean(x, axis=axes, keepdims=True)
-    rstd = 1 / np.sqrt(np.mean(normed * normed, axis=axes, keepdims=True) + x.dtype.type(eps))
+def _by_axes(x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """(y, x̂, rstd) by NumPy."""
+    n = x.dtype.type(math.prod([x.shape[a] for a in axes]))
+    normed = x - reduced(np.add, x, axes, True) / n
+    rstd = 1 / np.sqrt(reduced(np.add, normed * normed, axes, True) / n + x.dtype.type(eps))
     normed *= rstd
     if weight is None and bias is None:
         return normed.copy(), normed, rstd  # the result may be changed in place
@@ -49,18 +51,40 @@ def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: f
     return (y if bias is None else y + bias), normed, rstd
 
 
-def _standardise_vjp(
+def _by_axes_vjp(
     g: Any, normed: Any, rstd: Any, weight: Any, axes: Any, needs: Any
 ) -> tuple[Any, Any, Any]:
     x_bar = weight_bar = None
     if needs[0]:
         h = g if weight is None else g * weight
-        x_bar = h - np.mean(h, axis=axes, keepdims=True)
-        x_bar -= normed * np.mean(h * normed, axis=axes, keepdims=True)
+        n = g.dtype.type(math.prod([g.shape[a] for a in axes]))
+        x_bar = h - reduced(np.add, h, axes, True) / n
+        x_bar -= normed * (reduced(np.add, h * normed, axes, True) / n)
         x_bar *= rstd
     if needs[1]:
         weight_bar = sum_to_size(g * normed, size=weight.shape)
     return x_bar, weight_bar, g if needs[2] else None
+
+
+@primitive(residuals=("normed", "centre", "rstd"), composition=_standardise)
+def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: float) -> Any:
+    """y = x̂ w + b with mean and variance taken over the last dimensions (negative axes) of every
+    sample; weight and bias vary along them.
+    """
+    if x.size >= norms.SMALL:
+        found = norms.rows(x, weight, bias, axes, eps, True)
+        if found is not None:
+            return found[0], None, *found[1:]
+    y, normed, rstd = _by_axes(x, weight, bias, axes, eps)
+    return y, normed, None, rstd
+
+
+def _standardise_vjp(
+    g: Any, x: Any, normed: Any, centre: Any, rstd: Any, weight: Any, axes: Any, needs: Any
+) -> tuple[Any, Any, Any]:
+    if normed is None:
+        return norms.rows_backward(g, x, weight, centre, rstd, True)
+    return _by_axes_vjp(g, normed, rstd, weight, axes, needs)
 
 
 standardise.joint(_standardise_vjp)
@@ -125,21 +149,31 @@ def _rms(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     return y if weight is None else y * weight
 
 
-@primitive(residuals=("rstd",), composition=_rms)
+@primitive(residuals=("rstd", "fused"), composition=_rms)
 def root_mean_square(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     """y = x·r·w, r = (mean x² + ε)^−½."""
-    rstd = 1 / np.sqrt(np.mean(x * x, axis=axes, keepdims=True) + x.dtype.type(eps))
+    if x.size >= norms.SMALL:
+        found = norms.rows(x, weight, None, axes, eps, False)
+        if found is not None:
+            return found[0], found[2], found[1]
+    n = x.dtype.type(math.prod([x.shape[a] for a in axes]))
+    rstd = 1 / np.sqrt(reduced(np.add, x * x, axes, True) / n + x.dtype.type(eps))
     y = x * rstd
-    return (y if weight is None else y * weight), rstd
+    return (y if weight is None else y * weight), rstd, None
 
 
-def _rms_vjp(g: Any, x: Any, rstd: Any, weight: Any, axes: Any, needs: Any) -> tuple[Any, Any]:
+def _rms_vjp(
+    g: Any, x: Any, rstd: Any, fused: Any, weight: Any, axes: Any, needs: Any
+) -> tuple[Any, Any]:
     """With x̂ = x·r:  x̄ = r (h − x̂ mean(h x̂)), h = ȳ w;  w̄ = Σ ȳ x̂."""
+    if fused is not None:  # the means: zeros
+        return norms.rows_backward(g, x, weight, fused, rstd, False)[:2]
     x_bar = weight_bar = None
     normed = x * rstd
     if needs[0]:
         h = g if weight is None else g * weight
-        x_bar = (h - normed * np.mean(h * normed, axis=axes, keepdims=True)) * rstd
+        n = x.dtype.type(math.prod([x.shape[a] for a in axes]))
+        x_bar = (h - normed * (reduced(np.add, h * normed, axes, True) / n)) * rstd
     if needs[1]:
         weight_bar = sum_to_size(g * normed, size=weight.shape)
     return x_bar, weight_bar
@@ -166,6 +200,59 @@ def rms_norm(
     return root_mean_square(input, weight, axes=tuple(range(-len(shape), 0)), eps=eps)
 
 
+def _grouped(shape: tuple[int, ...], groups: int) -> tuple[Any, Any, Any]:
+    """Shapes of x and of a weight with the groups in a dimension of their own, and the axes."""
+    inside, ndim = shape[1] // groups, len(shape)
+    per_channel = (groups, inside, *[1] * (ndim - 2))
+    return (shape[0], groups, inside, *shape[2:]), per_channel, tuple(range(2, ndim + 1))
+
+
+def _standardise_groups(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> Any:
+    """`_standardise` of channels in groups."""
+    size, per_channel, axes = _grouped(x.shape, groups)
+    weight, bias = [p if p is None else reshape(p, per_channel) for p in (weight, bias)]
+    return reshape(_standardise(reshape(x, size), weight, bias, axes=axes, eps=eps), x.shape)
+
+
+@primitive(residuals=("normed", "centre", "rstd"), composition=_standardise_groups)
+def standardise_groups(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> Any:
+    """y = x̂ w + b with mean and variance of groups of channels of every sample; w and b are (C)."""
+    if x.size >= norms.SMALL:
+        found = norms.planes(x, weight, bias, groups, eps)
+        if found is not None:
+            return found[0], None, found[1], 1 / np.sqrt(found[2] + eps)
+    size, per_channel, axes = _grouped(x.shape, groups)
+    weight, bias = [p if p is None else p.reshape(per_channel) for p in (weight, bias)]
+    y, normed, rstd = _by_axes(x.reshape(size), weight, bias, axes, eps)
+    return y.reshape(x.shape), normed, None, rstd
+
+
+def _standardise_groups_vjp(
+    g: Any, x: Any, normed: Any, centre: Any, rstd: Any, weight: Any, groups: int, needs: Any
+) -> tuple[Any, Any, Any]:
+    if normed is None:
+        return norms.planes_backward(g, x, weight, centre, rstd, groups)
+    size, per_channel, axes = _grouped(x.shape, groups)
+    weight = None if weight is None else weight.reshape(per_channel)
+    x_bar, weight_bar, _ = _by_axes_vjp(
+        g.reshape(size), normed, rstd, weight, axes, (*needs[:2], False)
+    )
+    channels = (x.shape[1],)
+    return (
+        None if x_bar is None else x_bar.reshape(x.shape),
+        None if weight_bar is None else weight_bar.reshape(channels),
+        _channel_sums(g) if needs[2] else None,
+    )
+
+
+def _channel_sums(g: Any) -> Any:
+    return np.add.reduce(g, (0, *range(2, g.ndim)))
+
+
+standardise_groups.joint(_standardise_groups_vjp)
+standardise_groups.primitive.node_class.__name__ = "NativeGroupNormBackward0"
+
+
 @export("nn.functional.group_norm")
 def group_norm(
     input: Any, num_groups: int, weight: Any = None, bias: Any = None, eps: float = 1e-5
@@ -190,12 +277,17 @@ def group_norm(
         raise ValueError(
             f"Expected more than 1 value per channel when training, got input size {list(x.shape)}"
         )
-    grouped = reshape(input, (n, num_groups, c // num_groups, *x.shape[2:]))
-    per_channel = (num_groups, c // num_groups, *[1] * (x.ndim - 2))
-    weight = None if weight is None else reshape(weight, per_channel)
-    bias = None if bias is None else reshape(bias, per_channel)
-    y = standardise(grouped, weight, bias, axes=tuple(range(2, x.ndim + 1)), eps=eps)
-    return reshape(y, x.shape)
+    return standardise_groups(input, weight, bias, groups=num_groups, eps=eps)
+
+
+def _check_count(shape: Sequence[int]) -> int:
+    """The number of values per channel; ValueError for one, which has no variance."""
+    count = math.prod([n for d, n in enumerate(shape) if d != 1])
+    if count == 1:
+        raise ValueError(
+            f"Expected more than 1 value per channel when training, got input size {list(shape)}"
+        )
+    return count
 
 
 def _check_channels(name: str, channels: int, **per_channel: Any) -> None:
@@ -207,6 +299,121 @@ def _check_channels(name: str, channels: int, **per_channel: Any) -> None:
 
 
 # ------------------------------------------------------------------------------ over the batch
+def _channels(p: Any, x: Any) -> Any:
+    """One number a channel, to be broadcast against x (N, C, ...); of arrays or Tensors."""
+    if p is None or x.ndim == 2:
+        return p
+    return reshape(p, (x.shape[1], *[1] * (x.ndim - 2)))
+
+
+def _over_batch(x: Any) -> tuple[int, ...]:
+    return (0, *range(2, x.ndim))
+
+
+def _standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    """`_standardise` of channels over the batch, with results for the statistics."""
+    weight, bias = _channels(weight, x), _channels(bias, x)
+    return _standardise(x, weight, bias, axes=_over_batch(x), eps=eps), None, None
+
+
+@primitive(residuals=("normed", "rstd"), composition=_standardise_batch)
+def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    """(y, mean, var): y = x̂ w + b with the statistics of each channel, w and b (C). mean and var
+    are float64, and have no derivatives.
+    """
+    if x.size >= norms.SMALL:
+        found = norms.planes(x, weight, bias, 0, eps)
+        if found is not None:
+            return found, None, 1 / np.sqrt(found[2] + eps)
+    axes, shape = _over_batch(x), (x.shape[1], *[1] * (x.ndim - 2))
+    count = max(x.size // max(x.shape[1], 1), 1)
+    centre = np.add.reduce(x, axes, F64) / count
+    normed = x - centre.astype(x.dtype).reshape(shape)
+    variance = np.add.reduce(normed * normed, axes, F64) / count
+    rstd = (1 / np.sqrt(variance + eps)).astype(x.dtype).reshape(shape)
+    normed *= rstd
+    y = normed.copy() if weight is None else normed * weight.reshape(shape)
+    if bias is not None:
+        y += bias.reshape(shape)
+    return (y, centre, variance), normed, rstd
+
+
+def _standardise_batch_vjp(
+    g: Any, x: Any, y: Any, normed: Any, rstd: Any, weight: Any, needs: Any
+) -> tuple[Any, Any, Any]:
+    g = g[0]
+    if normed is None:
+        return norms.planes_backward(g, x, weight, y[1], rstd, 0)
+    axes, count = _over_batch(x), x.size // x.shape[1]
+    shape = (x.shape[1], *[1] * (x.ndim - 2))
+    products, total = np.add.reduce(g * normed, axes), np.add.reduce(g, axes)
+    x_bar = None
+    if needs[0]:
+        x_bar = g - normed * (products / count).reshape(shape) - (total / count).reshape(shape)
+        x_bar *= rstd if weight is None else rstd * weight.reshape(shape)
+    return x_bar, products if needs[1] else None, total if needs[2] else None
+
+
+standardise_batch.joint(_standardise_batch_vjp)
+standardise_batch.primitive.node_class.__name__ = "NativeBatchNormBackward0"
+
+
+def _standardise_by(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *, eps: float) -> Any:
+    """(x − mean)·(var + ε)^−½·w + b with given statistics, from differentiable parts."""
+    y = (x - _channels(mean, x)) * _channels(rsqrt(var + eps), x)
+    y = y if weight is None else y * _channels(weight, x)
+    y = y if bias is None else y + _channels(bias, x)
+    return y if y.dtype == x.dtype else y.to(x.dtype)
+
+
+@primitive(composition=_standardise_by)
+def standardise_by(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *, eps: float) -> Any:
+    """y = (x − μ)·r·w + b with r = (σ² + ε)^−½, all of each channel, given as (C).
+
+    w̄ = Σ ȳ (x − μ) r,  b̄ = Σ ȳ,  μ̄ = −r w b̄,  and of σ²:  −½ r² w w̄
+    """
+    rstd = 1 / np.sqrt(var + var.dtype.type(eps))
+    if x.size >= norms.SMALL:
+        y = norms.fixed(x, weight, bias, mean, rstd)
+        if y is not None:
+            return y
+    shape = (x.shape[1], *[1] * (x.ndim - 2))
+    y = (x - mean.reshape(shape)) * (rstd if weight is None else rstd * weight).reshape(shape)
+    if bias is not None:
+        y += bias.reshape(shape)
+    return y.astype(x.dtype, copy=False)
+
+
+def _standardise_by_vjp(
+    g: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, needs: Any
+) -> tuple[Any, ...]:
+    rstd = 1 / np.sqrt(var + var.dtype.type(eps))
+    scale = rstd if weight is None else rstd * weight
+    found = None
+    if any(needs[1:]):
+        found = norms.fixed_backward(g, x, weight, mean, rstd)
+    if found is None:
+        shape = (x.shape[1], *[1] * (x.ndim - 2))
+        products = total = None
+        if needs[1] or needs[4]:
+            products = _channel_sums(g * (x - mean.reshape(shape))) * rstd
+        if needs[2] or needs[3]:
+            total = _channel_sums(g)
+        found = g * scale.reshape(shape) if needs[0] else None, products, total
+    x_bar, weight_bar, bias_bar = found
+    return (
+        x_bar,
+        weight_bar if needs[1] else None,
+        bias_bar if needs[2] else None,
+        -scale * bias_bar if needs[3] else None,
+        -0.5 * rstd * scale * weight_bar if needs[4] else None,
+    )
+
+
+standardise_by.joint(_standardise_by_vjp)
+standardise_by.primitive.node_class.__name__ = "NativeBatchNormBackward1"
+
+
 @export("nn.functional.batch_norm")
 def batch_norm(
     input: Any,
@@ -229,41 +436,25 @@ def batch_norm(
         kind = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {kind}, but got {eps}")
     x = _floating("batch_norm", input)
-    if x.ndim < 2:
-        raise RuntimeError(f"batch_norm: expected at least 2 dimensions, got {x.ndim}")
+    if training:
+        _check_count(x.shape)
+    normalize_dim(1, x.ndim)  # the channels
     _check_channels(
         "batch_norm", x.shape[1],
         running_mean=running_mean, running_var=running_var, weight=weight, bias=bias,
     )  # fmt: skip
-    shape = (x.shape[1], *[1] * (x.ndim - 2))
-    weight = None if weight is None else reshape(weight, shape)
-    bias = None if bias is None else reshape(bias, shape)
     if not training:
-        return _by_running(input, running_mean, running_var, weight, bias, eps)
-    axes = (0, *range(2, x.ndim))
-    count = math.prod([x.shape[a] for a in axes])
-    if count == 1:
-        raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {list(x.shape)}"
-        )
+        if running_mean is None or running_var is None:
+            raise RuntimeError(
+                "Expected running_mean and running_var to be defined when training=False"
+            )
+        return standardise_by(input, weight, bias, running_mean, running_var, eps=eps)
+    count = _check_count(x.shape)
+    y, centre, variance = standardise_batch(input, weight, bias, eps=eps)
     if x.size and (running_mean is not None or running_var is not None):
-        wide = x.astype(F64)
-        _move(running_mean, wide.mean(axis=axes), momentum)
-        _move(running_var, wide.var(axis=axes) * (count / (count - 1)), momentum)
-    return standardise(input, weight, bias, axes=axes, eps=eps)
-
-
-def _by_running(input: Any, mean: Any, var: Any, weight: Any, bias: Any, eps: float) -> Any:
-    if mean is None or var is None:
-        raise RuntimeError(
-            "Expected running_mean and running_var to be defined when training=False"
-        )
-    shape = (input._data.shape[1], *[1] * (input._data.ndim - 2))
-    dtype = input._data.dtype
-    y = (input - reshape(mean, shape)) * reshape(rsqrt(var + eps), shape)
-    y = y if weight is None else y * weight
-    y = y if bias is None else y + bias
-    return y if y._data.dtype == dtype else y.to(input.dtype)
+        _move(running_mean, centre._data, momentum)
+        _move(running_var, variance._data * (count / (count - 1)), momentum)
+    return y
 
 
 def _move(running: Any, batch: Any, momentum: float) -> None:
@@ -310,10 +501,7 @@ def instance_norm(
         _move(running_mean, wide.mean(axis=(0, *axes)), momentum)
         variance = wide.var(axis=axes).mean(axis=0) * (count / (count - 1))
         _move(running_var, variance, momentum)
-    shape = (x.shape[1], *[1] * (x.ndim - 2))
-    weight = None if weight is None else reshape(weight, shape)
-    bias = None if bias is None else reshape(bias, shape)
-    return standardise(input, weight, bias, axes=axes, eps=eps)
+    return standardise_groups(input, weight, bias, groups=max(x.shape[1], 1), eps=eps)
 
 
 # ------------------------------------------------------------------------------ others

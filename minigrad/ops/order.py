@@ -13,6 +13,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import sorting as kernels
 from .arithmetic import add, sub
 from .dims import movedim
 from .extrema import comparable, lines
@@ -25,6 +26,10 @@ from .views import view_
 def sorted_places(x: Any, dim: int, descending: bool) -> Any:
     """The stable order along dim. Descending is the ascending order of the reversed, reversed."""
     x = comparable(x)
+    if x.size >= kernels.SMALL and type(x) is np.ndarray:
+        found = kernels.order(x, dim, descending)
+        if found is not None:
+            return found
     if not descending:
         return x.argsort(axis=dim, kind="stable")
     back = (slice(None),) * dim + (slice(None, None, -1),)
@@ -99,6 +104,10 @@ def topk(
 def _top_places(x: Any, k: int, dim: int, largest: bool) -> Any:
     xp, n = array_module(x), x.shape[dim]
     before = (slice(None),) * dim
+    if k and x.size >= kernels.SMALL and type(x) is np.ndarray:
+        found = kernels.first(x, k, dim, largest)
+        if found is not None:
+            return found
     if k == 0 or k == n:
         return sorted_places(x, dim, largest)[(*before, slice(0, k))]
     if largest:

@@ -6,12 +6,14 @@ An index is a set of arrays and, for each, the dimension that it indexes (a mask
 many as it has itself). As in PyTorch and NumPy, the arrays are broadcast together; their dimensions
 stand where the indexed ones stood if those are neighbours, else in front.
 
-The places of the elements are counted in memory and added to with `np.add.at`, which NumPy does in
-one compiled loop for flat arrays: several times faster than sorting or np.bincount.
+Large arrays go through kernels/cpu/indexing.py. Else the places of the elements are counted in
+memory and added to with `np.add.at`, which NumPy does in one compiled loop for flat arrays: several
+times faster than sorting or np.bincount.
 """
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -21,6 +23,7 @@ from ..core.inplace import check_inplace, commit
 from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
+from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
 
 ndarray = np.ndarray
@@ -122,6 +125,10 @@ def picked_shape(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[int,
 @primitive(half="keep")
 def index(x: Any, *indices: Any, dims: Dims) -> Any:
     """y = x at the indices, a copy;  x̄ = zeros to which ȳ is added there."""
+    if x.size >= kernels.SMALL or indices[0].size >= kernels.SMALL:
+        found = _picked(x, dims, indices)
+        if found is not None:
+            return found
     try:
         if len(dims) == 1 and indices[0].dtype.kind != "b" and x.flags.c_contiguous:
             return x.take(indices[0], axis=dims[0])
@@ -130,9 +137,42 @@ def index(x: Any, *indices: Any, dims: Dims) -> Any:
         raise index_error(x.shape, dims, indices) from None
 
 
+def _picked(x: Any, dims: Dims, indices: Any) -> Any:
+    """`index` by a kernel, or None."""
+    if type(x) is not ndarray:
+        return None
+    first = indices[0]
+    if len(dims) == 1:
+        if first.dtype.kind != "b":
+            return kernels.take(x, first, dims[0])
+        return kernels.compress(x, first) if dims[0] == 0 else None
+    joined = _joined(x.shape, dims, indices) if x.flags.c_contiguous else None
+    return None if joined is None else kernels.take(x.reshape(joined[1]), joined[0], dims[0])
+
+
+def _joined(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[Any, tuple] | None:
+    """Indices of neighbouring dimensions as one index, and the shape with these as one dimension;
+    None where they are no such, or too small for a kernel.
+    """
+    first, last = dims[0], dims[-1]
+    if last - first + 1 != len(dims) or any([i.dtype.kind == "b" for i in indices]):
+        return None
+    sizes = shape[first : last + 1]
+    flat = kernels.combined(indices, sizes)
+    if flat is None:
+        return None
+    return flat, (*shape[:first], math.prod(sizes), *shape[last + 1 :])
+
+
 @primitive
 def add_back(g: Any, *indices: Any, dims: Dims, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` to which g is added at the indices: the adjoint of `index`."""
+    if type(g) is ndarray and g.size >= kernels.SMALL:
+        first = indices[0]
+        if len(dims) == 1 and first.dtype.kind == "b" and first.shape == size:
+            found = kernels.expand(g, first)
+            if found is not None:
+                return found
     y = array_module(g).zeros(size, g.dtype)
     add_at(y, g, dims, indices)
     return y
@@ -159,6 +199,9 @@ def _add_rows(y: Any, values: Any, dim: int, index: Any) -> None:
 def add_at(y: Any, values: Any, dims: Dims, indices: Any) -> None:
     """y[index] += values, where repeated places add up; in place, on checked indices."""
     xp = array_module(y)
+    if type(y) is ndarray and values.size >= kernels.SMALL and y.flags.c_contiguous:
+        if _added(y, values, dims, indices):
+            return
     if len(indices) == 1 and indices[0].dtype.kind == "b":  # a mask repeats nothing
         full = full_index(dims, indices)
         y[full] = y[full] + values
@@ -172,6 +215,20 @@ def add_at(y: Any, values: Any, dims: Dims, indices: Any) -> None:
     where = places(y.shape, dims, indices)
     values = np.broadcast_to(values, where.shape).astype(y.dtype, copy=False)
     xp.add.at(y.reshape(-1), where.reshape(-1), values.reshape(-1))
+
+
+def _added(y: Any, values: Any, dims: Dims, indices: Any) -> bool:
+    """`add_at` by a kernel, if there is one for these arguments."""
+    dim, first = dims[0], indices[0]
+    if len(indices) > 1:
+        joined = _joined(y.shape, dims, indices)
+        if joined is None:
+            return False
+        first, y = joined[0], y.reshape(joined[1])
+    if first.dtype.kind == "b":
+        return False
+    shape = (*y.shape[:dim], *first.shape, *y.shape[dim + 1 :])
+    return kernels.add_to(y, np.broadcast_to(values, shape), first, dim, check=True)
 
 
 def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -> None:
@@ -193,7 +250,7 @@ def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -
             add_at(y, values, dims, indices)
     except IndexError:
         raise index_error(y.shape, dims, indices) from None
-    except ValueError:
+    except (ValueError, TypeError):  # the latter for several dimensions behind a mask
         raise RuntimeError(
             f"shape mismatch: value tensor of shape {list(np.shape(values))} cannot be broadcast "
             f"to indexing result of shape {list(y[full].shape)}"

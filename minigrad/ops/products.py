@@ -21,6 +21,8 @@ from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels.cpu import scans
+from .complexes import conj
 from .piecewise import data_of, finish
 from .views import view_
 
@@ -55,6 +57,10 @@ shift.vjp(x=lambda g, dim, by: shift(g, dim=dim, by=-by, fill=0))
 # ------------------------------------------------------------ cumsum
 def _accumulated(ufunc: Any, x: Any, dim: int, reverse: bool) -> Any:
     """ufunc.accumulate along dim, or from its other end; float32 in float64, as in PyTorch."""
+    if x.size >= scans.SMALL:
+        y = scans.accumulate(x, dim, ufunc is np.multiply, reverse)
+        if y is not None:
+            return y
     part = x[_backwards(dim)] if reverse else x
     kind = I64 if x.dtype.kind in "biu" else F64 if x.dtype == F32 else x.dtype
     y = part.astype(kind)
@@ -113,8 +119,8 @@ def _double(a: Any, b: Any, dim: int, n: int) -> Any:
 
 def _recurrence_vjp(g: Any, a: Any, y: Any, dim: int, reverse: bool) -> list[Any]:
     by = -1 if reverse else 1
-    b_bar = recurrence(shift(a, dim=dim, by=-by, fill=0), g, dim=dim, reverse=not reverse)
-    return [b_bar * shift(y, dim=dim, by=by, fill=0), b_bar]
+    b_bar = recurrence(shift(conj(a), dim=dim, by=-by, fill=0), g, dim=dim, reverse=not reverse)
+    return [b_bar * shift(conj(y), dim=dim, by=by, fill=0), b_bar]
 
 
 recurrence.joint(_recurrence_vjp)
@@ -134,11 +140,11 @@ def _regular(y: Any) -> bool:
 
 def _cumprod_vjp(g: Any, x: Any, y: Any, dim: int, reverse: bool) -> Any:
     if _regular(y):  # cheaper: x̄_k = (Σ_{i≥k} ȳ_i y_i)/x_k
-        return cumsum_(g * y, dim=dim, reverse=not reverse) / x
+        return cumsum_(g * conj(y), dim=dim, reverse=not reverse) / conj(x)
     by = -1 if reverse else 1
-    following = shift(x, dim=dim, by=-by, fill=0)
+    following = shift(conj(x), dim=dim, by=-by, fill=0)
     rest = recurrence(following, g, dim=dim, reverse=not reverse)
-    return shift(y, dim=dim, by=by, fill=1) * rest
+    return shift(conj(y), dim=dim, by=by, fill=1) * rest
 
 
 cumprod_.vjp(x=_cumprod_vjp)
@@ -159,7 +165,8 @@ def _prod_vjp(g: Any, x: Any, y: Any, axis: int, keepdim: bool, x_shape: Any) ->
         size = (*x_shape[:axis], 1, *x_shape[axis + 1 :])
         g, y = view_(g, size=size), view_(y, size=size)
     if _regular(y):
-        return (g * y) / x
+        return (g * conj(y)) / conj(x)
+    x = conj(x)
     left = shift(cumprod_(x, dim=axis, reverse=False), dim=axis, by=1, fill=1)
     right = shift(cumprod_(x, dim=axis, reverse=True), dim=axis, by=-1, fill=1)
     return g * (left * right)

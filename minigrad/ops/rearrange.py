@@ -16,6 +16,7 @@ from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import copying
 from . import dims as turned
 from . import pieces, reinterpret, slices, views
 from .dims import transpose_
@@ -126,11 +127,15 @@ def repeat_(x: Any, *, times: tuple[int, ...]) -> Any:
     lead = (1,) * (len(times) - x.ndim) + x.shape
     pairs = [n for t, s in zip(times, lead, strict=True) for n in (t, s)]
     columns = x.reshape([n for s in lead for n in (1, s)])
-    return (
-        array_module(x)
-        .broadcast_to(columns, pairs)
-        .reshape([t * s for t, s in zip(times, lead, strict=True)])
-    )
+    spread = array_module(x).broadcast_to(columns, pairs)
+    size = [t * s for t, s in zip(times, lead, strict=True)]
+    if spread.size >= copying.SMALL and type(x) is ndarray:
+        y = copying.contiguous(spread)
+        if y is not None:
+            return y.reshape(size)
+    y = spread.reshape(size)  # a view where there was nothing to repeat
+    shared = array_module(x).may_share_memory(x, y)
+    return y.copy() if shared or not y.size else y
 
 
 def _unrepeat(g: Any, times: tuple[int, ...], shape: tuple[int, ...]) -> Any:
@@ -225,10 +230,20 @@ def repeat_interleave(
     elif index(repeats) < 0:
         raise RuntimeError("Repeats must be non-negative")
     else:
-        counts = np.full(n, index(repeats))
+        return _each_repeated(input, dim, index(repeats), output_size)
     where = array_module(counts).repeat(np.arange(n), counts)
     _check_output_size(where.size, output_size)
     return pick_(input, where=where, dim=dim)
+
+
+def _each_repeated(input: Tensor, dim: int, times: int, output_size: int | None) -> Tensor:
+    """Every element (along `dim`) repeated so many times."""
+    shape = input._data.shape
+    _check_output_size(shape[dim] * times, output_size)
+    column = view_(input, size=(*shape[: dim + 1], 1, *shape[dim + 1 :]))
+    every = tuple([times if d == dim + 1 else 1 for d in range(len(shape) + 1)])
+    spread = repeat_(column, times=every)
+    return view_(spread, size=(*shape[:dim], shape[dim] * times, *shape[dim + 1 :]))
 
 
 def _counts(repeats: Tensor) -> Any:
@@ -254,12 +269,20 @@ def _check_output_size(found: int, expected: int | None) -> None:
 @primitive(half="keep")
 def tril_(x: Any, *, diagonal: int) -> Any:
     """x with zeros above a diagonal; x̄ = ȳ with zeros there."""
+    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+        y = copying.triangle(x, diagonal, True)
+        if y is not None:
+            return y
     return array_module(x).tril(x, diagonal)
 
 
 @primitive(half="keep")
 def triu_(x: Any, *, diagonal: int) -> Any:
     """x with zeros below a diagonal; x̄ = ȳ with zeros there."""
+    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+        y = copying.triangle(x, diagonal, False)
+        if y is not None:
+            return y
     return array_module(x).triu(x, diagonal)
 
 

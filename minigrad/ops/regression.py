@@ -7,14 +7,17 @@ from __future__ import annotations
 
 import math
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from ..backend.devices import array_module
+from ..backend.dtypes import F32, F64
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels.cpu import losses
 from .compare import gt
 from .elementwise import abs, exp, log, mul, square, sub, where
 from .reduction import mean, sum
@@ -84,7 +87,104 @@ def at_least(x: Any, *, low: float) -> Any:
 at_least.vjp(x=lambda g: g)
 
 
+# ------------------------------------------------------------------------------ in one pass
+def pairwise(
+    name: str, title: str, value: Callable, slope: Callable, parts: Callable, pair: losses.Pair,
+    symmetric: bool = True,
+) -> Any:  # fmt: skip
+    """A function for the sum or mean of `value(x, t, number)` over all elements: a primitive that
+    reads them once.
+
+    value and slope (its derivative in x) take arrays, parts is value for Tensors; pair has both as
+    kernels. Of a symmetric loss, the derivative in t is −slope.
+    """
+
+    def composition(x: Any, t: Any, *, number: float, mean: bool) -> Any:
+        return reduced(parts(x, t, number), "mean" if mean else "sum")
+
+    def forward(x: Any, t: Any, *, number: float, mean: bool) -> Any:
+        total = pair.sum(x, t, number) if x.size >= losses.SMALL else None
+        if total is None:
+            total = np.add.reduce(value(x, t, number), None)
+        return np.asarray(total / x.size if mean else total, x.dtype)
+
+    def rule(g: Any, x: Any, t: Any, number: float, mean: bool, needs: Any) -> Any:
+        g = g / x.dtype.type(x.size) if mean else g
+        x_bar = pair.gradient(g, x, t, number) if x.size >= losses.SMALL else None
+        if x_bar is None:
+            x_bar = slope(x, t, number)
+            x_bar *= g
+        return x_bar, (-x_bar if needs[1] else None)
+
+    forward.__name__ = name
+    made = primitive(composition=composition)(forward)
+    made.joint(rule)
+    made.primitive.node_class.__name__ = title
+
+    def call(input: Any, target: Any, reduction: str, number: float = 0.0) -> Any:
+        """The loss, or None where it is not elements of one floating dtype against as many."""
+        x, t = input._data, target._data
+        if (
+            x.shape != t.shape
+            or x.dtype is not t.dtype
+            or not (x.dtype is F32 or x.dtype is F64)
+            or not (reduction == "mean" or reduction == "sum")
+            or not x.size
+            or not (symmetric or not target.requires_grad)
+        ):
+            return None
+        return made(input, target, number=number, mean=reduction == "mean")
+
+    return call
+
+
 # ------------------------------------------------------------------------------ distances
+def _square(x: Any, t: Any, number: float) -> Any:
+    d = x - t
+    return d * d
+
+
+def _smooth_parts(x: Any, t: Any, beta: float) -> Any:
+    d = abs(sub(x, t))
+    return where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta)
+
+
+def _smooth(x: Any, t: Any, beta: float) -> Any:
+    d = np.abs(x - t)
+    return np.where(d < beta, d * d * (0.5 / beta), d - 0.5 * beta)
+
+
+def _smooth_slope(x: Any, t: Any, beta: float) -> Any:
+    return np.clip((x - t) / beta, -1, 1)
+
+
+def _huber_parts(x: Any, t: Any, delta: float) -> Any:
+    d = abs(sub(x, t))
+    return where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
+
+
+def _huber(x: Any, t: Any, delta: float) -> Any:
+    d = np.abs(x - t)
+    return np.where(d <= delta, d * d * 0.5, (d - 0.5 * delta) * delta)
+
+
+_squared = pairwise(
+    "mse", "MseLossBackward0", _square, lambda x, t, _: 2 * (x - t),
+    lambda x, t, _: square(sub(x, t)), losses.squares,
+)  # fmt: skip
+_absolute = pairwise(
+    "l1", "MeanAbsoluteErrorBackward0", lambda x, t, _: np.abs(x - t),
+    lambda x, t, _: np.sign(x - t), lambda x, t, _: abs(sub(x, t)), losses.distances,
+)  # fmt: skip
+_smoothed = pairwise(
+    "smooth_l1", "SmoothL1LossBackward0", _smooth, _smooth_slope, _smooth_parts, losses.smooth
+)
+_hubers = pairwise(
+    "huber", "HuberLossBackward0", _huber, lambda x, t, delta: np.clip(x - t, -delta, delta),
+    _huber_parts, losses.huber,
+)  # fmt: skip
+
+
 @export("nn.functional.mse_loss")
 def mse_loss(
     input: Any, target: Any, size_average: Any = None, reduce: Any = None, reduction: str = "mean",
@@ -97,6 +197,8 @@ def mse_loss(
     weight: of the same shape; the mean is then Σ w·l / Σ w. ValueError for another reduction.
     """
     reduction = chosen(size_average, reduce, reduction)
+    if weight is None and (y := _squared(input, target, reduction)) is not None:
+        return y
     x, target = _matched(input, target)
     return _reduced_by_weight(square(sub(x, target)), weight, input, reduction)
 
@@ -108,6 +210,8 @@ def l1_loss(
 ) -> Any:  # fmt: skip
     """Absolute error:  l = |x − t|,  x̄ = l̄ sign(x − t) = −t̄ (0 at 0). weight as in `mse_loss`."""
     reduction = chosen(size_average, reduce, reduction)
+    if weight is None and (y := _absolute(input, target, reduction)) is not None:
+        return y
     x, target = _matched(input, target)
     return _reduced_by_weight(abs(sub(x, target)), weight, input, reduction)
 
@@ -124,11 +228,12 @@ def smooth_l1_loss(
     reduction = chosen(size_average, reduce, reduction)
     if beta < 0:
         raise RuntimeError("smooth_l1_loss does not support negative values for beta.")
+    if beta and (y := _smoothed(input, target, reduction, float(beta))) is not None:
+        return y
     input, target = _matched(input, target)
-    d = abs(sub(input, target))
     if beta == 0:
-        return reduced(d, reduction)
-    return reduced(where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta), reduction)
+        return reduced(abs(sub(input, target)), reduction)
+    return reduced(_smooth_parts(input, target, beta), reduction)
 
 
 @export("nn.functional.huber_loss")
@@ -141,10 +246,10 @@ def huber_loss(
     """
     if delta <= 0:
         raise RuntimeError("huber_loss does not support non-positive values for delta.")
+    if weight is None and (y := _hubers(input, target, reduction, float(delta))) is not None:
+        return y
     x, target = _matched(input, target)
-    d = abs(sub(x, target))
-    loss = where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
-    return reduced(_weighted(loss, weight, input), reduction)
+    return reduced(_weighted(_huber_parts(x, target, delta), weight, input), reduction)
 
 
 # ------------------------------------------------------------------------------ likelihoods

@@ -29,3 +29,26 @@ def finish_pair(result: Any, out: Any) -> Any:
     if out is None:
         return result
     return type(result)(*[write_out(r, o) for r, o in zip(result, out, strict=True)])
+
+
+# linear algebra: PyTorch's names of the results of torch.linalg.* and of the older functions
+SVD = _named("svd", "U", "S", "V")
+QR = _named("qr", "Q", "R")
+SlogDet = _named("slogdet", "sign", "logabsdet")
+Geqrf = _named("geqrf", "a", "tau")
+LUUnpack = _named("lu_unpack", "P", "L", "U")
+TriangularSolve = _named("triangular_solve", "solution", "cloned_coefficient")
+LinalgSVD = _named("linalg_svd", "U", "S", "Vh")
+LinalgEig = _named("linalg_eig", "eigenvalues", "eigenvectors")
+LinalgEigh = _named("linalg_eigh", "eigenvalues", "eigenvectors")
+LinalgQR = _named("linalg_qr", "Q", "R")
+LinalgSlogDet = _named("linalg_slogdet", "sign", "logabsdet")
+LinalgCholeskyEx = _named("linalg_cholesky_ex", "L", "info")
+LinalgInvEx = _named("linalg_inv_ex", "inverse", "info")
+LinalgSolveEx = _named("linalg_solve_ex", "result", "info")
+LinalgLU = _named("linalg_lu", "P", "L", "U")
+LinalgLUFactor = _named("linalg_lu_factor", "LU", "pivots")
+LinalgLUFactorEx = _named("linalg_lu_factor_ex", "LU", "pivots", "info")
+LinalgLDLFactor = _named("linalg_ldl_factor", "LD", "pivots")
+LinalgLDLFactorEx = _named("linalg_ldl_factor_ex", "LD", "pivots", "info")
+LinalgLstsq = _named("linalg_lstsq", "solution", "residuals", "rank", "singular_values")

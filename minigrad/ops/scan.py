@@ -15,6 +15,7 @@ from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import scans
 from .arithmetic import sub
 from .compare import eq, isinf, logical_xor
 from .extrema import comparable, lines
@@ -79,7 +80,8 @@ def logcumsumexp_(x: Any, *, dim: int) -> Any:
 
     No exponent in the derivative is positive: nothing overflows.
     """
-    return np.logaddexp.accumulate(x, axis=dim)
+    y = scans.logcumsumexp(x, dim)
+    return np.logaddexp.accumulate(x, axis=dim) if y is None else y
 
 
 def _ratio(low: Any, high: Any) -> Any:
@@ -94,7 +96,13 @@ def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
     return _ratio(x, y) * rest
 
 
+def _logcumsumexp_fast(g: Any, x: Any, y: Any, dim: int) -> Any:
+    x_bar = scans.logcumsumexp_backward(g, x, y, dim)
+    return _logcumsumexp_vjp(g, x, y, dim) if x_bar is None else x_bar
+
+
 logcumsumexp_.vjp(x=_logcumsumexp_vjp)
+logcumsumexp_.fast(x=_logcumsumexp_fast)
 logcumsumexp_.primitive.node_class.__name__ = "LogcumsumexpBackward0"
 
 

@@ -19,10 +19,11 @@ from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import indexing as kernels
 from .arithmetic import div
 from .compare import eq
 from .dims import expand_
-from .pick import modify, row_steps
+from .pick import modify, refuse_expanded, row_steps
 from .piecewise import finish, where
 from .strides import common_shape
 from .subscript import subscript
@@ -67,6 +68,10 @@ def gather_(x: Any, index: Any, *, dim: int) -> Any:
     """y = x at index along dim;  x̄ = zeros to which ȳ is added there."""
     if not index.size:
         return array_module(x).empty(index.shape, x.dtype)
+    if index.size >= kernels.SMALL and type(x) is np.ndarray:
+        found = kernels.gather(x, index, dim)
+        if found is not None:
+            return found
     i, lines = _line(index), _line(x)
     if x.flags.c_contiguous:
         return x.reshape(-1).take(places_along(i, dim, lines.shape)).reshape(index.shape)
@@ -159,6 +164,10 @@ def take_along_dim(
 
 # ------------------------------------------------------------ scatter
 def _write(y: Any, index: Any, src: Any, *, dim: int) -> None:
+    if index.size >= kernels.SMALL and type(y) is np.ndarray:
+        values = np.broadcast_to(src, index.shape) if np.ndim(src) == 0 else src
+        if kernels.scatter(y, index, values.astype(y.dtype, copy=False), dim):
+            return
     if index.size:
         i = _line(index)
         values = src if np.ndim(src) == 0 else src.reshape(i.shape)
@@ -169,6 +178,9 @@ def _write(y: Any, index: Any, src: Any, *, dim: int) -> None:
 
 
 def _add(y: Any, index: Any, src: Any, *, dim: int) -> None:
+    if index.size >= kernels.SMALL and type(y) is np.ndarray:
+        if kernels.scatter_add(y, index, src.astype(y.dtype, copy=False), dim):
+            return
     _combine(np.add, y, index, src, dim)
 
 
@@ -282,6 +294,7 @@ def scatter_self(
     reduce: str | None = None,
 ) -> Tensor:  # fmt: skip
     """In-place `scatter`."""
+    refuse_expanded(self._data, "scatter_")
     if reduce is not None:
         return inplace(scatter, "scatter_")(self, dim, index, src, value=value, reduce=reduce)
     source = _source(self._data, src, value)
@@ -303,6 +316,7 @@ def scatter_add(input: Tensor, dim: int, index: Tensor, src: Tensor, *, out: Any
 
 def scatter_add_self(self: Tensor, dim: int, index: Tensor, src: Tensor) -> Tensor:
     """In-place `scatter_add`."""
+    refuse_expanded(self._data, "scatter_add_")
     dim, src = _scatter_args("scatter_add", self._data, dim, index, _need_tensor(src))
     return modify(self, scatter_add_, _add, index, src, dim=dim)
 

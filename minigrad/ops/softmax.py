@@ -13,10 +13,12 @@ from ..core.chores import cast
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import rows
 from .elementwise import exp
 from .piecewise import finish, refuse
 from .reduction import reduce_sum
 from .shape import view_
+from .sums import reduced
 
 
 def _shifted(x: Any, axis: int) -> Any:
@@ -27,25 +29,48 @@ def _shifted(x: Any, axis: int) -> Any:
 @primitive
 def softmax_along(x: Any, *, axis: int) -> Any:
     """y_i = e^{x_i} / Σ e^{x_j};  x̄ = y (ȳ − Σ ȳ y)."""
+    y = rows.softmax(x, axis)
+    if y is not None:
+        return y
     y = _shifted(x, axis)
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y
 
 
+def _softmax_fast(g: Any, y: Any, axis: int) -> Any:
+    x_bar = rows.softmax_backward(g, y, axis)
+    if x_bar is None:
+        x_bar = g * y
+        x_bar -= y * reduced(np.add, x_bar, (axis,), True)
+    return x_bar
+
+
 softmax_along.vjp(x=lambda g, y, axis: y * (g - reduce_sum(g * y, axes=(axis,), keepdim=True)))
+softmax_along.fast(x=_softmax_fast)
 softmax_along.primitive.node_class.__name__ = "SoftmaxBackward0"
 
 
 @primitive
 def log_softmax_along(x: Any, *, axis: int) -> Any:
     """y_i = x_i − log Σ e^{x_j};  x̄ = ȳ − e^y Σ ȳ."""
+    y = rows.softmax(x, axis, logarithm=True)
+    if y is not None:
+        return y
     y = _shifted(x, axis)
     y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
     return y
 
 
+def _log_softmax_fast(g: Any, y: Any, axis: int) -> Any:
+    x_bar = rows.softmax_backward(g, y, axis, logarithm=True)
+    if x_bar is None:
+        x_bar = g - np.exp(y) * reduced(np.add, g, (axis,), True)
+    return x_bar
+
+
 log_softmax_along.vjp(x=lambda g, y, axis: g - exp(y) * reduce_sum(g, axes=(axis,), keepdim=True))
+log_softmax_along.fast(x=_log_softmax_fast)
 log_softmax_along.primitive.node_class.__name__ = "LogSoftmaxBackward0"
 
 

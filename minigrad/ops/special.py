@@ -174,7 +174,8 @@ def lgamma(x: Any) -> Any:
 
     y = ln |Γ(x)|,  x̄ = ȳ·ψ(x)
     """
-    return scipy_function("gammaln")(x)
+    y = scipy_function("gammaln")(x)
+    return np.where(np.isneginf(y), -y, y)  # SciPy says -inf at -inf
 
 
 @export("special.digamma", "special.psi", "digamma")

@@ -10,6 +10,7 @@ import numpy as np
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
+from ..kernels.cpu import reductions
 from .compare import eq
 from .complexes import conj, real
 from .dims import numpy_T
@@ -27,19 +28,35 @@ def reduce_var(x: Any, *, axes: Axes, keepdim: bool, correction: float) -> Any:
     n − c below zero counts as zero.
     """
     n = count_of(x.shape, axes)
+    if x.size >= reductions.SMALL:
+        y = reductions.variance(x, axes, keepdim, max(n - correction, 0))
+        if y is not None:
+            return y
     centred = x - reduced(np.add, x, axes, True) / x.dtype.type(n)
     square = (centred * centred.conj()).real
     return reduced(np.add, square, axes, keepdim) / square.dtype.type(max(n - correction, 0))
 
 
+def _slope(n: int, correction: float) -> float:
+    return 2.0 / (n - correction) if n > correction else math.nan if n == correction else math.inf
+
+
 def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:
-    n = count_of(x_shape, axes)
     centred = x - reduce_mean(x, axes=axes, keepdim=True)
-    scale = 2.0 / (n - correction) if n > correction else math.nan if n == correction else math.inf
+    scale = _slope(count_of(x_shape, axes), correction)
     return kept(g, axes, keepdim, x_shape) * (centred * scale)
 
 
+def _var_fast(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:
+    if x.size >= reductions.SMALL:
+        x_bar = reductions.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
+        if x_bar is not None:
+            return x_bar
+    return _var_vjp(g, x, axes, keepdim, correction, x_shape)
+
+
 reduce_var.vjp(x=_var_vjp)
+reduce_var.fast(x=_var_fast)
 
 
 @primitive

@@ -332,13 +332,14 @@ def _set_picked(target: Tensor, value: Any, dims: Dims, arrays: list[Any]) -> No
     mask = len(arrays) == 1 and _raw(arrays[0]).dtype.kind == "b"
     if not isinstance(value, Tensor):
         value = np.asarray(value).astype(x.dtype)
+    elif mask and value._data.size == 1:  # a masked_fill
+        value = view_(value, size=())
     elif value._data.dtype != x.dtype:
-        if not mask or value._data.ndim:
-            raise RuntimeError(
-                "Index put requires the source and destination dtypes match, got "
-                f"{dtype_title(x.dtype)} for the destination and "
-                f"{dtype_title(value._data.dtype)} for the source."
-            )
+        raise RuntimeError(
+            "Index put requires the source and destination dtypes match, got "
+            f"{dtype_title(x.dtype)} for the destination and "
+            f"{dtype_title(value._data.dtype)} for the source."
+        )
     modify(target, index_put, write_at, value, *arrays, dims=dims, accumulate=False)
 
 

@@ -18,6 +18,7 @@ from ..core.chores import broadcast
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels.cpu import reductions, rows
 from .compare import eq, isnan
 from .piecewise import data_of, dtype_title, finish, where
 from .products import target_of, to_dtype
@@ -74,6 +75,10 @@ def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) ->
 @primitive
 def reduce_sum(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = Σ x over the axes;  x̄ = ȳ, broadcast back."""
+    if x.size >= reductions.SMALL:
+        y = reductions.sum(x, axes, keepdim)
+        if y is not None:
+            return y
     return reduced(np.add, x, axes, keepdim, I64 if x.dtype.kind in "biu" else None)
 
 
@@ -102,6 +107,10 @@ def sum(
 @primitive
 def reduce_mean(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = Σ x / n;  x̄ = ȳ/n, broadcast back."""
+    if x.size >= reductions.SMALL:
+        y = reductions.sum(x, axes, keepdim, 1.0 / count_of(x.shape, axes))
+        if y is not None:
+            return y
     return reduced(np.add, x, axes, keepdim) / x.dtype.type(count_of(x.shape, axes))
 
 
@@ -168,13 +177,15 @@ def nanmean(
 @primitive(half="keep")
 def reduce_amax(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = max x;  x̄ = ȳ shared equally by all elements that attain it. nan wins."""
-    return reduced(np.maximum, x, axes, keepdim)
+    y = reductions.extremum(x, axes, keepdim, True)
+    return reduced(np.maximum, x, axes, keepdim) if y is None else y
 
 
 @primitive(half="keep")
 def reduce_amin(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = min x;  x̄ = ȳ shared equally by all elements that attain it. nan wins."""
-    return reduced(np.minimum, x, axes, keepdim)
+    y = reductions.extremum(x, axes, keepdim, False)
+    return reduced(np.minimum, x, axes, keepdim) if y is None else y
 
 
 def _extremum_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
@@ -183,8 +194,14 @@ def _extremum_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any
     return where(here, kept(g, axes, keepdim, x_shape) / count, 0)
 
 
-reduce_amax.vjp(x=_extremum_vjp)
-reduce_amin.vjp(x=_extremum_vjp)
+def _extremum_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
+    x_bar = reductions.share(g, x, y, axes)
+    return _extremum_vjp(g, x, y, axes, keepdim, x_shape) if x_bar is None else x_bar
+
+
+for _op in (reduce_amax, reduce_amin):
+    _op.vjp(x=_extremum_vjp)
+    _op.fast(x=_extremum_fast)
 
 
 def _extremum_axes(name: str, x: Any, dim: Any) -> Axes:
@@ -275,6 +292,9 @@ def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
 @primitive
 def reduce_logsumexp(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = log Σ eˣ = m + log Σ e^(x−m), m = max x (0 if infinite);  x̄ = ȳ e^(x−y)."""
+    result = rows.logsumexp(x, axes, keepdim)
+    if result is not None:
+        return result
     xp = array_module(x)
     if not x.size:
         return xp.log(reduced(np.add, x, axes, keepdim))
@@ -289,7 +309,13 @@ def _logsumexp_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: An
     return kept(g, axes, keepdim, x_shape) * exp(x - where(eq(y, -math.inf), 0, y))
 
 
+def _logsumexp_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
+    x_bar = rows.logsumexp_backward(g, x, y, axes)
+    return _logsumexp_vjp(g, x, y, axes, keepdim, x_shape) if x_bar is None else x_bar
+
+
 reduce_logsumexp.vjp(x=_logsumexp_vjp)
+reduce_logsumexp.fast(x=_logsumexp_fast)
 
 
 @export("logsumexp", "special.logsumexp")

@@ -21,6 +21,7 @@ from ..core.inplace import check_inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels.cpu import copying
 from .reinterpret import view_as_dtype
 from .strides import infer_size, is_int, memory_order, sizes
 
@@ -143,6 +144,11 @@ def clone_(x: Any, *, order: str) -> Any:
         moved = np.moveaxis(x, 1, -1) if type(x) is ndarray else array_module(x).moveaxis(x, 1, -1)
         copy = rows(moved.copy())
         return copy.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
+    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+        if order == "C" or x.flags.c_contiguous or 0 in x.strides:
+            y = copying.contiguous(x)
+            if y is not None:
+                return y
     return x.copy(
         "C" if 0 in x.strides else order
     )  # a repeated dimension has no place in an order of strides

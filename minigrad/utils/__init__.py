@@ -1,9 +1,10 @@
-"""Around training: data loading (`utils.data`) and trading computation for memory
-(`utils.checkpoint`).
+"""Around training: data loading (`utils.data`), trading computation for memory
+(`utils.checkpoint`), measuring time (`utils.benchmark`), curves (`utils.tensorboard`), and
+TorchScript's names (`scripting`, public as `jit`).
 """
 
 from __future__ import annotations
 
-from . import checkpoint, data
+from . import benchmark, checkpoint, data, scripting, tensorboard
 
-__all__ = ["checkpoint", "data"]
+__all__ = ["benchmark", "checkpoint", "data", "scripting", "tensorboard"]

@@ -4,6 +4,9 @@
 import builtins as _builtins
 from typing import Any as _Any
 
+from . import benchmark as benchmark
 from . import checkpoint as checkpoint
 from . import data as data
 from . import dlpack as dlpack
+from . import scripting as scripting
+from . import tensorboard as tensorboard

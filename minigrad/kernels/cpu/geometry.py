@@ -11,13 +11,13 @@ its results in phases instead: i + p = s·q + f takes the taps with d·k = s·e 
 from __future__ import annotations
 
 import functools
-import itertools
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from . import microkernels
+from .launch import HEAD
 
 BUFFER = 160_000
 """Floats of a thread's buffer: what a core's own cache holds (640 KB)."""
@@ -38,7 +38,7 @@ class Tap(NamedTuple):
 
 
 class Source(NamedTuple):
-    """What the taps see: the image's size, its phases' step, and where result 0 without shift is."""
+    """What the taps see: the image's size, the step of its phases, where result 0 unshifted is."""
 
     size: Three
     step: Three
@@ -97,12 +97,10 @@ class Boxes(NamedTuple):
 
 
 class Pass(NamedTuple):
-    """One call of correlate(): its arrays, and the sizes of what it needs beside them."""
+    """One call of correlate(): its table, and the sizes of what it needs beside it."""
 
-    offsets: Any
-    taps: Any
-    layout: Any
-    numbers: Any
+    table: Any
+    groups: int
     packed: int
     scratch: int
     chunks: int
@@ -111,10 +109,7 @@ class Pass(NamedTuple):
 class WeightPass(NamedTuple):
     """One call of weigh()."""
 
-    offsets: Any
-    layout: Any
-    other: Any
-    numbers: Any
+    table: Any
     scratch: int
     chunks: int
     shape: tuple[int, ...]  # of the partial sums
@@ -124,7 +119,7 @@ class WeightPass(NamedTuple):
 def three(values: Any, missing: int = 1) -> Three:
     """One, two or three numbers as three, the missing ones in front."""
     values = tuple(int(v) for v in values)
-    return ((missing,) * (3 - len(values)) + values)  # type: ignore[return-value]
+    return (missing,) * (3 - len(values)) + values  # type: ignore[return-value]
 
 
 def source_of(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> Source:
@@ -133,7 +128,10 @@ def source_of(size: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) 
     taps = []
     for number, k in enumerate(np.ndindex(*three(kernel))):
         far = [d[i] * k[i] for i in range(3)]
-        phase, shift = three(far[i] % s[i] for i in range(3)), three(far[i] // s[i] for i in range(3))
+        phase, shift = (
+            three(far[i] % s[i] for i in range(3)),
+            three(far[i] // s[i] for i in range(3)),
+        )
         taps.append(Tap(number, phase, shift))
     return Source(three(size), s, three((-p[0], -p[1], -p[2])), tuple(taps))
 
@@ -257,19 +255,26 @@ def make_pass(
         [
             outputs, channels, groups, images, *weight_steps, boxes.together, boxes.vectors, parts,
             *target.counts, *boxes.box, *source.first, *target.size, *target.step, *target.first,
-            gap, chunks, scratch, groups * channels * prod(source.size), 0, prod(source.size),
+            gap, chunks, scratch, groups * channels * prod(source.size), len(source.taps),
+            prod(source.size),
         ],
         np.int64,
     )  # fmt: skip
-    return Pass(
-        _offsets(source, boxes, channels),
-        np.array([t.number for t in source.taps], np.int64),
-        _layout(source, boxes),
-        numbers,
-        groups * blocks * high * channels * len(source.taps) + 64,
-        scratch,
-        chunks,
-    )
+    taps = np.array([t.number for t in source.taps], np.int64)
+    layout = _layout(source, boxes)
+    places = np.concatenate([taps, _offsets(source, boxes, channels)])
+    table = table_of(numbers, layout, places)
+    packed = groups * blocks * high * channels * len(source.taps) + 64
+    return Pass(table, groups, packed, scratch, chunks)
+
+
+def table_of(numbers: Any, *more: Any) -> Any:
+    """One array: HEAD places, the numbers, more arrays; places 5, 6, 7 tell where those begin."""
+    parts = [np.zeros(HEAD, np.int64), numbers, *more]
+    starts = np.cumsum([part.size for part in parts])[1:-1]
+    table = np.concatenate(parts)
+    table[5 : 5 + len(more)] = starts
+    return table
 
 
 PARALLEL = 1 << 19
@@ -330,17 +335,19 @@ def weights(
     work = images * g[1] * prod(counts) * terms
     chunks = threads if work >= PARALLEL else 1
     blocks = -(-outputs // high)
-    parts = chunks if groups < chunks and blocks >= 4 * chunks else 1
+    parts = max(1, blocks * high // PART)
+    if groups * parts < chunks and blocks >= 4 * chunks:
+        parts = chunks
     rows = -(-blocks // parts) * high
     per_place = channels * len(source.phases) + rows
     box = _cut(counts, source.reach, per_place)
-    buffer = three(b + r for b, r in zip(box, source.reach, strict=True))
-    boxes = Boxes(box, buffer, 1)
+    boxes = Boxes(box, three(b + r for b, r in zip(box, source.reach, strict=True)), 1)
     while (
-        boxes.vectors < 64
+        boxes.vectors < LONG
         and box == counts
-        and boxes.together < images
-        and 2 * boxes.together * boxes.size * per_place <= BUFFER
+        and 2 * boxes.together <= images
+        and 2 * boxes.together * boxes.size * rows <= BUFFER
+        and 2 * boxes.together * boxes.size * per_place <= 4 * BUFFER
     ):
         boxes = boxes._replace(together=2 * boxes.together)
     items = -(-images // boxes.together) * boxes.count(counts)
@@ -361,11 +368,13 @@ def weights(
         np.int64,
     )  # fmt: skip
     tasks = pieces * groups * parts
-    return WeightPass(
-        offsets, _layout(source, boxes), _layout(other, boxes), numbers, scratch,
-        min(chunks, tasks), shape, tasks,
-    )  # fmt: skip
+    table = table_of(numbers, _layout(source, boxes), offsets, _layout(other, boxes))
+    return WeightPass(table, scratch, min(chunks, tasks), shape, tasks)
 
 
+PART = 64
+"""Outputs whose gradients stay in the cache while the columns of the image pass by."""
+LONG = 64
+"""Vectors after which adding up the lanes of a sum is no longer worth mentioning."""
 DOT_HIGH, DOT_WIDE, DOT_LONG = 4, 6, 9
 """Blocks of the weights' gradient: rows and taps of a tile, taps where there is one row."""

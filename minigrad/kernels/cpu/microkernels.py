@@ -1,12 +1,12 @@
-"""The innermost loops of convolutions, written as LLVM vector code: no compiler finds these itself.
+"""The innermost loops of convolutions, written as LLVM vector code: no compiler finds them itself.
 
-A convolution is a matrix product whose right matrix is never stored: its row r starts at some offset
-off[r] in the (padded) image, and its columns are consecutive addresses from there. `tile` multiplies
-such a matrix by a few rows of weights, with all sums in registers; `dot` is the product with the
-images transposed, for the gradient of the weights. The other functions move rows of an image.
+A convolution is a matrix product whose right matrix is never stored: its row r starts at some
+offset off[r] in the (padded) image, and its columns are consecutive addresses from there. `tile`
+multiplies such a matrix by a few rows of weights, with all sums in registers; `dot` is the product
+with the images transposed, for the gradient of the weights. The others move rows of an image.
 
-Each takes one tuple. Addresses are ints, offsets count bytes, everything else counts float32. The blocks fill the vector
-registers of the machine: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 on ARM.
+Each takes one tuple. Addresses are ints, offsets count bytes, everything else counts float32. The
+blocks fill the vector registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX2, 32 of 4 on ARM.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import platform
 from collections.abc import Callable
 from typing import Any
 
-from .compiler import Lazy
+from .compiler import Lazy, kernel
 
 
 @functools.cache
@@ -55,6 +55,9 @@ class Emitter:
     def zero(self) -> Any:
         return self.ir.Constant(self.vector, [0.0] * self.n)
 
+    def constant(self, value: float) -> Any:
+        return self.ir.Constant(self.vector, [value] * self.n)
+
     def at(self, address: Any, floats: Any = 0, kind: Any = None) -> Any:
         """A pointer to vectors (or `kind`) some floats after an address."""
         if isinstance(floats, int):
@@ -71,7 +74,9 @@ class Emitter:
     def fill(self, value: Any) -> Any:
         """A vector of one float, in every lane."""
         undefined = self.ir.Constant(self.vector, self.ir.Undefined)
-        first = self.builder.insert_element(undefined, value, self.ir.Constant(self.ints.element, 0))
+        first = self.builder.insert_element(
+            undefined, value, self.ir.Constant(self.ints.element, 0)
+        )
         lanes = self.ir.Constant(self.ints, [0] * self.n)
         return self.builder.shuffle_vector(first, undefined, lanes)
 
@@ -85,9 +90,7 @@ class Emitter:
         many = self.builder.shuffle_vector(
             first, undefined, self.ir.Constant(self.ints, [0] * self.n)
         )
-        return self.builder.icmp_signed(
-            "<", self.ir.Constant(self.ints, list(range(self.n))), many
-        )
+        return self.builder.icmp_signed("<", self.ir.Constant(self.ints, list(range(self.n))), many)
 
     def call(self, name: str, result: Any, *args: Any) -> Any:
         kind = self.ir.FunctionType(result, [a.type for a in args])
@@ -112,7 +115,7 @@ class Emitter:
         return [self.cgutils.alloca_once_value(self.builder, self.zero()) for _ in range(count)]
 
 
-def _intrinsic(emit: Callable[..., None]) -> Any:
+def intrinsic_of(emit: Callable[..., None]) -> Any:
     """A function of one tuple, of ints and float32 numbers, that `emit` writes."""
     from numba import types
     from numba.extending import intrinsic
@@ -134,8 +137,9 @@ def _intrinsic(emit: Callable[..., None]) -> Any:
 
 
 def tile(high: int, wide: int) -> Lazy:
-    """tile((a, off, terms, b, c, ldc)): C[i, p] = sum_r A[r, i] b[off[r] + p], A stored (terms, high);
-    C is high x (wide vectors), its rows ldc apart.
+    """tile((a, off, terms, b, c, ldc)): C[i, p] = sum_r A[r, i] b[off[r] + p].
+
+    A is stored (terms, high); C is high x (wide vectors), its rows ldc apart.
     """
 
     def emit(e: Emitter, a: Any, off: Any, terms: Any, b: Any, c: Any, ldc: Any) -> None:
@@ -157,15 +161,19 @@ def tile(high: int, wide: int) -> Lazy:
                 place = builder.add(row, e.number(j * e.n))
                 e.store(builder.load(sums[i * wide + j]), c, place)
 
-    return Lazy(lambda: _intrinsic(emit))
+    return Lazy(lambda: intrinsic_of(emit))
 
 
 def dot(high: int, wide: int) -> Lazy:
-    """dot((g, ldg, off, b, vectors, c, ldc)): C[i, r] += sum_p g[i, p] b[off[r] + p] for `high` rows
-    of g and `wide` offsets; p runs over so many vectors.
+    """dot((g, ldg, off, b, images, size, vectors, c, ldc)): C[i, r] += sum_p g[i, p] b[off[r] + p].
+
+    For `high` rows of g and `wide` offsets; p runs over so many vectors of each image, of `size`.
     """
 
-    def emit(e: Emitter, g: Any, ldg: Any, off: Any, b: Any, vectors: Any, c: Any, ldc: Any) -> None:
+    def emit(
+        e: Emitter, g: Any, ldg: Any, off: Any, b: Any, images: Any, size: Any, vectors: Any,
+        c: Any, ldc: Any,
+    ) -> None:  # fmt: skip
         builder = e.builder
         sums = e.sums(high * wide)
         offsets = builder.inttoptr(off, e.word.as_pointer())
@@ -173,14 +181,16 @@ def dot(high: int, wide: int) -> Lazy:
             builder.add(b, builder.load(builder.gep(offsets, [e.number(j)]))) for j in range(wide)
         ]
         lines = [builder.mul(ldg, e.number(i)) for i in range(high)]
-        with e.cgutils.for_range(builder, vectors) as loop:
-            p = builder.mul(loop.index, e.number(e.n))
-            values = [e.load(g, builder.add(line, p)) for line in lines]
-            for j in range(wide):
-                column = e.load(columns[j], p)
-                for i in range(high):
-                    s = sums[i * wide + j]
-                    builder.store(e.fma(values[i], column, builder.load(s)), s)
+        with e.cgutils.for_range(builder, images) as image:
+            start = builder.mul(image.index, size)
+            with e.cgutils.for_range(builder, vectors) as loop:
+                p = builder.add(start, builder.mul(loop.index, e.number(e.n)))
+                values = [e.load(g, builder.add(line, p)) for line in lines]
+                for j in range(wide):
+                    column = e.load(columns[j], p)
+                    for i in range(high):
+                        s = sums[i * wide + j]
+                        builder.store(e.fma(values[i], column, builder.load(s)), s)
         add = e.ir.FunctionType(e.real, [e.real, e.vector])
         name = f"llvm.vector.reduce.fadd.v{e.n}f32"
         add = e.cgutils.get_or_insert_function(builder.module, add, name)
@@ -194,7 +204,7 @@ def dot(high: int, wide: int) -> Lazy:
                 )
                 builder.store(total, place)
 
-    return Lazy(lambda: _intrinsic(emit))
+    return Lazy(lambda: intrinsic_of(emit))
 
 
 def _emit_zeros(e: Emitter, to: Any, count: Any) -> None:
@@ -262,13 +272,30 @@ def _emit_spread(e: Emitter, to: Any, source: Any, count: Any, plus: Any) -> Non
             e.store_below(wide, to, start, builder.and_(even, inside))
 
 
-zeros = Lazy(lambda: _intrinsic(_emit_zeros))
+zeros = Lazy(lambda: intrinsic_of(_emit_zeros))
 """zeros((to, count)): whole vectors, so up to one vector beyond the end is written."""
-copy = Lazy(lambda: _intrinsic(_emit_copy))
+copy = Lazy(lambda: intrinsic_of(_emit_copy))
 """copy((to, source, count)): reads exactly count, writes whole vectors."""
-pick = Lazy(lambda: _intrinsic(_emit_pick))
-"""pick((to, source, count)): to[i] = source[2 i] for count > 0; reads no further, writes as copy."""
-place = Lazy(lambda: _intrinsic(_emit_place))
-"""place((to, source, count, plus)): to = source + plus; writes exactly count, reads whole vectors."""
-spread = Lazy(lambda: _intrinsic(_emit_spread))
-"""spread((to, source, count, plus)): to[2 i] = source[i] + plus; reads whole vectors."""
+pick = Lazy(lambda: intrinsic_of(_emit_pick))
+"""pick((to, source, count)): to[i] = source[2 i], count > 0; reads no further."""
+place = Lazy(lambda: intrinsic_of(_emit_place))
+"""place((to, source, count, plus)): to = source + plus; writes exactly count."""
+spread = Lazy(lambda: intrinsic_of(_emit_spread))
+"""spread((to, source, count, plus)): to[2 i] = source[i] + plus."""
+LANES, ROWS = Lazy(lanes), Lazy(rows)
+TILE3 = Lazy(lambda: tile(rows(), 3).get())
+TILE2 = Lazy(lambda: tile(rows(), 2).get())
+TILE1 = Lazy(lambda: tile(rows(), 1).get())
+
+
+@kernel(inline=True)
+def multiply(a, off, terms, b, c, vectors, ldc):
+    """tile() for any number of vectors."""
+    v, step = 0, 4 * LANES
+    while v + 3 <= vectors:
+        TILE3((a, off, terms, b + v * step, c + v * step, ldc))
+        v += 3
+    if v + 2 <= vectors:
+        TILE2((a, off, terms, b + v * step, c + v * step, ldc))
+    elif v < vectors:
+        TILE1((a, off, terms, b + v * step, c + v * step, ldc))

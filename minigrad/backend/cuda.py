@@ -1,0 +1,338 @@
+"""`minigrad.cuda`: what programs ask of a GPU, answered on machines without one as well.
+
+Questions have answers (0 bytes are used, no stream is busy), requests that change nothing pass
+(`empty_cache`, `synchronize`, seeding): a program that guards its GPU code loosely still runs on the
+CPU. What needs a device to have a meaning (its name, its streams) is a RuntimeError that says what
+is missing. With CuPy and a GPU, CuPy is asked.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..export import export
+from . import random
+from .devices import cuda_is_available, cuda_module, device, require_cuda
+
+Device = device
+
+
+def _index(which: Any) -> int:
+    """The number of a CUDA device; that of the current one for None."""
+    if isinstance(which, int) and not isinstance(which, bool):
+        return which
+    index = None if which is None else Device(which).index
+    return current_device() if index is None else index
+
+
+def _runtime(feature: str) -> Any:
+    """CuPy's CUDA module, or the reason why there is none."""
+    require_cuda(feature)
+    return cuda_module().cuda
+
+
+# ------------------------------------------------------------ waiting
+@export("cuda.synchronize", "accelerator.synchronize", "mps.synchronize", "cpu.synchronize")
+def synchronize(device: Any = None) -> None:
+    """Wait until everything that was started on the GPU is done; nothing to wait for on the CPU."""
+    if cuda_is_available():
+        with cuda_module().cuda.Device(_index(device)) as place:
+            place.synchronize()
+
+
+@export("cuda.init")
+def init() -> None:
+    """Nothing: a device is set up when it is first used."""
+
+
+@export("cuda.is_initialized")
+def is_initialized() -> bool:
+    """Whether a GPU is in use."""
+    return cuda_is_available()
+
+
+@export("cuda.ipc_collect")
+def ipc_collect() -> None:
+    """Nothing: no GPU memory is shared between processes."""
+
+
+# ------------------------------------------------------------ which device
+@export("cuda.current_device", "accelerator.current_device_index")
+def current_device() -> int:
+    """The number of the GPU that "cuda" means; RuntimeError without one."""
+    return _runtime("current_device()").Device().id
+
+
+@export("cuda.set_device", "accelerator.set_device_index")
+def set_device(device: Any) -> None:
+    """Make a GPU the one that "cuda" means; RuntimeError if it is not there."""
+    if not isinstance(device, int):
+        device = Device(device).index
+    if device is not None and device >= 0:
+        _runtime(f"set_device({device})").Device(device).use()
+
+
+@export("cuda.get_device_name")
+def get_device_name(device: Any = None) -> str:
+    """What the GPU calls itself; RuntimeError without one."""
+    runtime = _runtime("get_device_name()").runtime
+    return runtime.getDeviceProperties(_index(device))["name"].decode()
+
+
+@export("cuda.get_device_capability", "accelerator.get_device_capability")
+def get_device_capability(device: Any = None) -> tuple[int, int]:
+    """The GPU's compute capability (major, minor); RuntimeError without one."""
+    text = _runtime("get_device_capability()").Device(_index(device)).compute_capability
+    return int(text[:-1]), int(text[-1])
+
+
+@export("cuda.get_device_properties")
+def get_device_properties(device: Any = None) -> Any:
+    """What the driver says about a GPU, as attributes; RuntimeError without one."""
+    from types import SimpleNamespace
+
+    found = _runtime("get_device_properties()").runtime.getDeviceProperties(_index(device))
+    return SimpleNamespace(
+        name=found["name"].decode(),
+        major=found["major"],
+        minor=found["minor"],
+        total_memory=found["totalGlobalMem"],
+        multi_processor_count=found["multiProcessorCount"],
+    )
+
+
+@export("cuda.is_bf16_supported")
+def is_bf16_supported(including_emulation: bool = True) -> bool:
+    """Whether there is a GPU that computes in bfloat16."""
+    return cuda_is_available() and (including_emulation or get_device_capability()[0] >= 8)
+
+
+@export("cuda.is_tf32_supported")
+def is_tf32_supported() -> bool:
+    """Whether there is a GPU that multiplies in TensorFloat-32."""
+    return cuda_is_available() and get_device_capability()[0] >= 8
+
+
+@export("cuda.get_arch_list")
+def get_arch_list() -> list[str]:
+    """The architectures that kernels were built for: none, they are compiled when needed."""
+    return []
+
+
+@export("cuda.can_device_access_peer")
+def can_device_access_peer(device: Any, peer_device: Any) -> bool:
+    """Whether one GPU can read another's memory; RuntimeError without one."""
+    runtime = _runtime("can_device_access_peer()").runtime
+    return bool(runtime.deviceCanAccessPeer(_index(device), _index(peer_device)))
+
+
+# ------------------------------------------------------------ memory
+@export("cuda.empty_cache", "cuda.memory.empty_cache", "accelerator.empty_cache", "mps.empty_cache")
+def empty_cache() -> None:
+    """Give memory that no tensor uses back to the driver."""
+    if cuda_is_available():
+        cuda_module().get_default_memory_pool().free_all_blocks()
+
+
+@export("cuda.memory_allocated", "cuda.memory.memory_allocated", "accelerator.memory_allocated")
+def memory_allocated(device: Any = None) -> int:
+    """Bytes of GPU memory that tensors use; 0 without a GPU."""
+    return cuda_module().get_default_memory_pool().used_bytes() if cuda_is_available() else 0
+
+
+@export("cuda.memory_reserved", "cuda.memory.memory_reserved", "accelerator.memory_reserved")
+def memory_reserved(device: Any = None) -> int:
+    """Bytes of GPU memory that are kept for tensors; 0 without a GPU."""
+    return cuda_module().get_default_memory_pool().total_bytes() if cuda_is_available() else 0
+
+
+@export(
+    "cuda.max_memory_allocated", "cuda.memory.max_memory_allocated",
+    "accelerator.max_memory_allocated",
+)  # fmt: skip
+def max_memory_allocated(device: Any = None) -> int:
+    """The most that `memory_allocated` has been, as far as it is known: what is kept for tensors,
+    which never shrinks by itself. 0 without a GPU.
+    """
+    return memory_reserved(device)
+
+
+@export(
+    "cuda.max_memory_reserved", "cuda.memory.max_memory_reserved",
+    "accelerator.max_memory_reserved",
+)  # fmt: skip
+def max_memory_reserved(device: Any = None) -> int:
+    """The most that `memory_reserved` has been; 0 without a GPU."""
+    return memory_reserved(device)
+
+
+@export(
+    "cuda.reset_peak_memory_stats", "cuda.memory.reset_peak_memory_stats",
+    "cuda.reset_max_memory_allocated", "accelerator.reset_peak_memory_stats",
+)  # fmt: skip
+def reset_peak_memory_stats(device: Any = None) -> None:
+    """Start the peak anew: memory that no tensor uses is given back first."""
+    empty_cache()
+
+
+@export("cuda.mem_get_info", "cuda.memory.mem_get_info")
+def mem_get_info(device: Any = None) -> tuple[int, int]:
+    """Free and total bytes of a GPU's memory; RuntimeError without one."""
+    return _runtime("mem_get_info()").runtime.memGetInfo()
+
+
+@export("cuda.memory_stats", "cuda.memory.memory_stats", "accelerator.memory_stats")
+def memory_stats(device: Any = None) -> dict[str, int]:
+    """Bytes in use and kept, under PyTorch's keys; empty without a GPU."""
+    if not cuda_is_available():
+        return {}
+    return {
+        "allocated_bytes.all.current": memory_allocated(device),
+        "reserved_bytes.all.current": memory_reserved(device),
+    }
+
+
+@export("cuda.memory_summary", "cuda.memory.memory_summary")
+def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
+    """Bytes in use and kept, as text."""
+    return f"allocated {memory_allocated(device)} bytes, reserved {memory_reserved(device)} bytes"
+
+
+# ------------------------------------------------------------ random numbers
+@export("cuda.manual_seed", "cuda.random.manual_seed", "mps.manual_seed")
+def manual_seed(seed: int) -> None:
+    """Seed the GPU's generator. There is one generator for all devices, seeded by
+    `minigrad.manual_seed`: without a GPU nothing happens, as in PyTorch.
+    """
+    if cuda_is_available():
+        random.manual_seed(seed)
+
+
+@export("cuda.manual_seed_all", "cuda.random.manual_seed_all")
+def manual_seed_all(seed: int) -> None:
+    """`manual_seed` for all GPUs; nothing without one."""
+    manual_seed(seed)
+
+
+@export("cuda.seed", "cuda.seed_all", "cuda.random.seed", "cuda.random.seed_all")
+def seed() -> None:
+    """Seed the GPUs' generator at random; nothing without one."""
+    if cuda_is_available():
+        random.seed()
+
+
+@export("cuda.get_rng_state_all", "cuda.random.get_rng_state_all")
+def get_rng_state_all() -> list[Any]:
+    """The states of the GPUs' own generators: there are none."""
+    return []
+
+
+@export("cuda.set_rng_state_all", "cuda.random.set_rng_state_all")
+def set_rng_state_all(new_states: Any) -> None:
+    """Set the states that `get_rng_state_all` gave: none."""
+
+
+# ------------------------------------------------------------ streams and events
+@export("cuda.Stream", "Stream")
+class Stream:
+    """A queue of GPU work. `with cuda.stream(s):` puts work there; RuntimeError without a GPU."""
+
+    def __init__(self, device: Any = None, priority: int = 0, **kwargs: Any):
+        self.raw = _runtime("Stream").Stream(non_blocking=True)
+
+    def synchronize(self) -> None:
+        """Wait until the queue is empty."""
+        self.raw.synchronize()
+
+    def wait_stream(self, stream: Stream) -> None:
+        """Do nothing further until what is now in the other queue is done."""
+        self.raw.wait_event(stream.raw.record())
+
+    def wait_event(self, event: Event) -> None:
+        """Do nothing further until the event has happened."""
+        self.raw.wait_event(event.raw)
+
+    def query(self) -> bool:
+        """Whether the queue is empty."""
+        return self.raw.done
+
+
+@export("cuda.stream", "cuda.StreamContext")
+class stream:
+    """`with cuda.stream(s):` GPU work goes to the queue `s`; None changes nothing."""
+
+    def __init__(self, stream: Stream | None):
+        self.stream = stream
+
+    def __enter__(self) -> None:
+        if self.stream is not None:
+            self.stream.raw.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        if self.stream is not None:
+            self.stream.raw.__exit__(*exc)
+
+
+@export("cuda.current_stream", "cuda.default_stream", "accelerator.current_stream")
+def current_stream(device: Any = None) -> Stream:
+    """The queue that GPU work goes to; RuntimeError without a GPU."""
+    found = object.__new__(Stream)
+    found.raw = _runtime("current_stream()").get_current_stream()
+    return found
+
+
+@export("cuda.set_stream", "accelerator.set_stream")
+def set_stream(stream: Stream) -> None:
+    """Send GPU work to this queue from now on."""
+    stream.raw.use()
+
+
+@export("cuda.Event", "Event")
+class Event:
+    """A mark in a queue of GPU work, to wait for or to measure time by.
+
+    RuntimeError without a GPU. `start.elapsed_time(end)` are milliseconds.
+    """
+
+    def __init__(self, enable_timing: bool = False, blocking: bool = False, **kwargs: Any):
+        self.raw = _runtime("Event").Event(block=blocking, disable_timing=not enable_timing)
+
+    def record(self, stream: Stream | None = None) -> None:
+        """Put the mark into the queue."""
+        self.raw.record(None if stream is None else stream.raw)
+
+    def synchronize(self) -> None:
+        """Wait until the mark is reached."""
+        self.raw.synchronize()
+
+    def query(self) -> bool:
+        """Whether the mark has been reached."""
+        return self.raw.done
+
+    def elapsed_time(self, end_event: Event) -> float:
+        """Milliseconds from this mark to the other."""
+        return cuda_module().cuda.get_elapsed_time(self.raw, end_event.raw)
+
+
+@export("cuda.device")
+class device_context:
+    """`with cuda.device(1):` "cuda" means that GPU; a negative number or None changes nothing."""
+
+    def __init__(self, device: Any):
+        index = device if isinstance(device, int) or device is None else Device(device).index
+        self.index = -1 if index is None else index
+        self._entered: Any = None
+
+    def __enter__(self) -> None:
+        if self.index >= 0 and cuda_is_available():
+            self._entered = cuda_module().cuda.Device(self.index)
+            self._entered.__enter__()
+
+    def __exit__(self, *exc: object) -> None:
+        if self._entered is not None:
+            self._entered.__exit__(*exc)
+
+
+@export("cuda.OutOfMemoryError", "OutOfMemoryError")
+class OutOfMemoryError(RuntimeError):
+    """The GPU has no memory left."""

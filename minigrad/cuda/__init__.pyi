@@ -1,0 +1,59 @@
+# Made by `python -m minigrad.debug.api --stubs` from the `@export` declarations.
+# ruff: noqa
+# fmt: off
+import builtins as _builtins
+from typing import Any as _Any
+
+from . import amp as amp
+from . import memory as memory
+from . import random as random
+from minigrad.ops.legacy import cudaBFloat16Tensor as BFloat16Tensor
+from minigrad.ops.legacy import cudaBoolTensor as BoolTensor
+from minigrad.ops.legacy import cudaByteTensor as ByteTensor
+from minigrad.ops.legacy import cudaCharTensor as CharTensor
+from minigrad.ops.legacy import cudaDoubleTensor as DoubleTensor
+from minigrad.backend.cuda import Event as Event
+from minigrad.ops.legacy import cudaFloatTensor as FloatTensor
+from minigrad.ops.legacy import cudaHalfTensor as HalfTensor
+from minigrad.ops.legacy import cudaIntTensor as IntTensor
+from minigrad.ops.legacy import cudaLongTensor as LongTensor
+from minigrad.backend.cuda import OutOfMemoryError as OutOfMemoryError
+from minigrad.ops.legacy import cudaShortTensor as ShortTensor
+from minigrad.backend.cuda import Stream as Stream
+from minigrad.backend.cuda import stream as StreamContext
+from minigrad.backend.cuda import can_device_access_peer as can_device_access_peer
+from minigrad.backend.cuda import current_device as current_device
+from minigrad.backend.cuda import current_stream as current_stream
+from minigrad.backend.cuda import current_stream as default_stream
+from minigrad.backend.cuda import device_context as device
+from minigrad.backend.devices import cuda_device_count as device_count
+from minigrad.backend.cuda import empty_cache as empty_cache
+from minigrad.backend.cuda import get_arch_list as get_arch_list
+from minigrad.backend.cuda import get_device_capability as get_device_capability
+from minigrad.backend.cuda import get_device_name as get_device_name
+from minigrad.backend.cuda import get_device_properties as get_device_properties
+from minigrad.backend.cuda import get_rng_state_all as get_rng_state_all
+from minigrad.backend.cuda import init as init
+from minigrad.backend.cuda import ipc_collect as ipc_collect
+from minigrad.backend.devices import cuda_is_available as is_available
+from minigrad.backend.cuda import is_bf16_supported as is_bf16_supported
+from minigrad.backend.cuda import is_initialized as is_initialized
+from minigrad.backend.cuda import is_tf32_supported as is_tf32_supported
+from minigrad.backend.cuda import manual_seed as manual_seed
+from minigrad.backend.cuda import manual_seed_all as manual_seed_all
+from minigrad.backend.cuda import max_memory_allocated as max_memory_allocated
+from minigrad.backend.cuda import max_memory_reserved as max_memory_reserved
+from minigrad.backend.cuda import mem_get_info as mem_get_info
+from minigrad.backend.cuda import memory_allocated as memory_allocated
+from minigrad.backend.cuda import memory_reserved as memory_reserved
+from minigrad.backend.cuda import memory_stats as memory_stats
+from minigrad.backend.cuda import memory_summary as memory_summary
+from minigrad.backend.cuda import reset_peak_memory_stats as reset_max_memory_allocated
+from minigrad.backend.cuda import reset_peak_memory_stats as reset_peak_memory_stats
+from minigrad.backend.cuda import seed as seed
+from minigrad.backend.cuda import seed as seed_all
+from minigrad.backend.cuda import set_device as set_device
+from minigrad.backend.cuda import set_rng_state_all as set_rng_state_all
+from minigrad.backend.cuda import set_stream as set_stream
+from minigrad.backend.cuda import stream as stream
+from minigrad.backend.cuda import synchronize as synchronize

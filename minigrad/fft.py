@@ -1,0 +1,1 @@
+"""Discrete Fourier transforms. Defined in `minigrad/ops/fft.py`, named by `@export("fft....")`."""

@@ -1,0 +1,389 @@
+"""Scaled dot-product attention in tiles: no matrix of queries times keys is ever stored.
+
+    S = scale·Q Kᵀ + mask,   P = exp(S − m),   O = P V / Σ P
+
+A tile of queries walks over blocks of keys and keeps for every query the largest score m so far,
+the sum of P and the sum of P V; when a larger score appears, both sums are scaled down (Dao et al.,
+FlashAttention, 2022, algorithm 1). For backward only m and Σ P are kept, and the weights of a block
+are computed again (algorithm 4). They are kept apart: in m + ln Σ P the logarithm would be rounded
+away where a mask of -1e9 covers all keys. Blocks above the diagonal of a causal mask
+are not visited. The products are BLAS calls, one thread each, from tasks spread over the threads:
+tiles of queries forward, heads of keys and values backward (their gradients are sums over queries).
+
+Matrices of all heads are given by one address and an offset a head, so that heads side by side in
+memory need no copies. Every sum is in an order that does not depend on the number of threads.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import blas, compiler, random, scalars, threads
+from .compiler import REASSOCIATE, kernel, prange
+from .products import Stack, offsets, readable, stack
+
+F32 = np.dtype(np.float32)
+U32, U64 = np.uint32, np.uint64
+ONE, ZERO, LOW = np.float32(1), np.float32(0), np.float32(-np.inf)
+exp, where = scalars.exp, scalars.where
+bits, from_bits = scalars.bits, scalars.from_bits
+I32 = np.int32
+LEAST, MAGNITUDE = I32(-0x80000000), I32(0x7FFFFFFF)
+gemm: Any = blas.gemm
+row_key, element_bits = random.row_key, random.element_bits
+LOW_HALF = U64(0xFFFFFFFF)
+S32 = U64(32)
+
+SMALL = 1 << 14
+"""Scores below which whole matrices in NumPy are at least as fast."""
+QUERIES, KEYS = 128, 128
+"""The tile: its scores and their gradient, 128 KB, stay in the second-level cache."""
+NO_MASK, CAUSAL, FLOATS, BOOLS = 0, 1, 2, 3
+
+
+# ------------------------------------------------------------------------------ one tile
+@kernel(inline=True, flags=REASSOCIATE)
+def _masked(s, width, kind, floats, bools, at, step):
+    """Add one query's mask to its scores."""
+    if kind == 2:
+        if step == 0:
+            for j in range(width):
+                s[j] += floats[at]
+        else:
+            row = floats[at : at + width]
+            for j in range(width):
+                s[j] += row[j]
+    elif kind == 3:
+        if step == 0:
+            if not bools[at]:
+                for j in range(width):
+                    s[j] = LOW
+        else:
+            seen = bools[at : at + width]
+            for j in range(width):
+                s[j] = where(seen[j], s[j], LOW)
+
+
+@kernel(inline=True)
+def _top(s, width):
+    """The largest of the scores; a nan may be missed (the sum has it). As whole numbers, whose
+    order is that of the floats: their maximum is SIMD, the floats' would not be.
+    """
+    top = LEAST
+    for j in range(width):
+        b = bits(s[j])
+        number = I32(b ^ I32(I32(b >> I32(31)) & MAGNITUDE))
+        top = where(number > top, number, top)
+    return from_bits(I32(top ^ I32(I32(top >> I32(31)) & MAGNITUDE)))
+
+
+@kernel(inline=True, flags=REASSOCIATE)
+def _weights(s, width, base):
+    """Scores to exp(score − base), and their sum."""
+    total = ZERO
+    for j in range(width):
+        e = exp(s[j] - base)
+        s[j] = e
+        total += e
+    return total
+
+
+@kernel(inline=True)
+def _thinned(s, width, seed, row, first, threshold, scale):
+    """Dropout of one row of a tile whose first key is number `first`."""
+    key = row_key(seed, row)
+    high, low = U32(key >> S32), U32(key & LOW_HALF)
+    for j in range(width):
+        kept = element_bits(high, low, first + j) >= threshold
+        s[j] = where(kept, s[j] * scale, ZERO)
+
+
+# ------------------------------------------------------------------------------ forward
+@kernel
+def _forward(
+    sizes, places, q, k, v, o, top_of, part_of, floats, bools, scale, seed, threshold, keep
+):  # fmt: skip
+    heads, length, keys, e, f, kind, ldq, ldk, ldv, ldo, mask_row, mask_step, tq, tk = sizes
+    tiles = (length + tq - 1) // tq
+    for task in prange(heads * tiles):
+        h, t = task // tiles, task % tiles
+        # the first and second half of a head's tiles cost the same, causal or not
+        i0 = (t // 2 if t % 2 == 0 else tiles - 1 - t // 2) * tq
+        rows = min(tq, length - i0)
+        scores, acc = np.empty((tq, tk), np.float32), np.zeros((tq, f), np.float32)
+        tops, sums = np.full(tq, LOW, np.float32), np.zeros(tq, np.float32)
+        stop = min(keys, i0 + rows) if kind == 1 else keys
+        for j0 in range(0, stop, tk):
+            cols = min(tk, stop - j0)
+            gemm(
+                False, True, rows, cols, e, scale, q + 4 * (places[0, h] + i0 * ldq), ldq,
+                k + 4 * (places[1, h] + j0 * ldk), ldk, ZERO, scores.ctypes.data, tk,
+            )  # fmt: skip
+            for i in range(rows):
+                width = min(cols, max(i0 + i + 1 - j0, 0)) if kind == 1 else cols
+                s = scores[i]
+                at = places[4, h] + (i0 + i) * mask_row + j0 * mask_step
+                _masked(s, width, kind, floats, bools, at, mask_step)
+                top = max(tops[i], _top(s, width))
+                base = ZERO if top == LOW else top
+                shrink = exp(tops[i] - base)
+                total = _weights(s, width, base)
+                sums[i] = sums[i] * shrink + total
+                tops[i] = top
+                if shrink != ONE:
+                    line = acc[i]
+                    for c in range(f):
+                        line[c] *= shrink
+                if threshold > U32(0):
+                    _thinned(s, width, seed, h * length + i0 + i, j0, threshold, keep)
+                for j in range(width, cols):
+                    s[j] = ZERO
+            gemm(
+                False, False, rows, f, cols, ONE, scores.ctypes.data, tk,
+                v + 4 * (places[2, h] + j0 * ldv), ldv, ONE, acc.ctypes.data, f,
+            )  # fmt: skip
+        for i in range(rows):
+            total = sums[i]
+            empty = total == ZERO  # a query that sees no key
+            inverse = ZERO if empty else ONE / total
+            out = o[places[3, h] + (i0 + i) * ldo : places[3, h] + (i0 + i) * ldo + f]
+            line = acc[i]
+            for c in range(f):
+                out[c] = line[c] * inverse
+            top_of[h * length + i0 + i] = ZERO if tops[i] == LOW else tops[i]
+            part_of[h * length + i0 + i] = inverse
+
+
+# ------------------------------------------------------------------------------ backward
+@kernel(flags=REASSOCIATE)
+def _backward(
+    sizes, places, q, k, v, g, dq, dk, dv, top_of, part_of, delta, floats, bools, scale, seed,
+    threshold, keep, group,
+):  # fmt: skip
+    heads, length, keys, e, f, kind, ldq, ldk, ldv, ldo, mask_row, mask_step, tq, tk = sizes
+    ldg, ldqb, ldkb, ldvb = ldo, places[9, 0], places[9, 1], places[9, 2]
+    for task in prange(heads // group):
+        p, s_bar = np.empty((tq, tk), np.float32), np.empty((tq, tk), np.float32)
+        for h in range(task * group, (task + 1) * group):
+            add_k = ONE if h > task * group else ZERO
+            for j0 in range(0, keys, tk):
+                cols = min(tk, keys - j0)
+                start = j0 // tq * tq if kind == 1 else 0
+                here_k = k + 4 * (places[1, h] + j0 * ldk)
+                here_v = v + 4 * (places[2, h] + j0 * ldv)
+                to_k = dk + 4 * (places[7, h] + j0 * ldkb)
+                to_v = dv + 4 * (places[8, h] + j0 * ldvb)
+                for i0 in range(start, length, tq):
+                    rows = min(tq, length - i0)
+                    more = add_k if i0 == start else ONE
+                    here_q = q + 4 * (places[0, h] + i0 * ldq)
+                    here_g = g + 4 * (places[5, h] + i0 * ldg)
+                    gemm(
+                        False, True, rows, cols, e, scale, here_q, ldq, here_k, ldk, ZERO,
+                        p.ctypes.data, tk,
+                    )  # fmt: skip
+                    gemm(
+                        False, True, rows, cols, f, ONE, here_g, ldg, here_v, ldv, ZERO,
+                        s_bar.ctypes.data, tk,
+                    )  # fmt: skip
+                    for i in range(rows):
+                        width = min(cols, max(i0 + i + 1 - j0, 0)) if kind == 1 else cols
+                        row = h * length + i0 + i
+                        pi, si = p[i], s_bar[i]
+                        at = places[4, h] + (i0 + i) * mask_row + j0 * mask_step
+                        _masked(pi, width, kind, floats, bools, at, mask_step)
+                        base, part, less = top_of[row], part_of[row], delta[row]
+                        if threshold > U32(0):
+                            key = row_key(seed, row)
+                            high, low = U32(key >> S32), U32(key & LOW_HALF)
+                            for j in range(width):
+                                kept = element_bits(high, low, j0 + j) >= threshold
+                                m = where(kept, keep, ZERO)
+                                w = exp(pi[j] - base) * part
+                                si[j] = w * (si[j] * m - less)
+                                pi[j] = w * m
+                        else:
+                            for j in range(width):
+                                w = exp(pi[j] - base) * part
+                                si[j] = w * (si[j] - less)
+                                pi[j] = w
+                        for j in range(width, cols):
+                            pi[j] = ZERO
+                            si[j] = ZERO
+                    gemm(
+                        True, False, cols, f, rows, ONE, p.ctypes.data, tk, here_g, ldg, more,
+                        to_v, ldvb,
+                    )  # fmt: skip
+                    gemm(
+                        True, False, cols, e, rows, scale, s_bar.ctypes.data, tk, here_q, ldq, more,
+                        to_k, ldkb,
+                    )  # fmt: skip
+                    gemm(
+                        False, False, rows, e, cols, scale, s_bar.ctypes.data, tk, here_k, ldk,
+                        ZERO if j0 == 0 else ONE, dq + 4 * (places[6, h] + i0 * ldqb), ldqb,
+                    )  # fmt: skip
+
+
+# ------------------------------------------------------------------------------ from NumPy
+def _like(x: Any, shape: tuple[int, ...]) -> Any:
+    """An empty array of this shape whose dimensions lie in memory in the order of x's."""
+    if x.shape[:-1] == shape[:-1] and not x.flags.c_contiguous and 0 not in x.strides:
+        order = sorted(range(x.ndim), key=lambda d: (-x.strides[d], d))
+        if order[-1] == x.ndim - 1:
+            y = np.empty([shape[d] for d in order], F32)
+            return y.transpose(np.argsort(order))
+    return np.empty(shape, F32)
+
+
+_NO_FLOATS, _NO_BOOLS = np.zeros(1, F32), np.zeros(1, bool)
+
+
+def _mask_of(mask: Any, causal: bool, lead: Any) -> tuple[int, Any, Any, int, int, Any]:
+    """(kind, floats, bools, step from query to query, from key to key, each head's offset)."""
+    if causal or mask is None:
+        kind = CAUSAL if causal else NO_MASK
+        return kind, _NO_FLOATS, _NO_BOOLS, 0, 0, offsets(lead, (0,) * len(lead))
+    mask = np.ascontiguousarray(mask)
+    if mask.ndim < 2:
+        mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
+    steps = [s if n > 1 else 0 for s, n in zip(mask.strides, mask.shape, strict=True)]
+    lead_steps = (0,) * (len(lead) + 2 - mask.ndim) + tuple(steps[:-2])
+    size = mask.itemsize
+    flat = mask.reshape(-1)
+    floats, bools = (_NO_FLOATS, flat) if size == 1 else (flat, _NO_BOOLS)
+    row, column = steps[-2] // size, steps[-1] // size
+    places = offsets(lead, lead_steps) // size
+    return (BOOLS if size == 1 else FLOATS), floats, bools, row, column, places
+
+
+def fits(q: Any, k: Any, v: Any, mask: Any) -> bool:
+    """Whether the kernels take these arguments and are worth it."""
+    scores = q.size // max(q.shape[-1], 1) * k.shape[-2]
+    return (
+        scores >= SMALL
+        and q.dtype == k.dtype == v.dtype == F32
+        and min(q.shape[-1], v.shape[-1], k.shape[-2], k.size, v.size) > 0
+        and (mask is None or mask.dtype == F32 or mask.dtype == bool)
+        and compiler.enabled()
+        and blas.available()
+    )
+
+
+def _call(kernel: Any, tasks: int, *args: Any) -> None:
+    with blas.single():
+        (kernel.parallel if tasks > 1 and threads.count() > 1 else kernel.serial)(*args)
+
+
+def _sizes(lead: Any, q: Stack, k: Stack, v: Stack, ldo: int, mask: Any) -> tuple[int, ...]:
+    length, e = q.array.shape[-2:]
+    keys, f = v.array.shape[-2:]
+    heads = int(np.prod(lead, dtype=np.int64))
+    steps = (q.step, k.step, v.step, ldo, mask[3], mask[4])
+    return (heads, length, keys, e, f, mask[0], *steps, min(QUERIES, length), min(KEYS, keys))
+
+
+def forward(
+    q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, seed: int, p: float
+) -> tuple[Any, Any, Any] | None:
+    """(O, each query's largest score m, 1/Σ P), or None where the formula has to do it.
+
+    q (..., L, E), k (..., S, E), v (..., S, F) with batch dimensions that broadcast; heads of k and
+    v may be fewer than q's by a whole factor in dimension -3. mask: float, bool or None.
+    """
+    if not fits(q, k, v, mask):
+        return None
+    lead, k4, v4, mask4, q4, group = _grouped(q, k, v, mask)
+    qh, kh, vh = [readable(x, lead) for x in (q4, k4, v4)]
+    found = _mask_of(mask4, causal, lead)
+    shape = (*lead, q.shape[-2], v.shape[-1])
+    o = _like(q4, shape)
+    oh = stack(o, lead)
+    assert oh is not None
+    tops, parts = np.empty(shape[:-1], F32), np.empty(shape[:-1], F32)
+    places = np.stack([qh.offsets, kh.offsets, vh.offsets, oh.offsets, found[5]])
+    flat = o.base.reshape(-1) if o.base is not None else o.reshape(-1)
+    sizes = _sizes(lead, qh, kh, vh, oh.step, found)
+    tiles = sizes[0] * -(-sizes[1] // sizes[-2])
+    _call(
+        _forward, tiles, sizes, places, qh.address, kh.address, vh.address, flat, tops.reshape(-1),
+        parts.reshape(-1), found[1], found[2], np.float32(scale), *_dropout(seed, p),
+    )  # fmt: skip
+    if group:
+        o = o.reshape(_joined(shape))
+        tops, parts = [x.reshape(o.shape[:-1]) for x in (tops, parts)]
+    return o, tops, parts
+
+
+def _dropout(seed: int, p: float) -> tuple[Any, Any, Any]:
+    if not p:
+        return U64(0), U32(0), ONE
+    return U64(seed), random.threshold_of(p), np.float32(1 / (1 - p))
+
+
+def _joined(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The shape without a dimension of its own for query heads that share keys."""
+    return (*shape[:-4], shape[-4] * shape[-3], *shape[-2:])
+
+
+def _grouped(q: Any, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any, Any, Any, int]:
+    """Batch dimensions, and the arrays with query heads that share a head of keys and values in a
+    dimension of their own; the last result is their number, 0 if there is no sharing.
+    """
+    heads = [x.shape[-3] if x.ndim > 2 else 1 for x in (q, k, v)]
+    mine, shared = heads[0], max(heads[1:])
+    if 1 in heads[1:] or mine == shared or mine == 1:
+        lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
+        return lead, k, v, mask, q, 0
+    group = mine // shared
+    q = q.reshape(*q.shape[:-3], shared, group, *q.shape[-2:])
+    k, v = [np.expand_dims(x, -3) for x in (k, v)]
+    if mask is not None and mask.ndim > 2:
+        if mask.shape[-3] == 1:
+            mask = np.expand_dims(mask, -3)
+        else:
+            mask = mask.reshape(*mask.shape[:-3], shared, group, *mask.shape[-2:])
+    return np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2]), k, v, mask, q, group
+
+
+def backward(
+    g: Any, q: Any, k: Any, v: Any, mask: Any, y: Any, tops: Any, parts: Any, scale: float,
+    causal: bool, seed: int, p: float,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """The gradients of q, k and v, where `forward` has computed y, m and 1/Σ P.
+
+    P = exp(S − m)/Σ P,  V̄ = Pᵀ Ō,  S̄ = P (Ō Vᵀ − Σ Ō O),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q
+    """
+    delta = np.einsum("...i,...i->...", g, y).astype(F32, copy=False)
+    lead, k4, v4, mask4, q4, group = _grouped(q, k, v, mask)
+    if group:
+        g = g.reshape(*q4.shape[:-1], v.shape[-1])
+    qh, kh, vh, gh = [readable(x, lead) for x in (q4, k4, v4, g)]
+    found = _mask_of(mask4, causal, lead)
+    own = lead[:-1] + (1,) if group else lead
+    dq = _like(q4, (*lead, *q.shape[-2:]))
+    dk, dv = _like(k4, (*own, *k.shape[-2:])), _like(v4, (*own, *v.shape[-2:]))
+    if causal and q.shape[-2] < k.shape[-2]:  # keys that nobody sees are not visited
+        dk[...] = 0
+        dv[...] = 0
+    out = [stack(x, lead) for x in (dq, dk, dv)]
+    dqh, dkh, dvh = [x for x in out if x is not None]
+    steps = np.zeros_like(qh.offsets, shape=max(qh.offsets.size, 3))
+    steps[:3] = dqh.step, dkh.step, dvh.step
+    places = np.zeros((10, steps.size), np.int64)
+    rows = [qh, kh, vh, None, None, gh, dqh, dkh, dvh]
+    for i, h in enumerate(rows):
+        if h is not None:
+            places[i, : h.offsets.size] = h.offsets
+    places[4, : found[5].size], places[9] = found[5], steps
+    sizes = _sizes(lead, qh, kh, vh, gh.step, found)
+    _call(
+        _backward, sizes[0] // max(group, 1), sizes, places, qh.address, kh.address, vh.address,
+        gh.address, dqh.address, dkh.address, dvh.address, tops.reshape(-1), parts.reshape(-1),
+        delta.reshape(-1), found[1], found[2], np.float32(scale), *_dropout(seed, p), max(group, 1),
+    )  # fmt: skip
+    if group:
+        dq = dq.reshape(_joined(dq.shape))
+        dk, dv = [x.reshape(*x.shape[:-3], *x.shape[-2:]) for x in (dk, dv)]
+    return dq, dk, dv

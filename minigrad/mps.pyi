@@ -1,0 +1,11 @@
+# Made by `python -m minigrad.debug.api --stubs` from the `@export` declarations.
+# ruff: noqa
+# fmt: off
+import builtins as _builtins
+from typing import Any as _Any
+
+from minigrad.backend.accelerator import none as device_count
+from minigrad.backend.cuda import empty_cache as empty_cache
+from minigrad.backend.accelerator import never as is_available
+from minigrad.backend.cuda import manual_seed as manual_seed
+from minigrad.backend.cuda import synchronize as synchronize

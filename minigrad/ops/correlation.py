@@ -1,0 +1,156 @@
+"""Convolution as three primitives, in 1, 2 and 3 dimensions.
+
+    conv(x, w)                  y[n, o, p] = Σ_c Σ_k w[o, c, k] · x[n, c, s·p + d·k]
+    conv_input(g, w)            its adjoint in x: what a transposed convolution computes
+    conv_weight(x, g)           its adjoint in w
+
+Each is linear in both arguments and the derivatives of each are the other two, so any order of
+derivative comes for free. As matrix products: the windows of x are gathered once into columns
+(im2col), the rest is GEMM. A 1x1 kernel of stride 1 needs no gathering at all. The compiled kernels
+(kernels/cpu/convolution.py) gather nothing either; the formulas here are what they are held to.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from ..core.primitive import primitive
+from ..kernels.cpu import convolution as kernels
+from .columns import columns_of, out_size, scatter_columns
+
+
+def channel_sums(g: Any) -> Any:
+    """Σ over batch and places, (O, 1, ...): the gradient of a bias."""
+    found = kernels.channel_sums(g)
+    if found is None:
+        found = np.sum(g, axis=(0, *range(2, g.ndim)))
+    return found.reshape(-1, *[1] * (g.ndim - 2))
+
+
+@primitive
+def conv(
+    x: Any,
+    w: Any,
+    b: Any = None,
+    *,
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+    out: Any = None,
+) -> Any:
+    """y = w ∗ x + b;  x̄ = conv_input(ȳ, w),  w̄ = conv_weight(x, ȳ),  b̄ = Σ ȳ.
+
+    `out`: fewer places than fit; b: (O, 1, ...) as it is broadcast, or None.
+    """
+    kernel = w.shape[2:]
+    if out is None:
+        out = out_size(x.shape[2:], kernel, stride, padding, dilation)
+    y = kernels.forward(x, w, b, tuple(out), stride, padding, dilation, groups)
+    if y is not None:
+        return y
+    columns = columns_of(x, kernel, out, stride, padding, dilation, groups)
+    y = np.matmul(w.reshape(groups, w.shape[0] // groups, columns.shape[2]), columns)
+    y = y.reshape(x.shape[0], w.shape[0], *out)
+    return y if b is None else np.add(y, b, out=y)
+
+
+@primitive
+def conv_input(
+    g: Any,
+    w: Any,
+    b: Any = None,
+    *,
+    size: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    """x̄ of conv, `size` being x's spatial shape, plus b: a transposed convolution.
+
+    ḡ = conv(·, w),  w̄ = conv_weight(·, g),  b̄ = Σ ȳ.
+    """
+    x = kernels.input_gradient(g, w, b, tuple(size), stride, padding, dilation, groups)
+    if x is not None:
+        return x
+    n, c_out = g.shape[:2]
+    kernel, out = w.shape[2:], g.shape[2:]
+    flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
+    flat_w = w.reshape(groups, c_out // groups, math.prod(w.shape[1:]))
+    columns = np.matmul(np.swapaxes(flat_w, -1, -2), flat_g)
+    columns = columns.reshape(n, groups * w.shape[1], *kernel, *out)
+    x = scatter_columns(columns, size, kernel, out, stride, padding, dilation)
+    return x if b is None else np.add(x, b, out=x)
+
+
+@primitive
+def conv_weight(
+    x: Any,
+    g: Any,
+    *,
+    kernel: tuple[int, ...],
+    stride: Any,
+    padding: Any,
+    dilation: Any,
+    groups: int,
+) -> Any:
+    """w̄ of conv;  x̄ = conv_input(g, ·),  ḡ = conv(x, ·)."""
+    found = kernels.weight_gradient(x, g, tuple(kernel), stride, padding, dilation, groups)
+    if found is not None:
+        return found
+    n, c_out = g.shape[:2]
+    columns = columns_of(x, kernel, g.shape[2:], stride, padding, dilation, groups)
+    flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
+    w = np.zeros((groups, c_out // groups, columns.shape[2]), g.dtype)
+    for i in range(n):  # one GEMM a sample, summed: no (N, ...) array of products
+        w += np.matmul(flat_g[i], np.swapaxes(columns[i], -1, -2))
+    return w.reshape(c_out, x.shape[1] // groups, *kernel)
+
+
+conv.vjp(
+    x=lambda g, w, stride, padding, dilation, groups, x_shape: conv_input(
+        g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    w=lambda g, x, stride, padding, dilation, groups, w_shape: conv_weight(
+        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    b=lambda g: g,  # summed to b's shape by the engine
+)
+conv.fast(b=lambda g: channel_sums(g))
+conv_input.vjp(
+    # output_padding may leave room for one window more than there are
+    g=lambda x, w, stride, padding, dilation, groups, g_shape: conv(
+        x,
+        w,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        out=g_shape[2:],
+    ),
+    w=lambda x, g, stride, padding, dilation, groups, w_shape: conv_weight(
+        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    b=lambda x: x,
+)
+conv_input.fast(b=lambda x: channel_sums(x))
+conv_weight.vjp(
+    x=lambda w, g, stride, padding, dilation, groups, x_shape: conv_input(
+        g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    g=lambda w, x, stride, padding, dilation, groups, g_shape: conv(
+        x,
+        w,
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        out=g_shape[2:],
+    ),
+)
+conv.primitive.node_class.__name__ = "ConvolutionBackward0"
+conv_input.primitive.node_class.__name__ = "ConvTransposeBackward0"
