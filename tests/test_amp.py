@@ -17,6 +17,7 @@ from minigrad.export import get_symbol_from_name
 from minigrad.nn.functional import linear  # a name of this module: autocast must see it, too
 
 torch = pytest.importorskip("torch")
+pytestmark = pytest.mark.filterwarnings("ignore:reduction. .mean. divides")
 
 # op -> its arguments, as shapes of float32 tensors, or values
 OPS: dict[str, tuple[Any, ...]] = {
@@ -196,11 +197,9 @@ def test_state_functions_decorator_and_threads() -> None:
 
 
 def test_constructor_as_pytorchs() -> None:
-    for args in ((3,), ("tpu",), ("mps",)):
+    for args in ((3,), ("tpu",)):
         with pytest.raises(Exception) as theirs:  # noqa: B017
             torch.autocast(*args)
-        if args == ("mps",):
-            continue
         with pytest.raises(theirs.type):
             minigrad.autocast(*args)
     with pytest.warns(UserWarning, match="not supported"):
@@ -280,8 +279,8 @@ def test_grad_scaler_grows_and_backs_off_as_pytorchs(bad: set[int]) -> None:
         "growth_factor": 4.0,
         "backoff_factor": 0.25,
     }
-    assert scaled_run(minigrad, bad, **options) == scaled_run(torch, bad, **options)
-    assert scaled_run(minigrad, bad, enabled=False) == scaled_run(torch, bad, enabled=False)
+    for given in (options, {"enabled": False}):  # as text: nan is not equal to itself
+        assert repr(scaled_run(minigrad, bad, **given)) == repr(scaled_run(torch, bad, **given))
 
 
 def test_grad_scaler_errors() -> None:

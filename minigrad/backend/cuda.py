@@ -1,9 +1,9 @@
 """`minigrad.cuda`: what programs ask of a GPU, answered on machines without one as well.
 
 Questions have answers (0 bytes are used, no stream is busy), requests that change nothing pass
-(`empty_cache`, `synchronize`, seeding): a program that guards its GPU code loosely still runs on the
-CPU. What needs a device to have a meaning (its name, its streams) is a RuntimeError that says what
-is missing. With CuPy and a GPU, CuPy is asked.
+(`empty_cache`, `synchronize`, seeding): a program that guards its GPU code loosely still runs on
+the CPU. What needs a device to have a meaning (its name, its streams) is a RuntimeError that says
+what is missing. With CuPy and a GPU, CuPy is asked.
 """
 
 from __future__ import annotations

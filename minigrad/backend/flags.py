@@ -19,7 +19,8 @@ from .devices import cuda_is_available
 # Public name -> what it is at first. Assignments (`backends.cudnn.benchmark = True`) go to the
 # namespace, like those to any module.
 ENABLED, DISABLED = True, False
-_TRUE = """cudnn.enabled cudnn.allow_tf32 mkldnn.enabled cuda.matmul.allow_fp16_reduced_precision_reduction
+_TRUE = """cudnn.enabled cudnn.allow_tf32 mkldnn.enabled
+    cuda.matmul.allow_fp16_reduced_precision_reduction
     cuda.matmul.allow_bf16_reduced_precision_reduction""".split()
 _FALSE = """cudnn.benchmark cudnn.deterministic cuda.matmul.allow_tf32 mkldnn.deterministic
     mkldnn.allow_tf32 cuda.matmul.allow_fp16_accumulation""".split()

@@ -229,7 +229,7 @@ def _arrive(node: Node, g: Any, run: _Run) -> Any:
                 grads[i] = _call_tensor_hooks(tensor_hooks, grads[i], run.create_graph)
         for i, ref in hooks.retain.items():
             kept = ref()
-            if kept is not None and grads[i] is not None and run.accumulate:
+            if kept is not None and grads[i] is not None:
                 accumulate(kept, grads[i], False, run.create_graph)
     if type(node) is AccumulateGrad and node.variable._hooks is not None:
         leaf_hooks = node.variable._hooks.get("pre")

@@ -107,9 +107,10 @@ def commit(x: Tensor, result: Tensor) -> None:
     if not MODE.get().grad:
         return
     node = x._node
-    place = x._index
-    retaining = node is not None and node.hooks is not None and _retains(x, node)
     view = x._view
+    retaining = [(x, node, x._index)] if node is not None and _retains(x, node) else []
+    if view is not None and (node := view.base._node) is not None and _retains(view.base, node):
+        retaining.append((view.base, node, view.base._index))
     if view is None:
         if result._requires_grad or x._requires_grad:
             x._node, x._index, x._requires_grad = result._node, result._index, result._requires_grad
@@ -121,14 +122,14 @@ def commit(x: Tensor, result: Tensor) -> None:
         )
         base._node, base._index, base._requires_grad = after._node, after._index, True
     _keep_result(x, result)
-    if retaining:  # the gradient of what x is now, not of what it was
+    for t, node, place in retaining:  # the gradient of what t is now, not of what it was
         del node.hooks.retain[place]
-        fresh(x)
-        x.retain_grad()
+        fresh(t)
+        t.retain_grad()
 
 
 def _retains(x: Tensor, node: Any) -> bool:
-    ref = node.hooks.retain.get(x._index)
+    ref = None if node.hooks is None else node.hooks.retain.get(x._index)
     return ref is not None and ref() is x
 
 

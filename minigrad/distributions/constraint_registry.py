@@ -15,7 +15,7 @@ from ..export import export, export_constant
 from . import constraints, transforms
 
 
-@export("distributions.ConstraintRegistry", "distributions.constraint_registry.ConstraintRegistry")
+@export("distributions.constraint_registry.ConstraintRegistry")
 class ConstraintRegistry:
     """Which factory makes the transform of which class of constraints."""
 

@@ -92,9 +92,9 @@ def load(
     The format is found from the content. Of torch.save's files, those of tensors, numbers and
     containers are read, without PyTorch. Nothing in a file is ever run, with one exception: a file
     of modules or other objects (see `save`), which names their classes, and is read only with
-    weights_only=False or if `serialization.add_safe_globals` has allowed them. Tensors that shared memory share it again. A safetensors or .npz file of others gives a
-    dict by name, an .npy a tensor; arrays of a dtype that tensors do not have (uint16, texts) stay
-    NumPy arrays.
+    weights_only=False or if `serialization.add_safe_globals` has allowed them. Tensors that shared
+    memory share it again. A safetensors or .npz file of others gives a dict by name, an .npy a
+    tensor; arrays of a dtype that tensors do not have (uint16, texts) stay NumPy arrays.
 
     `map_location` says where tensors go: a device, a dict from saved to new ones, or a function of
     (tensor, saved device) that returns the tensor on its device; None: where they were saved. With

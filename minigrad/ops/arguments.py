@@ -76,3 +76,13 @@ def misfit(*operands: Any) -> Exception:
         except ValueError:
             return broadcast_error(known, np.shape(x))
     return ValueError("the operands can be broadcast")
+
+
+def check_fits(value: Any, dtype: np.dtype) -> None:
+    """RuntimeError for a number outside an integer dtype; negative ints wrap around in uint8."""
+    info = np.iinfo(dtype)
+    wraps = dtype.kind == "u" and not isinstance(value, (float, np.floating))
+    low = -info.max if wraps else info.min
+    if isinstance(value, complex) or not low <= value <= info.max:
+        name = f"{dtype.name}_t"
+        raise RuntimeError(f"value cannot be converted to type {name} without overflow")

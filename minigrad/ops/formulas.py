@@ -9,7 +9,7 @@ import numpy as np
 
 from ..core.primitive import primitive
 from ..export import export
-from .arguments import data_of, dtype_title, finish, is_number, need_tensors, refuse
+from .arguments import check_fits, data_of, dtype_title, finish, is_number, need_tensors, refuse
 from .complexes import conj
 from .piecewise import abs, where, zeros_as
 from .transcendental import LN_2, cos, sigmoid, sin
@@ -362,11 +362,10 @@ def angle(input: Any, *, out: Any = None) -> Any:
 def fill_with(x: Any, value: Any) -> Any:
     """y = value everywhere, in x's shape and dtype;  x̄ = 0, value gets Σȳ (by the engine)."""
     y = np.empty_like(x)
-    try:
-        y[...] = value
-    except OverflowError:
-        name = f"{x.dtype.name}_t"
-        raise RuntimeError(f"value cannot be converted to type {name} without overflow") from None
+    if x.dtype.kind in "iu" and is_number(value):
+        check_fits(value, x.dtype)
+        value = np.asarray(value).astype(x.dtype)
+    y[...] = value
     return y
 
 

@@ -15,6 +15,7 @@ from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from .arguments import check_fits
 from .convert import copy_
 from .dims import expand_
 from .pick import index, index_put, modify, refuse_expanded
@@ -73,6 +74,8 @@ def _fill_args(x: Any, mask: Any, value: Any) -> Any:
         )
     if np.iscomplexobj(v) and x.dtype.kind != "c":
         raise RuntimeError("value cannot be converted to type float without overflow")
+    if x.dtype.kind in "iu":
+        check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
     return value if isinstance(value, Tensor) else np.asarray(v).astype(x.dtype)
 
 

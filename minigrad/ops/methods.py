@@ -153,9 +153,9 @@ METHODS: dict[ModuleType, str] = {
         masked_scatter_ nonzero argwhere nonzero_static select_scatter slice_scatter
         diagonal_scatter""",
     adjusting: """
-        resize resize_ resize_as resize_as_ set_ apply_ map_ map2_ fill_diagonal_ as_strided_scatter slice_inverse
-        dim_order is_conj is_neg is_distributed dense_dim sparse_dim to_dense as_subclass
-        module_load record_stream __reversed__=reversed_""",
+        resize resize_ resize_as resize_as_ set_ apply_ map_ map2_ fill_diagonal_
+        as_strided_scatter slice_inverse dim_order is_conj is_neg is_distributed dense_dim
+        sparse_dim to_dense as_subclass module_load record_stream __reversed__=reversed_""",
     storage: """
         storage untyped_storage storage_type share_memory_ is_set_to const_data_ptr""",
     sorting: """

@@ -243,7 +243,7 @@ def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -
         elif not accumulate:
             y[full] = values
         elif y.dtype.kind == "b":  # sums of bools saturate
-            y[full] = y[full] | np.asarray(values, bool)
+            np.logical_or.at(y, full, values)
         else:
             expected = picked_shape(y.shape, dims, indices)
             values = np.broadcast_to(_without_ones(values, len(expected)), expected)

@@ -70,7 +70,7 @@ def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tenso
 
 @export("embedding_renorm_")
 def embedding_renorm_(input: Tensor, indices: Tensor, max_norm: float, norm_type: float) -> Tensor:
-    """Rows of a table at `indices` whose norm is larger than max_norm are scaled to it, in place."""
+    """Rows of a table at `indices` of a norm above max_norm are scaled to it, in place."""
     with no_grad():
         embedding(indices, input, max_norm=max_norm, norm_type=norm_type)
     return input

@@ -145,8 +145,9 @@ def _square(x: Any, t: Any, number: float) -> Any:
 
 
 def _smooth_parts(x: Any, t: Any, beta: float) -> Any:
-    d = abs(sub(x, t))
-    return where(d < beta, square(d) * (0.5 / beta), d - 0.5 * beta)
+    e = sub(x, t)  # whose square, unlike that of |e|, has the right second derivative at 0
+    d = abs(e)
+    return where(d < beta, square(e) * (0.5 / beta), d - 0.5 * beta)
 
 
 def _smooth(x: Any, t: Any, beta: float) -> Any:
@@ -159,8 +160,9 @@ def _smooth_slope(x: Any, t: Any, beta: float) -> Any:
 
 
 def _huber_parts(x: Any, t: Any, delta: float) -> Any:
-    d = abs(sub(x, t))
-    return where(d <= delta, square(d) * 0.5, (d - 0.5 * delta) * delta)
+    e = sub(x, t)
+    d = abs(e)
+    return where(d <= delta, square(e) * 0.5, (d - 0.5 * delta) * delta)
 
 
 def _huber(x: Any, t: Any, delta: float) -> Any:

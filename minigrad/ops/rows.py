@@ -12,6 +12,7 @@ import numpy as np
 from ..core.inplace import inplace
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from .arguments import check_fits
 from .pick import check_same_dtype, index_put, modify, write_at
 from .pick import index as pick_index
 from .piecewise import data_of, dtype_title, finish
@@ -131,7 +132,7 @@ def index_add(
     """
     x = input._data
     dim, index = _add_args("index_add_", x, dim, index, source)
-    _check_rows(index._data, x, dim)
+    _check_rows(index._data, x, dim, IndexError if x.ndim < 2 else RuntimeError)
     source = _one_dim(_scaled(x, source, alpha))
     y = index_put(_one_dim(input), source, index, dims=(dim,), accumulate=True)
     return finish(y if x.ndim else view_(y, size=()), out)
@@ -150,7 +151,7 @@ def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     if not x.ndim:
         return inplace(index_add, "index_add_")(self, dim, index, source, alpha=alpha)
     dim, index = _add_args("index_add_", x, dim, index, source)
-    _check_rows(index._data, x, dim)
+    _check_rows(index._data, x, dim, IndexError if x.ndim < 2 else RuntimeError)
     source = _scaled(x, source, alpha)
     return modify(self, index_put, write_at, source, index, dims=(dim,), accumulate=True)
 
@@ -260,6 +261,8 @@ def _fill_args(x: Any, dim: int, index: Any, value: Any) -> tuple[int, Tensor, A
         raise RuntimeError(
             "index_fill_(): Converting complex Scalar to non-complex type is not supported"
         )
+    if x.dtype.kind in "iu":
+        check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
     n = x.shape[dim] if x.ndim else 1
     if i.size and not (i.min() >= -n and i.max() < n):
         bad = int(i[(i < -n) | (i >= n)][0])

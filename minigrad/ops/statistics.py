@@ -38,7 +38,7 @@ def reduce_var(x: Any, *, axes: Axes, keepdim: bool, correction: float) -> Any:
 
 
 def _slope(n: int, correction: float) -> float:
-    return 2.0 / (n - correction) if n > correction else math.nan if n == correction else math.inf
+    return 2.0 / (n - correction) if n != correction else math.inf
 
 
 def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:

@@ -18,6 +18,7 @@ from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
+from .arguments import check_fits
 from .convert import copy_
 from .dims import expand
 from .pick import (
@@ -298,11 +299,7 @@ def _loses_imaginary(new: Any, x: Any) -> bool:
 def _check_number(x: Any, value: Any) -> None:
     if isinstance(value, (bool, int, float, np.integer, np.floating, np.bool_)):
         if x.dtype.kind in "iu":
-            info = np.iinfo(x.dtype)
-            low = -info.max if x.dtype.kind == "u" else info.min  # negative ones wrap around
-            if not low <= value <= info.max:
-                name = f"{x.dtype.name}_t"
-                raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+            check_fits(value, x.dtype)
         return
     if not isinstance(value, (complex, np.complexfloating)):
         kind = type(value)

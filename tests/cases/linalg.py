@@ -190,10 +190,8 @@ def ranks(r: Make) -> list[S]:
 CASES = [
     # solves
     *[case(name, square) for name in ("linalg.inv", "inverse", "linalg.inv_ex")],
-    *[
-        case(name, lambda r: [*square(r), S(r.values(np.outer([1.0, 2], [3.0, 1])))])
-        for name in ("linalg.det", "det")
-    ],
+    # det of singular matrices: tests/test_linalg.py (PyTorch's gradient depends on the processor)
+    *[case(name, square) for name in ("linalg.det", "det")],
     *[case(name, square) for name in ("linalg.slogdet", "slogdet", "logdet")],
     case("linalg.solve", systems),
     case("linalg.solve_ex", systems),

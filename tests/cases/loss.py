@@ -86,6 +86,7 @@ def bce(r: Make) -> list[S]:
         *found,
         S(unit(r, 3, 4), unit(r, 3, 4), const(r.pos(4))),
         S(unit(r), unit(r)),
+        S(unit(r, 3, 4), const(unit(r, 3, 4))),
         S(unit(r, 0), unit(r, 0), smooth=False),
         S(r.values([0.0, 1.0, 0.0, 1.0]), const(r.values([0.0, 1.0, 1.0, 0.0])), smooth=False),
     ]

@@ -134,13 +134,12 @@ class Maker:
         low = -size if negative else 0
         if wrong and self.chance(0.02):
             size += 1
-        draw = (
-            lambda s: (  # noqa: E731
-                self.rng.randrange(low, max(size, low + 1))
-                if not s
-                else [draw(s[1:]) for _ in range(s[0])]
-            )
-        )
+
+        def draw(shape: tuple[int, ...]) -> Any:
+            if not shape:
+                return self.rng.randrange(low, max(size, low + 1))
+            return [draw(shape[1:]) for _ in range(shape[0])]
+
         return draw(shape)
 
 
@@ -293,7 +292,8 @@ def view(m: Maker) -> Statement | None:
 
 VIEWS = (
     "view reshape transpose permute expand squeeze unsqueeze flatten select narrow diagonal unfold "
-    "movedim T mT t contiguous clone flip roll repeat tile tril triu swapaxes view_as repeat_interleave"
+    "movedim T mT t contiguous clone flip roll repeat tile tril triu swapaxes view_as "
+    "repeat_interleave"
 ).split()
 
 
@@ -482,7 +482,7 @@ def reduce(m: Maker) -> Statement | None:
     if name in ("sum", "mean", "prod") and m.chance(0.15):
         options["dtype"] = Name(m.rng.choice(FLOATS))
     if name == "norm" and m.chance(0.5):
-        options["p"] = m.rng.choice((1, 2, 3, math.inf, 0, 0.5))
+        options["p"] = m.rng.choice((1, 2, 3, math.inf, 0.5))
     return _result(m, m.rng.choice(("function", "method")), name, (ref,), **options)
 
 
@@ -492,7 +492,7 @@ def with_indices(m: Maker) -> Statement | None:
         return None
     ref, t = x
     name = m.rng.choice(WITH_INDICES)
-    if name in UNDECIDED and not _distinct(t):
+    if name in UNDECIDED and not (t.ndim and _distinct(t)):
         return None
     d = m.dim(t.ndim)
     size = t.shape[d] if -t.ndim <= d < t.ndim else 1
@@ -518,14 +518,18 @@ UNDECIDED = (
 
 
 def _distinct(t: Any) -> bool:
-    return t.detach().unique().numel() == t.numel()
+    t = t.detach().double()
+    return bool(not t.isnan().any()) and t.unique().numel() == t.numel()
 
 
 def scan(m: Maker) -> Statement | None:
     x = m.tensor()
     if x is None:
         return None
-    return _result(m, "function", m.rng.choice(SCANS), (x[0], m.dim(x[1].ndim)))
+    name = m.rng.choice(SCANS)
+    if name == "cumprod" and not bool(x[1].detach().isfinite().all()):
+        return None  # which of the later gradients are nan depends on the formula
+    return _result(m, "function", name, (x[0], m.dim(x[1].ndim)))
 
 
 # ---------------------------------------------------------------- joining and products
