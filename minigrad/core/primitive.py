@@ -92,6 +92,8 @@ def primitive(
         call = _binary(p)
     elif view:
         call = _view(p)
+    elif p.arity == 1 and not residuals and p.varargs is None:
+        call = _unary_with_options(p)
     else:
         call = _general(p)
     update_wrapper(call, forward)
@@ -131,6 +133,43 @@ def _unary(p: Primitive) -> Callable:
         return result if out is None else write_out(result, out)
 
     return call_unary
+
+
+def _unary_with_options(p: Primitive) -> Callable:
+    """The call path of one argument and options: a reduction, an activation with parameters."""
+    record = p.record_one
+
+    def call_with_options(input: Any, **options: Any) -> Any:
+        if not isinstance(input, Tensor):
+            if type(input) is ndarray:
+                return p.forward(input, **options)
+            return _raw(p, (input,), options)
+        x = input._data
+        dtype = x.dtype
+        if dtype is F32 or dtype is F64:
+            y = p.forward(x, **options)
+        else:
+            y, _, (x,) = _forward(p, (x,), options)
+        if type(y) is tuple:
+            y = tuple([as_array(v) for v in y])
+            result: Any = tuple([wrap(v) for v in y])
+            differentiable = any([differentiable_dtype(v.dtype) for v in y])
+        else:
+            if type(y) is not ndarray:
+                y = as_array(y)
+            result = wrap(y)
+            differentiable = y.dtype is dtype or differentiable_dtype(y.dtype)
+        view = input._view
+        if view is not None and view.seen != input._counter[0]:
+            refresh_view(input)
+        if input._requires_grad and differentiable and p.differentiable and MODE.get().grad:
+            if type(result) is tuple:
+                p.record((input,), (x,), y, options, (), result)
+            else:
+                record(input, x, y, options, result)
+        return result
+
+    return call_with_options
 
 
 def _binary(p: Primitive, operator: bool = False) -> Callable:
@@ -239,6 +278,13 @@ def _general(p: Primitive) -> Callable:
     plain = p.promote is None and not residuals
 
     def call_general(*args: Any, **options: Any) -> Any:
+        if args and type(args[0]) is ndarray:  # a rule on arrays, as a rule
+            for a in args:
+                if isinstance(a, Tensor):
+                    break
+            else:
+                y = p.forward(*args, **options)
+                return y[0] if residuals else y
         arrays = []
         tensors = requires_grad = False
         ready = plain  # nothing to promote, widen or split off
@@ -258,9 +304,6 @@ def _general(p: Primitive) -> Callable:
                 arrays.append(a)
                 ready = ready and (type(a) is not ndarray or a.dtype not in HALF)
         if not tensors:
-            if args and type(args[0]) is ndarray:
-                y = p.forward(*args, **options)
-                return y[0] if residuals else y
             return _raw(p, args, options)
         extra: Any = ()
         raw: Any = arrays

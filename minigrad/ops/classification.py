@@ -282,8 +282,12 @@ def class_cross_entropy(
     found = losses.cross_entropy(x, target, weight, ignore_index, smoothing)
     if found is not None:
         loss, norm, scale = found
-        if scale.size and np.minimum.reduce(scale, None) == -math.inf:
+        y, total, least = losses.totals(loss, scale)
+        if least == -math.inf:
             _scales(target, weight, ignore_index, x.shape[1], x.dtype)  # raises
+        if reduction != "none":
+            total = (total or math.nan) if reduction == "mean" else 1.0
+            return np.asarray(y / total, x.dtype), norm, scale, total, True
     else:
         z, t = _plain_rows(x, target)
         if weight is None and not smoothing and _all_used(t, z.shape[1], ignore_index):
@@ -304,7 +308,7 @@ def class_cross_entropy(
     y, total = np.add.reduce(loss, None, F64), 1.0
     if reduction == "mean":
         total = _total(scale)
-    return np.asarray(y / total, x.dtype), norm, scale, total, found is not None
+    return np.asarray(y / total, x.dtype), norm, scale, total, False
 
 
 def _all_used(t: Any, classes: int, ignore_index: int) -> bool:

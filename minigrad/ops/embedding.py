@@ -71,7 +71,7 @@ def _lookup_vjp(
 def _lookup_fast(
     g: Any, index: Any, padding_idx: int | None, by_frequency: bool, weight_shape: Any
 ) -> Any:
-    if not by_frequency and g.size >= kernels.SMALL and type(g) is np.ndarray:
+    if not by_frequency and type(g) is np.ndarray:
         skip = -1 if padding_idx is None else padding_idx
         table = kernels.add_back(g, index, 0, weight_shape, skip=skip)
         if table is not None:

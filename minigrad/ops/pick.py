@@ -110,7 +110,7 @@ def picked_shape(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[int,
     """The shape of x[index], for x of this shape; IndexError for an index out of range."""
     dims, indices = without_masks(dims, indices)
     for dim, i in zip(dims, indices, strict=True):
-        if i.size and (i.min() < -shape[dim] or i.max() >= shape[dim]):
+        if not kernels.inside(i, -shape[dim], shape[dim]):
             raise IndexError
     try:
         picked = np.broadcast_shapes(*[i.shape for i in indices])
@@ -199,7 +199,7 @@ def _add_rows(y: Any, values: Any, dim: int, index: Any) -> None:
 def add_at(y: Any, values: Any, dims: Dims, indices: Any) -> None:
     """y[index] += values, where repeated places add up; in place, on checked indices."""
     xp = array_module(y)
-    if type(y) is ndarray and values.size >= kernels.SMALL and y.flags.c_contiguous:
+    if type(y) is ndarray and values.size and y.flags.c_contiguous:
         if _added(y, values, dims, indices):
             return
     if len(indices) == 1 and indices[0].dtype.kind == "b":  # a mask repeats nothing
@@ -228,7 +228,9 @@ def _added(y: Any, values: Any, dims: Dims, indices: Any) -> bool:
     if first.dtype.kind == "b":
         return False
     shape = (*y.shape[:dim], *first.shape, *y.shape[dim + 1 :])
-    return kernels.add_to(y, np.broadcast_to(values, shape), first, dim, check=True)
+    if values.shape != shape:
+        values = np.broadcast_to(values, shape)
+    return kernels.add_to(y, values, first, dim, check=True)
 
 
 def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -> None:
@@ -246,7 +248,8 @@ def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -
             np.logical_or.at(y, full, values)
         else:
             expected = picked_shape(y.shape, dims, indices)
-            values = np.broadcast_to(_without_ones(values, len(expected)), expected)
+            if values.shape != expected:
+                values = np.broadcast_to(_without_ones(values, len(expected)), expected)
             add_at(y, values, dims, indices)
     except IndexError:
         raise index_error(y.shape, dims, indices) from None

@@ -12,6 +12,7 @@ import numpy as np
 from ..core.inplace import inplace
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu.indexing import inside
 from .arguments import check_fits
 from .pick import check_same_dtype, index_put, modify, write_at
 from .pick import index as pick_index
@@ -35,7 +36,7 @@ def _integers(name: str, index: Any, long_only: bool = False) -> Any:
 
 def _out_of_range(i: Any, n: int) -> Any:
     """The first index outside [0, n); None if there is none."""
-    if not i.size or (i.min() >= 0 and i.max() < n):
+    if inside(i, 0, n):
         return None
     return int(i[(i < 0) | (i >= n)][0])
 

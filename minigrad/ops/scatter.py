@@ -55,9 +55,7 @@ def mesh(index: Any, dim: int) -> tuple:
 
 def check_range(index: Any, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
     """PyTorch's error for an index outside [0, n)."""
-    # as unsigned numbers negative ones are large
-    unsigned = np.uint64 if index.itemsize == 8 else np.uint32
-    if index.size and index.view(unsigned).max() >= n:
+    if not kernels.inside(index, 0, n):
         bad = index[(index < 0) | (index >= n)]
         raise error(f"index {int(bad[0])} is out of bounds for dimension {dim} with size {n}")
 
@@ -68,7 +66,7 @@ def gather_(x: Any, index: Any, *, dim: int) -> Any:
     """y = x at index along dim;  x̄ = zeros to which ȳ is added there."""
     if not index.size:
         return array_module(x).empty(index.shape, x.dtype)
-    if index.size >= kernels.SMALL and type(x) is np.ndarray:
+    if index.size and type(x) is np.ndarray:
         found = kernels.gather(x, index, dim)
         if found is not None:
             return found
@@ -164,7 +162,7 @@ def take_along_dim(
 
 # ------------------------------------------------------------ scatter
 def _write(y: Any, index: Any, src: Any, *, dim: int) -> None:
-    if index.size >= kernels.SMALL and type(y) is np.ndarray:
+    if index.size and type(y) is np.ndarray:
         values = np.broadcast_to(src, index.shape) if np.ndim(src) == 0 else src
         if kernels.scatter(y, index, values.astype(y.dtype, copy=False), dim):
             return
@@ -178,7 +176,7 @@ def _write(y: Any, index: Any, src: Any, *, dim: int) -> None:
 
 
 def _add(y: Any, index: Any, src: Any, *, dim: int) -> None:
-    if index.size >= kernels.SMALL and type(y) is np.ndarray:
+    if index.size and type(y) is np.ndarray:
         if kernels.scatter_add(y, index, src.astype(y.dtype, copy=False), dim):
             return
     _combine(np.add, y, index, src, dim)

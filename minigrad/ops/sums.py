@@ -55,6 +55,21 @@ def kept(g: Any, axes: Axes, keepdim: bool, shape: tuple[int, ...]) -> Any:
     return view_(g, size=tuple([1 if d in axes else n for d, n in enumerate(shape)]))
 
 
+def spread(g: Any, axes: Axes, keepdim: bool, x_shape: tuple[int, ...]) -> Any:
+    """A reduced array repeated over what was reduced: at once while it is small, later a view."""
+    if not keepdim and g.ndim:
+        g = g.reshape([1 if d in axes else n for d, n in enumerate(x_shape)])
+    if math.prod(x_shape) >= SPREAD or type(g) is not np.ndarray:
+        return broadcast(g, size=x_shape)
+    y = np.empty(x_shape, g.dtype)
+    y[...] = g
+    return y
+
+
+SPREAD = 4096
+"""Elements from which a repeated gradient is worth a view: loops read the one number."""
+
+
 def count_of(shape: tuple[int, ...], axes: Axes) -> int:
     """How many elements are reduced to one."""
     return math.prod([shape[a] for a in axes])
@@ -85,6 +100,7 @@ def reduce_sum(x: Any, *, axes: Axes, keepdim: bool) -> Any:
 reduce_sum.vjp(
     x=lambda g, axes, keepdim, x_shape: broadcast(kept(g, axes, keepdim, x_shape), size=x_shape)
 )
+reduce_sum.fast(x=spread)
 
 
 @export("sum")
@@ -119,6 +135,14 @@ reduce_mean.vjp(
         kept(g * (1.0 / max(count_of(x_shape, axes), 1)), axes, keepdim, x_shape), size=x_shape
     )
 )
+
+
+def _mean_fast(g: Any, axes: Axes, keepdim: bool, x_shape: tuple[int, ...]) -> Any:
+    g = np.asarray(g * g.dtype.type(1.0 / (count_of(x_shape, axes) or 1)))
+    return spread(g, axes, keepdim, x_shape)
+
+
+reduce_mean.fast(x=_mean_fast)
 
 
 def is_floating(x: Any) -> bool:

@@ -13,8 +13,8 @@ from typing import Any
 
 import numpy as np
 
-from . import compiler, threads
-from .compiler import kernel, prange
+from . import threads
+from .compiler import enabled, kernel, prange
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 INT64, INT32 = np.dtype(np.int64), np.dtype(np.int32)
@@ -22,14 +22,16 @@ FLOATS = (F32, F64)
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 SMALL = 1 << 13
-"""Elements below which NumPy is at least as fast."""
+"""Elements below which NumPy copies what is picked at least as fast."""
+SMALL_SUM = 1
+"""The same for what is added back or picked one by one: NumPy needs many calls for that."""
 CHUNK = 1 << 14
 """Elements of a mask that one task counts and moves."""
 
 
-def _ready(index: Any, size: int) -> bool:
+def _ready(index: Any, size: int, small: int = SMALL) -> bool:
     kind = index.dtype
-    return size >= SMALL and (kind == INT64 or kind == INT32) and compiler.enabled()
+    return size >= small and (kind is INT64 or kind == INT64 or kind == INT32) and enabled()
 
 
 def _words(x: Any) -> Any:
@@ -39,6 +41,8 @@ def _words(x: Any) -> Any:
 
 
 def _flat_index(index: Any) -> Any:
+    if index.dtype is INT64 and index.flags.c_contiguous:
+        return index.reshape(-1)
     return np.ascontiguousarray(index).reshape(-1).astype(np.int64, copy=False)
 
 
@@ -75,7 +79,26 @@ def _inside(index, n, chunks, good):
         good[c] = not bad
 
 
+@kernel
+def _all_inside(index, low, n):
+    bad = 0
+    for i in range(index.size):
+        bad |= (index[i] < low) | (index[i] >= n)
+    return not bad
+
+
+def inside(index: Any, low: int, n: int) -> bool:
+    """Whether all integers lie in [low, n)."""
+    if not index.size:
+        return True
+    if index.dtype is INT64 and index.flags.c_contiguous and index.size < SMALL and enabled():
+        return _all_inside.serial(index.reshape(-1), low, n)
+    return bool(np.minimum.reduce(index, None) >= low and np.maximum.reduce(index, None) < n)
+
+
 def _in_range(index: Any, n: int) -> bool:
+    if not threads.worthwhile(index.size):
+        return _all_inside.serial(index, -n, n)
     good = np.empty(threads.count(), bool)
     _inside.run(index.size, index, n, good.size, good)
     return bool(good.all())
@@ -146,29 +169,34 @@ def add_to(
     """
     if y.dtype not in FLOATS or g.dtype != y.dtype or not y.flags.c_contiguous:
         return False
-    if not _ready(index, g.size):
+    if not _ready(index, g.size, SMALL_SUM):
         return False
     flat, shape = _flat_index(index), y.shape
     g = g.reshape(*shape[:dim], flat.size, *shape[dim + 1 :])
     if check and not _in_range(flat, shape[dim]):
         return False
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
-    count = threads.count()
-    split = 0 if outer >= count else 1 if inner >= 32 * count else 2
-    parts = count if split else min(outer, 4 * count)
-    factors = np.empty(0, y.dtype) if scale is None else scale.reshape(-1).astype(y.dtype)
-    source = np.ascontiguousarray(g).reshape(outer, flat.size, inner)
+    factors = NO_FACTORS[y.dtype] if scale is None else scale.reshape(-1).astype(y.dtype)
+    if not g.flags.c_contiguous:
+        g = np.ascontiguousarray(g)
+    source = g.reshape(outer, flat.size, inner)
     target = y.reshape(outer, shape[dim], inner)
     if threads.worthwhile(g.size):
+        count = threads.count()
+        split = 0 if outer >= count else 1 if inner >= 32 * count else 2
+        parts = count if split else min(outer, 4 * count)
         _add.parallel(source, flat, target, skip, factors, split, parts)
     else:
         _add.serial(source, flat, target, skip, factors, 0, 1)
     return True
 
 
+NO_FACTORS = {dtype: np.empty(0, dtype) for dtype in FLOATS}
+
+
 def add_back(g: Any, index: Any, dim: int, size: tuple[int, ...], **options: Any) -> Any:
     """Zeros of shape `size` to which g is added at `index` along `dim`, or None."""
-    if g.dtype not in FLOATS or not _ready(index, g.size):
+    if g.dtype not in FLOATS or not _ready(index, g.size, SMALL_SUM):
         return None
     y = np.zeros(size, g.dtype)
     return y if add_to(y, g, index, dim, **options) else None
@@ -193,7 +221,7 @@ def combined(indices: Any, sizes: Any) -> Any:
     """
     shape = indices[0].shape
     for i in indices:
-        if i.shape != shape or not _ready(i, i.size):
+        if i.shape != shape or not _ready(i, i.size, SMALL_SUM):
             return None
     flat = np.zeros(indices[0].size, np.int64)
     good = np.empty(threads.count(), bool)
@@ -291,7 +319,7 @@ def _three(shape: Any, index: Any, dim: int) -> tuple[tuple[int, ...], tuple[int
 
 def gather(x: Any, index: Any, dim: int) -> Any:
     """x at `index` along `dim`, the index checked; None where NumPy has to do it."""
-    if not x.ndim or not _ready(index, index.size) or not x.flags.c_contiguous:
+    if not x.ndim or not _ready(index, index.size, SMALL_SUM) or not x.flags.c_contiguous:
         return None
     found, words = _three(x.shape, index, dim), _words(x)
     if found is None or words is None:
@@ -317,7 +345,7 @@ def scatter_add(y: Any, index: Any, source: Any, dim: int) -> bool:
     """y[index] += source along `dim`, in place, the index checked; False: NumPy has to do it."""
     if y.dtype not in FLOATS or source.dtype != y.dtype or not y.flags.c_contiguous or not y.ndim:
         return False
-    if not _ready(index, index.size) or source.shape != index.shape:
+    if not _ready(index, index.size, SMALL_SUM) or source.shape != index.shape:
         return False
     found = _three(y.shape, index, dim)
     if found is None:
@@ -333,7 +361,7 @@ def scatter(y: Any, index: Any, source: Any, dim: int) -> bool:
     """y[index] = source along `dim` (the last one counts), in place, the index checked."""
     if not y.ndim or not y.flags.c_contiguous or source.dtype != y.dtype:
         return False
-    if not _ready(index, index.size) or source.shape != index.shape:
+    if not _ready(index, index.size, SMALL_SUM) or source.shape != index.shape:
         return False
     found, words = _three(y.shape, index, dim), _words(y)
     if found is None or words is None:
@@ -385,7 +413,7 @@ def _starts(mask: Any) -> Any:
 
 def compress(x: Any, mask: Any) -> Any:
     """The elements of x where the mask of its shape is true; None where NumPy has to do it."""
-    if x.size < SMALL or x.shape != mask.shape or not compiler.enabled():
+    if x.size < SMALL or x.shape != mask.shape or not enabled():
         return None
     x, mask = np.ascontiguousarray(x), np.ascontiguousarray(mask)
     if (words := _words(x)) is None:
@@ -399,7 +427,7 @@ def compress(x: Any, mask: Any) -> Any:
 
 def expand(g: Any, mask: Any) -> Any:
     """Zeros of the mask's shape with g, in order, where it is true; None: NumPy has to do it."""
-    if mask.size < SMALL or not g.size or not compiler.enabled():
+    if mask.size < SMALL or not g.size or not enabled():
         return None
     if (words := _words(g := np.ascontiguousarray(g))) is None:
         return None

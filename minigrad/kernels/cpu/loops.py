@@ -13,9 +13,10 @@ be arranged so (an unusual dtype, a formula without a compiled form) stays with 
 
 from __future__ import annotations
 
+import dis
 import warnings
 from collections.abc import Callable
-from math import prod
+from math import copysign, prod
 from typing import Any
 
 import numpy as np
@@ -28,6 +29,8 @@ SMALL = 4096
 """Elements below which NumPy is at least as fast: see docs/performance.md."""
 ONE_PASS = 1 << 17
 """The same for formulas that are one NumPy function, which has SIMD too: threads must pay alone."""
+MANY_STEPS = 3
+"""Formulas of so many NumPy functions are slower than a loop at any size."""
 SHORTEST_ROW = 16
 """Rows shorter than this cost more in calls than they save."""
 
@@ -47,7 +50,10 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     """
     loop = Loop(formula, name)
     code = formula.__code__
-    small = ONE_PASS if (name or rule_of) in formulas.ONE_PASS else SMALL
+    if (name or rule_of) in formulas.ONE_PASS:
+        small = ONE_PASS
+    else:
+        small = 0 if _steps_of(formula) >= MANY_STEPS else SMALL
     call: Any
     if code.co_argcount == 1 and not code.co_kwonlyargcount:
 
@@ -82,6 +88,12 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     return call
 
 
+def _steps_of(formula: Callable) -> int:
+    """How many functions and operators of arrays a formula consists of."""
+    names = ("CALL", "BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE")
+    return sum(i.opname in names for i in dis.get_instructions(formula.__code__))
+
+
 class Loop:
     """A formula, and its compiled forms by dtype and pattern."""
 
@@ -92,15 +104,59 @@ class Loop:
         self.options = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
         self.defaults = formula.__kwdefaults__ or {}
         self.compiled: dict[tuple[Any, str], tuple[int, Any] | None] = {}
+        self.alike: dict[Any, tuple[int, Any, Callable] | None] = {}
         LOOPS.append(self)
 
     def __call__(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
         """The formula's result, in `out` if the loop can write it there."""
         if config.SETTINGS.get().kernels != "off":
-            y = self._run(args, options, out)
+            y = self._run_alike(args, options) if out is None else None
+            if y is None:
+                y = self._run(args, options, out)
             if y is not None:
                 return y
         return self.formula(*args, **options)
+
+    def _run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+        """The short way for small arrays of one dtype and shape, each in one piece; else None."""
+        first = args[0]
+        if type(first) is not ndarray:
+            return None
+        dtype, shape, n = first.dtype, first.shape, first.size
+        if not 0 < n < threads.PARALLEL or not shape:
+            return None
+        if self.options:
+            given = [options[o] if o in options else self.defaults[o] for o in self.options]
+            args = (*args, *given)
+        flat, pattern = [], ""
+        for x in args:
+            if type(x) is ndarray:
+                if x.shape != shape or x.dtype is not dtype or not x.flags.c_contiguous:
+                    return None
+                flat.append(x.reshape(-1))
+                pattern += "v"
+            elif type(x) is float or type(x) is int:
+                flat.append(_number(x, dtype))
+                pattern += "#"
+            else:
+                return None
+        key = dtype, pattern
+        found = self.alike[key] if key in self.alike else self._find_alike(dtype, pattern)
+        if found is None:
+            return None
+        address, out_dtype, launch = found
+        y = np.empty(shape, out_dtype)
+        launch(address, n, 1, *flat, y.reshape(-1))
+        return y
+
+    def _find_alike(self, dtype: Any, pattern: str) -> Any:
+        found = None
+        if dtype is F32 or dtype is F64:
+            letters = pattern.replace("v", dtype.char).replace("#", FIXED[dtype.char])
+            built = self._compile(dtype, letters)
+            found = None if built is None else (*built, FLAT[len(pattern)].serial)
+        self.alike[dtype, pattern] = found
+        return found
 
     def _run(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
         """The result of the loop, or None where the formula has to do it."""
@@ -235,6 +291,20 @@ class Loop:
         count = len(ones) - len(self.options)
         numbers = dict(zip(self.options, [float(x[0]) for x in ones[count:]], strict=True))
         return self.formula(*ones[:count], **numbers).dtype
+
+
+def _number(value: Any, dtype: Any) -> Any:
+    """A number as an array of one element, the same for the same number."""
+    key = value, copysign(1, value), dtype  # 0.0 == -0.0
+    known = _NUMBERS.get(key)
+    if known is None:
+        if len(_NUMBERS) > 1024:
+            _NUMBERS.clear()
+        known = _NUMBERS[key] = np.full(1, value, dtype)
+    return known
+
+
+_NUMBERS: dict[tuple[Any, float, Any], Any] = {}
 
 
 def _place(out: Any, shape: Any, dtype: Any) -> Any:

@@ -27,8 +27,9 @@ ZERO, ONE, LOW = np.float32(0), np.float32(1), np.float32(-np.inf)
 ndarray = np.ndarray
 NONE = np.empty(0, F32)
 
-SMALL_CLASSES = 256
-"""Logits below which NumPy's passes are as fast as calling a kernel."""
+SMALL_CLASSES = 1
+"""Logits below which there is nothing to do: one call of a kernel costs less than the formula's
+calls of NumPy at any size."""
 SMALL = 4096
 """The same for losses of pairs."""
 PIECE = 1 << 14
@@ -237,6 +238,22 @@ def cross_entropy_backward(
             x.size * 4, g, x.reshape(shape), t.reshape(size), *args, out.reshape(shape)
         )
     return out
+
+
+@kernel
+def _totals(loss, scale):
+    total = weights = 0.0
+    least = np.float32(np.inf)
+    for i in range(loss.size):
+        total += loss[i]
+        weights += scale[i]
+        least = min(least, scale[i])
+    return total, weights, least
+
+
+def totals(loss: Any, scale: Any) -> tuple[float, float, float]:
+    """(Σ loss, Σ scale, min scale) of what `cross_entropy` gave, summed in float64."""
+    return _totals.serial(loss.reshape(-1), scale.reshape(-1))
 
 
 # ------------------------------------------------------------------------------ pairs

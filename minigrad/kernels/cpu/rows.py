@@ -23,8 +23,9 @@ ZERO, ONE, LOW, HIGH = np.float32(0), np.float32(1), np.float32(-np.inf), np.flo
 exp, log, where = scalars.exp, scalars.log, scalars.where
 bits, from_bits = scalars.bits, scalars.from_bits
 
-SMALL = 1024
-"""Elements below which NumPy's passes are as fast as calling a kernel."""
+SMALL = 1
+"""Elements below which there is nothing to do: one call of a kernel costs less than the formula's
+calls of NumPy at any size."""
 NARROW = 8
 """Columns below this number are not worth a kernel: most lanes would be idle."""
 
@@ -273,6 +274,10 @@ def lines(x: Any, axis: int) -> tuple[int, int, int] | None:
         return None
     if type(x) is not np.ndarray:
         return None
+    last = x.ndim - 1
+    if axis == last or axis == -1:
+        n = x.shape[last]
+        return x.size // n, n, 1
     axis %= x.ndim
     shape = prod(x.shape[:axis]), x.shape[axis], prod(x.shape[axis + 1 :])
     return None if 1 < shape[2] < NARROW else shape
