@@ -117,8 +117,9 @@ SWITCHES = (
         default=lambda _: "auto",
         values="`auto` or `off`",
         default_text="`auto`",
-        doc="Let the C library keep the memory of freed arrays for the next ones (`auto`), which "
-        "large ops need to be fast, or leave its allocator alone (`off`). Read once, at import.",
+        doc="Let the C library keep the memory of freed arrays for the next ones, and start large "
+        "arrays at multiples of 64 bytes (`auto`), which large ops need to be fast; or leave its "
+        "allocator, and NumPy's, alone (`off`). Read once, at import.",
     ),
 )
 _BY_NAME = {switch.name: switch for switch in SWITCHES}

@@ -25,7 +25,7 @@ import numpy as np
 
 from ..export import export
 from .anomaly import run_checked
-from .chores import alias, fit, stack, take_slice
+from .chores import alias, duplicate, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
 from .node import AccumulateGrad, Node, accumulator_of, edge_of
@@ -286,7 +286,7 @@ def accumulate(leaf: Tensor, g: Any, owned: bool, create_graph: bool) -> None:
     else:
         g = g._data if isinstance(g, Tensor) else g
         if known is None:
-            leaf._grad = wrap(g if owned and g.flags.c_contiguous else g.copy())
+            leaf._grad = wrap(g if owned and g.flags.c_contiguous else duplicate(g))
         elif known._requires_grad or type(known._data) is not type(g):
             leaf._grad = wrap(as_array(known._data + g))
         else:

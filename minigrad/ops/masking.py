@@ -62,6 +62,8 @@ def _fill_args(x: Any, mask: Any, value: Any) -> Any:
         raise RuntimeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {name}"
         )
+    if type(value) is float and x.dtype.kind == "f":  # nothing more to check
+        return np.asarray(value, x.dtype)
     v = data_of(value)
     if not isinstance(v, (bool, int, float, complex, np.generic, np.ndarray)):
         raise TypeError(
@@ -88,7 +90,8 @@ def masked_fill(input: Tensor, mask: Tensor, value: Any) -> Tensor:
     RuntimeError for a mask that is not bool, or shapes that cannot be broadcast.
     """
     value = _fill_args(input._data, mask, value)
-    common_shape([input._data.shape, mask._data.shape])
+    if input._data.shape != mask._data.shape:
+        common_shape([input._data.shape, mask._data.shape])
     return masked_fill_(input, mask, value)
 
 

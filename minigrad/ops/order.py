@@ -104,7 +104,7 @@ def topk(
 def _top_places(x: Any, k: int, dim: int, largest: bool) -> Any:
     xp, n = array_module(x), x.shape[dim]
     before = (slice(None),) * dim
-    if k and x.size >= kernels.SMALL and type(x) is np.ndarray:
+    if k and type(x) is np.ndarray:
         found = kernels.first(x, k, dim, largest)
         if found is not None:
             return found

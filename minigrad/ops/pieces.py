@@ -34,6 +34,8 @@ def unbind_(x: Any, *, dim: int) -> Any:
 def put_rows(*xs: Any, dim: int, size: tuple[int, ...]) -> Any:
     """Arrays stacked along `dim`; one that is None counts as zeros. The adjoint of unbind."""
     first = next(x for x in xs if x is not None)
+    if all([x is not None for x in xs]):
+        return array_module(first).stack(xs, axis=dim)
     y = array_module(first).zeros(size, first.dtype)
     for i, x in enumerate(xs):
         if x is not None:
@@ -59,6 +61,8 @@ def split_(x: Any, *, lengths: tuple[int, ...], dim: int) -> Any:
 def put_pieces(*xs: Any, lengths: tuple[int, ...], dim: int, size: tuple[int, ...]) -> Any:
     """Arrays joined along `dim`; one that is None counts as zeros. The adjoint of split."""
     first = next(x for x in xs if x is not None)
+    if all([x is not None for x in xs]):
+        return array_module(first).concatenate(xs, axis=dim)
     y = array_module(first).zeros(size, first.dtype)
     start = 0
     for x, n in zip(xs, lengths, strict=True):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
-from ..backend.dtypes import B8, HALF, I64, get_default_dtype
+from ..backend.dtypes import B8, F32, F64, HALF, I64, get_default_dtype
 from ..core.chores import broadcast
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
@@ -55,10 +55,16 @@ def kept(g: Any, axes: Axes, keepdim: bool, shape: tuple[int, ...]) -> Any:
     return view_(g, size=tuple([1 if d in axes else n for d, n in enumerate(shape)]))
 
 
+def kept_array(g: Any, axes: Axes, keepdim: bool, shape: tuple[int, ...]) -> Any:
+    """`kept` of an array that may be used to broadcast: a 0-d one stays."""
+    if keepdim or not g.ndim:
+        return g
+    return g.reshape([1 if d in axes else n for d, n in enumerate(shape)])
+
+
 def spread(g: Any, axes: Axes, keepdim: bool, x_shape: tuple[int, ...]) -> Any:
     """A reduced array repeated over what was reduced: at once while it is small, later a view."""
-    if not keepdim and g.ndim:
-        g = g.reshape([1 if d in axes else n for d, n in enumerate(x_shape)])
+    g = kept_array(g, axes, keepdim, x_shape)
     if math.prod(x_shape) >= SPREAD or type(g) is not np.ndarray:
         return broadcast(g, size=x_shape)
     y = np.empty(x_shape, g.dtype)
@@ -220,7 +226,13 @@ def _extremum_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any
 
 def _extremum_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
     x_bar = reductions.share(g, x, y, axes)
-    return _extremum_vjp(g, x, y, axes, keepdim, x_shape) if x_bar is None else x_bar
+    if x_bar is not None:
+        return x_bar
+    if x.dtype is not F32 and x.dtype is not F64:
+        return _extremum_vjp(g, x, y, axes, keepdim, x_shape)
+    here = x == kept_array(y, axes, keepdim, x_shape)
+    count = np.add.reduce(here, axes, x.dtype, None, True)
+    return np.where(here, kept_array(g, axes, keepdim, x_shape) / count, x.dtype.type(0))
 
 
 for _op in (reduce_amax, reduce_amin):

@@ -25,6 +25,7 @@ from .sums import (
     count_of,
     is_floating,
     kept,
+    kept_array,
     reduce_amax,
     reduce_amin,
     reduce_sum,
@@ -49,7 +50,16 @@ def _norm2_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -
     return x * where(eq(y, 0), 0, kept(g, axes, keepdim, x_shape) / where(eq(y, 0), 1, y))
 
 
+def _norm2_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
+    scale = np.asarray(g / y)
+    zero = y == 0
+    if zero.any():
+        scale = np.where(zero, y.dtype.type(0), scale)
+    return x * kept_array(scale, axes, keepdim, x_shape)
+
+
 norm2.vjp(x=_norm2_vjp)
+norm2.fast(x=_norm2_fast)
 
 
 @primitive

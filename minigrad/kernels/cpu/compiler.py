@@ -34,6 +34,7 @@ from typing import Any
 
 from ... import config
 from ..._version import __version__
+from ...backend import memory
 from . import threads
 
 COMPILE_LOCK = threading.RLock()
@@ -87,6 +88,7 @@ class Kernel:
 
     def _compile(self, parallel: bool) -> Callable:
         with COMPILE_LOCK:
+            align()
             function = specialise(self.function)
             if not parallel:
                 function.__qualname__ += ".serial"
@@ -169,13 +171,18 @@ def use_cache(compiled: Any) -> None:
 
 def address_of(loop: Callable, pointers: int) -> int:
     """The machine address of `loop(n, pointer, ...)`, compiled as a C function."""
-    from numba.core.ccallback import CFunc
-    from numba.core.sigutils import normalize_signature
     from numba.core.types import intp, void, voidptr
 
-    signature = normalize_signature(void(intp, *[voidptr] * pointers))
+    align()
+    return _c_function(loop, void(intp, *[voidptr] * pointers))
+
+
+def _c_function(function: Callable, signature: Any) -> int:
+    from numba.core.ccallback import CFunc
+    from numba.core.sigutils import normalize_signature
+
     options = {"error_model": "numpy", "fastmath": set(EXACT), "nopython": True}
-    function = CFunc(loop, signature, {}, options)
+    function = CFunc(function, normalize_signature(signature), {}, options)
     use_cache(function)
     function.compile()
     _FOREVER.append(function)
@@ -183,6 +190,20 @@ def address_of(loop: Callable, pointers: int) -> int:
 
 
 _FOREVER: list[Any] = []  # machine code lives as long as its function
+
+
+@functools.cache
+def align() -> None:
+    """From the first kernel on, large arrays start at multiples of 64 bytes: backend/memory.py."""
+    from numba.core.types import ExternalFunction, intp
+
+    malloc = ExternalFunction("malloc", intp(intp))
+    aligned_alloc = ExternalFunction("aligned_alloc", intp(intp, intp))
+
+    def allocate(context, size):
+        return malloc(size) if size < 4096 else aligned_alloc(64, size)
+
+    memory.align(_c_function(allocate, intp(intp, intp)))
 
 
 def make_call() -> Any:

@@ -18,8 +18,8 @@ from . import compiler, threads
 from .compiler import Lazy, kernel, prange
 
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-SMALL = 1 << 16
-"""Elements below which one thread is as fast as more."""
+SMALL = 1 << 18
+"""Elements below which one thread copies at least as fast."""
 SMALL_TURNED = 1 << 13
 """The same where the fastest dimension changes."""
 SHORTEST_ROW = 64

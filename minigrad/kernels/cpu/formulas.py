@@ -253,6 +253,10 @@ def _where(condition, x, y):
     return where(condition, x, y)
 
 
+def _masked_fill(x, mask, value):
+    return where(mask, value, x)
+
+
 def _abs(x):
     return abs(x)
 
@@ -344,7 +348,7 @@ def _gelu_tanh(x):
 
 
 SCALAR: dict[str, Callable] = {
-    "where": _where, "abs": _abs, "neg": _neg, "square": _square, "sgn": _sgn, "sign": _sgn,
+    "where": _where, "masked_fill": _masked_fill, "abs": _abs, "neg": _neg, "square": _square, "sgn": _sgn, "sign": _sgn,
     "erf": _erf, "sigmoid": _sigmoid, "maximum": _maximum, "minimum": _minimum,
     "clamp": _clip, "clamp_min": _maximum, "clamp_max": _minimum, "keep_outside": _keep_outside,
     "keep_inside": _keep_inside, "scale_below": _scale_below, "relu": _relu,
@@ -357,7 +361,7 @@ SCALAR: dict[str, Callable] = {
 LOOPED = frozenset(
     """
     add sub mul div neg abs square sqrt rsqrt exp expm1 log log1p sigmoid tanh erf maximum minimum
-    clamp clamp_min clamp_max where relu leaky_relu threshold hardtanh hardsigmoid elu softplus
+    clamp clamp_min clamp_max where masked_fill relu leaky_relu threshold hardtanh hardsigmoid elu softplus
     log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside keep_inside
     scale_below
     """.split()

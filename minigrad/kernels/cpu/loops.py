@@ -29,8 +29,9 @@ SMALL = 4096
 """Elements below which NumPy is at least as fast: see docs/performance.md."""
 ONE_PASS = 1 << 17
 """The same for formulas that are one NumPy function, which has SIMD too: threads must pay alone."""
-MANY_STEPS = 3
-"""Formulas of so many NumPy functions are slower than a loop at any size."""
+MANY_STEPS = 6
+"""Formulas that cost so many times what an operator of NumPy costs (0.6 us) are slower than a loop
+at any size."""
 SHORTEST_ROW = 16
 """Rows shorter than this cost more in calls than they save."""
 
@@ -50,12 +51,20 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     """
     loop = Loop(formula, name)
     code = formula.__code__
-    if (name or rule_of) in formulas.ONE_PASS:
+    steps = _steps_of(formula, MANY_STEPS if rule_of else 2)
+    if name in formulas.ONE_PASS or (rule_of is not None and steps < 2):
         small = ONE_PASS
     else:
-        small = 0 if _steps_of(formula) >= MANY_STEPS else SMALL
+        small = 1 if steps >= MANY_STEPS else SMALL
     call: Any
-    if code.co_argcount == 1 and not code.co_kwonlyargcount:
+    if small == 1:
+
+        def call_always(*args: Any, **options: Any) -> Any:
+            return loop(args, options)
+
+        call = call_always
+
+    elif code.co_argcount == 1 and not code.co_kwonlyargcount:
 
         def call_one(x: Any) -> Any:
             return formula(x) if x.size < small else loop((x,), {})
@@ -88,10 +97,17 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     return call
 
 
-def _steps_of(formula: Callable) -> int:
-    """How many functions and operators of arrays a formula consists of."""
-    names = ("CALL", "BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE")
-    return sum(i.opname in names for i in dis.get_instructions(formula.__code__))
+def _steps_of(formula: Callable, call: int) -> int:
+    """How many operators of arrays a formula costs; a call costs as much as `call` of them."""
+    steps = 0
+    for i in dis.get_instructions(formula.__code__):
+        if i.opname in ("BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE"):
+            steps += 1
+        elif i.opname == "CALL":
+            steps += call
+        elif i.argval == "conj":  # of real numbers: nothing
+            steps -= call
+    return steps
 
 
 class Loop:
@@ -104,7 +120,7 @@ class Loop:
         self.options = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
         self.defaults = formula.__kwdefaults__ or {}
         self.compiled: dict[tuple[Any, str], tuple[int, Any] | None] = {}
-        self.alike: dict[Any, tuple[int, Any, Callable] | None] = {}
+        self.alike: dict[Any, tuple[int, Any, Callable, list[int]] | None] = {}
         LOOPS.append(self)
 
     def __call__(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
@@ -119,32 +135,46 @@ class Loop:
 
     def _run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """The short way for small arrays of one dtype and shape, each in one piece; else None."""
-        first = args[0]
-        if type(first) is not ndarray:
-            return None
-        dtype, shape, n = first.dtype, first.shape, first.size
-        if not 0 < n < threads.PARALLEL or not shape:
-            return None
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
             args = (*args, *given)
+        dtype = shape = None
         flat, pattern = [], ""
         for x in args:
-            if type(x) is ndarray:
-                if x.shape != shape or x.dtype is not dtype or not x.flags.c_contiguous:
+            if type(x) is ndarray and x.ndim:
+                if shape is None:
+                    shape = x.shape
+                if x.shape != shape or not x.flags.c_contiguous:
+                    return None
+                kind = x.dtype
+                if kind is BOOL:
+                    pattern += "?"
+                elif dtype is None or kind is dtype:
+                    dtype = kind
+                    pattern += "v"
+                else:
                     return None
                 flat.append(x.reshape(-1))
-                pattern += "v"
             elif type(x) is float or type(x) is int:
-                flat.append(_number(x, dtype))
+                flat.append(x)
+                pattern += "#"
+            elif type(x) is ndarray and x.dtype.kind in "fi":
+                flat.append(x.item())
                 pattern += "#"
             else:
                 return None
+        if not shape or dtype is None:
+            return None
         key = dtype, pattern
         found = self.alike[key] if key in self.alike else self._find_alike(dtype, pattern)
         if found is None:
             return None
-        address, out_dtype, launch = found
+        address, out_dtype, launch, numbers = found
+        for i in numbers:
+            flat[i] = _number(flat[i], dtype)
+        n = prod(shape)
+        if not 0 < n < threads.PARALLEL:
+            return None
         y = np.empty(shape, out_dtype)
         launch(address, n, 1, *flat, y.reshape(-1))
         return y
@@ -154,7 +184,8 @@ class Loop:
         if dtype is F32 or dtype is F64:
             letters = pattern.replace("v", dtype.char).replace("#", FIXED[dtype.char])
             built = self._compile(dtype, letters)
-            found = None if built is None else (*built, FLAT[len(pattern)].serial)
+            numbers = [i for i, p in enumerate(pattern) if p == "#"]
+            found = None if built is None else (*built, FLAT[len(pattern)].serial, numbers)
         self.alike[dtype, pattern] = found
         return found
 

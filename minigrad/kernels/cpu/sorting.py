@@ -121,7 +121,7 @@ def _back(places: Any, shape: tuple[int, ...], dim: int) -> Any:
 
 def _usable(x: Any) -> bool:
     whole = x.dtype.kind in "iub" and x.dtype.itemsize <= 8 and x.dtype != np.uint64
-    return x.size >= SMALL and x.ndim > 0 and (x.dtype == F32 or whole) and compiler.enabled()
+    return x.size > 0 and x.ndim > 0 and (x.dtype == F32 or whole) and compiler.enabled()
 
 
 def _packed(lines: Any, descending: bool) -> Any:
