@@ -36,7 +36,7 @@ def arguments(loop: loops.Loop, shape: Any, dtype: Any, seed: int = 0) -> list[A
     for i in range(loop.formula.__code__.co_argcount):
         x = rng.standard_normal(shape).astype(dtype) * 3
         x.reshape(-1)[: len(SPECIAL)] = np.roll(SPECIAL, i)
-        made.append(x > 0 if names[i] == "condition" else x)
+        made.append(x > 0 if names[i] in ("condition", "mask") else x)
     return made
 
 
@@ -258,3 +258,57 @@ def test_large_activations_agree_with_torch(name):
         results.append((y.detach().numpy(), leaf.grad.numpy()))
     for a, b in zip(*results, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5)
+
+
+SMALL_SHAPES = [(8, 8), (1,), (3, 1, 5), (0, 4), ()]
+
+
+@pytest.mark.parametrize("shape", SMALL_SHAPES, ids=str)
+@pytest.mark.parametrize("name", ["where", "masked_fill", "elu", "gelu_erf", "hardtanh", "maximum"])
+def test_small_arrays_give_what_formulas_give(name, shape):
+    """The short way in for small arrays, with bool arrays, numbers and 0-d arrays among them."""
+    rng = np.random.default_rng(0)
+    x, y = (rng.standard_normal(shape).astype(np.float32) for _ in range(2))
+    calls = {
+        "where": lambda: mg.where(mg.tensor(x > 0), mg.tensor(x), mg.tensor(y)),
+        "masked_fill": lambda: mg.tensor(x).masked_fill(mg.tensor(y > 0), -0.0),
+        "elu": lambda: mg.nn.functional.elu(mg.tensor(x), 0.7),
+        "gelu_erf": lambda: mg.nn.functional.gelu(mg.tensor(x)),
+        "hardtanh": lambda: mg.nn.functional.hardtanh(mg.tensor(x), -0.0, 1),
+        "maximum": lambda: mg.maximum(mg.tensor(x), mg.tensor(y)),
+    }
+    ours = calls[name]().numpy()
+    with config.using(kernels="off"):
+        theirs = calls[name]().numpy()
+    assert ours.shape == theirs.shape and ours.dtype == theirs.dtype
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
+    np.testing.assert_array_equal(np.signbit(ours[ours == 0]), np.signbit(theirs[ours == 0]))
+
+
+ALIGNED = """
+import numpy as np, minigrad as mg
+from minigrad.kernels.cpu import compiler
+before = np.ones(4096)
+compiler.align()
+print(np._core.multiarray.get_handler_name(np.ones(4096)))
+print(all(np.empty(n, np.uint8).ctypes.data % 64 == 0 for n in (4096, 5000, 1 << 20, 1 << 26)))
+x = np.arange(5000.0)
+x.resize(9000, refcheck=False)  # realloc
+x = np.zeros(5000) + x[:5000] + before[0]  # calloc
+del before
+print(x.sum())
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="glibc's allocator")
+@pytest.mark.parametrize("malloc", ["auto", "off"])
+def test_large_arrays_are_aligned_once_there_are_kernels(malloc):
+    environment = {**os.environ, "MINIGRAD_MALLOC": malloc}
+    done = subprocess.run(
+        [sys.executable, "-c", ALIGNED], capture_output=True, text=True, env=environment,
+        timeout=120, check=True,
+    )  # fmt: skip
+    name, aligned, total = done.stdout.split()
+    assert total == "12502500.0"
+    assert name == ("minigrad" if malloc == "auto" else "default_allocator")
+    assert malloc == "off" or aligned == "True"

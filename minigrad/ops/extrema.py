@@ -24,7 +24,6 @@ from .piecewise import dtype_title, finish, refuse, where, zeros_as
 from .results import KthValue, Max, Median, Min, Mode, NanMedian, finish_pair
 from .scatter import add_along, gather_
 from .sums import kept, reduce_sum, reduced
-from .views import view_
 
 
 def comparable(x: Any) -> Any:

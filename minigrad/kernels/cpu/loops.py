@@ -200,6 +200,8 @@ class Loop:
         operands = []
         for x in args:
             if type(x) is ndarray and x.ndim:
+                if not x.size:
+                    return None
                 kind = x.dtype
                 if kind is F32 or kind is F64:
                     if dtype is None:
