@@ -291,12 +291,8 @@ def sum_channels(g, images, channels, y):
 
 def channel_sums(g: Any) -> Any:
     """Sum of g over all dimensions but the second, or None."""
-    if g.size < SMALL or not usable(g):
+    if not usable(g):
         return None
     y = np.empty(g.shape[1], F32)
-    sum_channels.run(g.size, np.ascontiguousarray(g).reshape(-1), g.shape[0], g.shape[1], y)
+    sum_channels.run(g.size, _flat(g), g.shape[0], g.shape[1], y)
     return y
-
-
-SMALL = 2048
-"""Elements below which NumPy's own sum is as fast."""

@@ -207,8 +207,8 @@ def tile(high: int, wide: int) -> Lazy:
 def outer(high: int, wide: int) -> Lazy:
     """outer((x, off, lines, count, line, g, c)): C[r, i] += sum_p x[off[r] + p] g[p, i].
 
-    For `high` offsets and `wide` vectors of i. p runs over `count` places of each of `lines` rows of
-    x, `line` floats apart; g is stored (p, i) without gaps, C is (high, wide vectors).
+    For `high` offsets and `wide` vectors of i. p runs over `count` places of each of `lines` rows
+    of x, `line` floats apart; g is stored (p, i) without gaps, C is (high, wide vectors).
     """
 
     def emit(
