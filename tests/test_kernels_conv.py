@@ -192,4 +192,5 @@ def test_channel_sums():
     np.testing.assert_allclose(
         convolution.channel_sums(g), g.astype(np.float64).sum((0, 2, 3)), rtol=1e-5, atol=1e-3
     )
-    assert convolution.channel_sums(g[:1, :, :2, :2]) is None
+    small = g[:1, :, :2, :2]
+    np.testing.assert_allclose(convolution.channel_sums(small), small.sum((0, 2, 3)), rtol=1e-5)

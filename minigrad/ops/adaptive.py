@@ -21,19 +21,19 @@ from .beside import beside
 from .columns import each_dim
 from .mean_pool import sum_windows
 from .shape import squeeze, unsqueeze
-from .taps import Resize, apply, resample_vjp
+from .taps import Maps, Resize, apply_all, resample_vjp
 
 Ints = int | Sequence[int]
 
 
 # ------------------------------------------------------------------------------ adaptive
 @primitive
-def share_means(x: Any, *, axis: int, how: Resize) -> Any:
-    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of one axis;  x̄ = Mᵀ ȳ."""
-    return apply(x, axis, how)
+def share_means(x: Any, *, maps: Maps) -> Any:
+    """Means over windows ⌊i n/o⌋ .. ⌈(i+1) n/o⌉ of the last dimensions;  x̄ = Mᵀ ȳ."""
+    return apply_all(x, maps)
 
 
-share_means.vjp(x=lambda g, x, axis, how: beside(resample_vjp(g, axis=axis, how=how), x))
+share_means.vjp(x=lambda g, x, maps: beside(resample_vjp(g, maps=maps), x))
 
 
 def _bounds(n: int, o: int) -> list[tuple[int, int]]:
@@ -87,9 +87,10 @@ def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
             divisor=float(math.prod(shares)),
         )
         return squeeze(y, 0) if x.ndim == n + 1 else y
-    for axis, size in reversed(list(enumerate(sizes, x.ndim - n))):
-        input = share_means(input, axis=axis, how=Resize("area", x.shape[axis], size))
-    return input
+    spatial = x.shape[x.ndim - n :]
+    return share_means(
+        input, maps=tuple([Resize("area", m, o) for m, o in zip(spatial, sizes, strict=True)])
+    )
 
 
 @export("nn.functional.adaptive_avg_pool1d", "adaptive_avg_pool1d")
@@ -117,6 +118,9 @@ def adaptive_avg_pool3d(input: Any, output_size: Any) -> Any:
 @primitive(half="keep")
 def take_flat(x: Any, *, index: Any) -> Any:
     """x (N, C, *) at flat spatial positions `index` (N, C, *out);  x̄ = put_flat(ȳ)."""
+    found = kernels.values_at(x, index)
+    if found is not None:
+        return found
     lead = x.shape[:2]  # sizes are written out: -1 is ambiguous where a dimension is 0
     flat = x.reshape(*lead, math.prod(x.shape[2:]))
     places = index.reshape(*lead, math.prod(index.shape[2:]))
@@ -128,6 +132,9 @@ def put_flat(g: Any, *, index: Any, size: Any) -> Any:
     """Adds g into zeros (N, C, *size) at flat positions: the adjoint of take_flat."""
     n, c = g.shape[:2]
     m = math.prod(size)
+    found = kernels.add_at(g, index, (n, c, *size))
+    if found is not None:
+        return found
     base = (np.arange(n * c) * m).reshape(n, c, 1)
     places = (index.reshape(n, c, math.prod(index.shape[2:])) + base).reshape(-1)
     total = np.bincount(places, weights=g.reshape(-1).astype(np.float64), minlength=n * c * m)

@@ -20,14 +20,21 @@ import numpy as np
 from ..core.primitive import primitive
 from ..kernels.cpu import convolution as kernels
 from .columns import columns_of, out_size, scatter_columns
+from .sums import reduce_sum
 
 
 def channel_sums(g: Any) -> Any:
-    """Σ over batch and places, (O, 1, ...): the gradient of a bias."""
+    """Σ over batch and places: the gradient of a bias."""
     found = kernels.channel_sums(g)
-    if found is None:
-        found = np.sum(g, axis=(0, *range(2, g.ndim)))
-    return found.reshape(-1, *[1] * (g.ndim - 2))
+    return np.sum(g, axis=(0, *range(2, g.ndim))) if found is None else found
+
+
+def _bias_gradient(g: Any) -> Any:
+    return reduce_sum(g, axes=(0, *range(2, len(g.shape))), keepdim=False)
+
+
+def _with_bias(y: Any, b: Any) -> Any:
+    return y if b is None else np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y)
 
 
 @primitive
@@ -44,7 +51,7 @@ def conv(
 ) -> Any:
     """y = w ∗ x + b;  x̄ = conv_input(ȳ, w),  w̄ = conv_weight(x, ȳ),  b̄ = Σ ȳ.
 
-    `out`: fewer places than fit; b: (O, 1, ...) as it is broadcast, or None.
+    `out`: the places, where fewer are wanted than fit; b: (O,) or None.
     """
     kernel = w.shape[2:]
     if out is None:
@@ -55,7 +62,7 @@ def conv(
     columns = columns_of(x, kernel, out, stride, padding, dilation, groups)
     y = np.matmul(w.reshape(groups, w.shape[0] // groups, columns.shape[2]), columns)
     y = y.reshape(x.shape[0], w.shape[0], *out)
-    return y if b is None else np.add(y, b, out=y)
+    return _with_bias(y, b)
 
 
 @primitive
@@ -84,7 +91,7 @@ def conv_input(
     columns = np.matmul(np.swapaxes(flat_w, -1, -2), flat_g)
     columns = columns.reshape(n, groups * w.shape[1], *kernel, *out)
     x = scatter_columns(columns, size, kernel, out, stride, padding, dilation)
-    return x if b is None else np.add(x, b, out=x)
+    return _with_bias(x, b)
 
 
 @primitive
@@ -111,6 +118,9 @@ def conv_weight(
     return w.reshape(c_out, x.shape[1] // groups, *kernel)
 
 
+# the functions over arrays, for an ordinary backward
+_conv, _conv_input = conv.primitive.forward, conv_input.primitive.forward
+_conv_weight = conv_weight.primitive.forward
 conv.vjp(
     x=lambda g, w, stride, padding, dilation, groups, x_shape: conv_input(
         g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
@@ -118,9 +128,17 @@ conv.vjp(
     w=lambda g, x, stride, padding, dilation, groups, w_shape: conv_weight(
         x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
-    b=lambda g: g,  # summed to b's shape by the engine
+    b=_bias_gradient,
 )
-conv.fast(b=lambda g: channel_sums(g))
+conv.fast(
+    x=lambda g, w, stride, padding, dilation, groups, x_shape: _conv_input(
+        g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    w=lambda g, x, stride, padding, dilation, groups, w_shape: _conv_weight(
+        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    b=lambda g: channel_sums(g),
+)
 conv_input.vjp(
     # output_padding may leave room for one window more than there are
     g=lambda x, w, stride, padding, dilation, groups, g_shape: conv(
@@ -135,9 +153,17 @@ conv_input.vjp(
     w=lambda x, g, stride, padding, dilation, groups, w_shape: conv_weight(
         x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
     ),
-    b=lambda x: x,
+    b=_bias_gradient,
 )
-conv_input.fast(b=lambda x: channel_sums(x))
+conv_input.fast(
+    g=lambda x, w, stride, padding, dilation, groups, g_shape: _conv(
+        x, w, stride=stride, padding=padding, dilation=dilation, groups=groups, out=g_shape[2:]
+    ),
+    w=lambda x, g, stride, padding, dilation, groups, w_shape: _conv_weight(
+        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+    ),
+    b=lambda x: channel_sums(x),
+)
 conv_weight.vjp(
     x=lambda w, g, stride, padding, dilation, groups, x_shape: conv_input(
         g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups

@@ -10,7 +10,9 @@ import numpy as np
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
+from ..kernels.cpu import planes as kernels
 from .beside import beside
+from .taps import Copies, Maps, apply_all, resample_vjp
 
 
 def _pairs(sides: Sequence[int], ndim: int) -> list[tuple[int, int]]:
@@ -31,6 +33,10 @@ def _crop(x: Any, pairs: list[tuple[int, int]]) -> Any:
 @primitive(half="keep")
 def pad_constant(x: Any, *, sides: tuple[int, ...], value: Any) -> Any:
     """x with `value` around it (cut where a side is negative);  x̄ = the part of ȳ that was x."""
+    if len(sides) in (2, 4) and x.ndim > 1 and kernels.usable(x):
+        y = kernels.frame(x, (*sides, 0, 0)[:4], value)
+        if y is not None:
+            return y
     pairs = _pairs(sides, x.ndim)
     inner = _crop(x, pairs)
     wide = [(max(a, 0), max(b, 0)) for a, b in pairs]
@@ -49,49 +55,13 @@ def zero_pad(x: Any, *, sides: tuple[int, ...]) -> Any:
     return pad_constant(x, sides=sides, value=0)
 
 
-def _source(n: int, before: int, after: int, mode: str) -> Any:
-    """For each place of a padded dimension, the place in the original that it copies."""
-    if mode == "circular":  # what negative sides cut is gone before the rest is continued
-        first, m = max(-before, 0), n - max(-before, 0) - max(-after, 0)
-        return first + np.arange(-max(before, 0), m + max(after, 0)) % max(m, 1)
-    i = np.arange(-before, n + after)
-    if mode == "reflect":
-        period = 2 * (n - 1) or 1
-        i = np.abs(i) % period
-        return np.where(i >= n, period - i, i)
-    return np.clip(i, 0, n - 1)
-
-
 @primitive(half="keep")
-def pad_copies(x: Any, *, dim: int, before: int, after: int, mode: str) -> Any:
-    """One dimension of x extended by copies of its own elements;  x̄ collects what was copied."""
-    return np.take(x, _source(x.shape[dim], before, after, mode), axis=dim)
+def pad_copies(x: Any, *, maps: Maps) -> Any:
+    """The last dimensions extended by copies of their elements;  x̄ collects what was copied."""
+    return apply_all(x, maps)
 
 
-@primitive
-def unpad_copies(g: Any, *, dim: int, before: int, after: int, mode: str, size: int) -> Any:
-    """The adjoint of pad_copies: the copies are added to their originals."""
-    source = _source(size, before, after, mode)
-    moved = np.moveaxis(g, dim, 0)
-    y = np.zeros((size, *moved.shape[1:]), g.dtype)
-    start = min(max(before, 0), len(source))
-    stop = min(max(start + size - max(-before, 0) - max(-after, 0), start), len(source))
-    y[source[start:stop]] = moved[start:stop]  # each original once, then the copies
-    for i in (*range(start), *range(stop, len(source))):
-        y[source[i]] += moved[i]
-    return np.moveaxis(y, 0, dim)
-
-
-pad_copies.vjp(
-    x=lambda g, x, dim, before, after, mode: beside(
-        unpad_copies(g, dim=dim, before=before, after=after, mode=mode, size=x.shape[dim]), x
-    )
-)
-unpad_copies.vjp(
-    g=lambda x, dim, before, after, mode: pad_copies(
-        x, dim=dim, before=before, after=after, mode=mode
-    )
-)
+pad_copies.vjp(x=lambda g, x, maps: beside(resample_vjp(g, maps=maps), x))
 
 
 @export("nn.functional.pad")
@@ -122,11 +92,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
         )
     _check_copies(x, sides, mode)
-    for i in range(dims):
-        input = pad_copies(
-            input, dim=x.ndim - 1 - i, before=sides[2 * i], after=sides[2 * i + 1], mode=mode
-        )
-    return input
+    maps = [Copies(mode, x.shape[-1 - i], *sides[2 * i : 2 * i + 2]) for i in range(dims)]
+    return pad_copies(input, maps=tuple(maps[::-1]))
 
 
 def _check_copies(x: Any, sides: tuple[int, ...], mode: str) -> None:

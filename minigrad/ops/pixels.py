@@ -1,6 +1,6 @@
 """Rearrangements between channels and space, and between groups of channels.
 
-Each is a reshape, a permutation and a reshape; so is its derivative.
+Each is a reshape, a permutation and a reshape; so is its derivative, which is the reverse of it.
 """
 
 from __future__ import annotations
@@ -8,8 +8,41 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from ..core.primitive import primitive
 from ..export import export
+from ..kernels.cpu import planes as kernels
 from .shape import permute, reshape
+
+
+@primitive(half="keep")
+def shuffle_pixels(x: Any, *, r: int) -> Any:
+    """(n, c r², h, w) to (n, c, h r, w r);  x̄ = unshuffle_pixels(ȳ)."""
+    if kernels.usable(x):
+        return kernels.shuffle(x, r)
+    n, c, h, w = x.shape
+    parts = x.reshape(n, c // (r * r), r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
+    return parts.reshape(n, c // (r * r), h * r, w * r)
+
+
+@primitive(half="keep")
+def unshuffle_pixels(y: Any, *, r: int) -> Any:
+    """(n, c, h r, w r) to (n, c r², h, w);  ȳ = shuffle_pixels(x̄)."""
+    if kernels.usable(y):
+        return kernels.unshuffle(y, r)
+    n, c, h, w = y.shape
+    parts = y.reshape(n, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
+    return parts.reshape(n, c * r * r, h // r, w // r)
+
+
+shuffle_pixels.vjp(x=lambda g, r: unshuffle_pixels(g, r=r))
+unshuffle_pixels.vjp(y=lambda g, r: shuffle_pixels(g, r=r))
+
+
+def _four(input: Any, c: int, h: int, w: int) -> Any:
+    """The batch dimensions as one."""
+    return (
+        input if len(input.shape) == 4 else reshape(input, (math.prod(input.shape[:-3]), c, h, w))
+    )
 
 
 def _check(name: str, input: Any, option: str, factor: Any) -> None:
@@ -42,9 +75,8 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
             "pixel_shuffle expects its input's 'channel' dimension to be divisible by the square of"
             f" upscale_factor, but input.size(-3)={c} is not divisible by {r * r}"
         )
-    n = math.prod(batch)
-    parts = reshape(input, (n, c // (r * r), r, r, h, w))
-    return reshape(permute(parts, (0, 1, 4, 2, 5, 3)), (*batch, c // (r * r), h * r, w * r))
+    y = shuffle_pixels(_four(input, c, h, w), r=r)
+    return y if len(batch) == 1 else reshape(y, (*batch, c // (r * r), h * r, w * r))
 
 
 @export("nn.functional.pixel_unshuffle", "pixel_unshuffle")
@@ -64,8 +96,8 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
                 f"pixel_unshuffle expects {side} to be divisible by downscale_factor, but"
                 f" input.size({place})={length} is not divisible by {r}"
             )
-    parts = reshape(input, (math.prod(batch), c, h // r, r, w // r, r))
-    return reshape(permute(parts, (0, 1, 3, 5, 2, 4)), (*batch, c * r * r, h // r, w // r))
+    y = unshuffle_pixels(_four(input, c, h, w), r=r)
+    return y if len(batch) == 1 else reshape(y, (*batch, c * r * r, h // r, w // r))
 
 
 @export(

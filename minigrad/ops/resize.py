@@ -9,53 +9,24 @@ from __future__ import annotations
 import warnings
 from typing import Any
 
-import numpy as np
-
-from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..export import export
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .arguments import dtype_title
-from .taps import Resize, apply, apply_bytes, nearest_index, resample
+from .taps import Maps, Resize, apply_all, apply_bytes, resample, resample_vjp
 
 _SMOOTH = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4, "lanczos": 4}
 _AREA = {3: adaptive_avg_pool1d, 4: adaptive_avg_pool2d, 5: adaptive_avg_pool3d}
 
 
 # ------------------------------------------------------------------------------ primitives
-def _repeats(index: Any, size: int) -> int:
-    """r if the sources are each of 0, 1, ..., size - 1 r times, else 0."""
-    r = len(index) // size if len(index) % size == 0 else 0
-    return r if r and np.array_equal(index, np.arange(len(index)) // r) else 0
-
-
 @primitive(half="keep")
-def copy_nearest(x: Any, *, axis: int, how: Resize) -> Any:
-    """One dimension resized by copying: yᵢ = x at the source of i;  x̄ⱼ = Σ ȳᵢ over its copies."""
-    index, xp = nearest_index(how), array_module(x)
-    if r := _repeats(index, how.size):
-        shape = (*x.shape[: axis + 1], r, *x.shape[axis + 1 :])
-        y = xp.empty(shape, x.dtype)
-        y[...] = xp.expand_dims(x, axis + 1)
-        return y.reshape(*x.shape[:axis], how.out, *x.shape[axis + 1 :])
-    return xp.take(x, xp.asarray(index), axis=axis)
+def copy_nearest(x: Any, *, maps: Maps) -> Any:
+    """Resized by copying: yᵢ = x at the source of i;  x̄ⱼ = Σ ȳᵢ over its copies."""
+    return apply_all(x, maps)
 
 
-@primitive
-def sum_nearest(g: Any, *, axis: int, how: Resize) -> Any:
-    """The adjoint of copy_nearest: each element collects its copies, which are neighbours."""
-    if r := _repeats(nearest_index(how), how.size):
-        split = g.reshape(*g.shape[:axis], how.size, r, *g.shape[axis + 1 :])
-        where = (slice(None),) * (axis + 1)
-        total = split[(*where, 0)].copy()
-        for k in range(1, r):  # faster than a sum over a short inner axis
-            total += split[(*where, k)]
-        return total
-    return apply(g, axis, how, transpose=True)
-
-
-copy_nearest.vjp(x=lambda g, axis, how: sum_nearest(g, axis=axis, how=how))
-sum_nearest.vjp(g=lambda x, axis, how: copy_nearest(x, axis=axis, how=how))
+copy_nearest.vjp(x=lambda g, maps: resample_vjp(g, maps=maps))
 
 
 @primitive(half="keep")
@@ -199,9 +170,8 @@ def interpolate(
         # in 2 dimensions PyTorch keeps and doubles a size exactly, whatever the given factor
         pairs = zip(input.shape[2:], sizes, factors, strict=True)
         factors = [None if out in (n, 2 * n) else factor for n, out, factor in pairs]
-    for axis, how in _plans(input.shape, mode, sizes, factors, False):
-        input = copy_nearest(input, axis=axis, how=how)
-    return input
+    plans = dict(_plans(input.shape, mode, sizes, factors, False))
+    return copy_nearest(input, maps=tuple([plans[axis] for axis in sorted(plans)]))
 
 
 def _smooth(
@@ -220,9 +190,8 @@ def _smooth(
         for axis, how in sorted(plans, reverse=True):
             input = resample_bytes(input, axis=axis, how=how)
         return input
-    for axis, how in plans:
-        input = resample(input, axis=axis, how=how)
-    return input
+    chosen = dict(plans)
+    return resample(input, maps=tuple([chosen.get(axis) for axis in range(2, len(input.shape))]))
 
 
 def _plans(

@@ -1,9 +1,10 @@
 """Linear maps along one dimension whose rows have few entries: what interpolation is made of.
 
-A resized row is a short weighted sum of neighbouring rows, so the map is a banded matrix. It is
-applied as small dense products, one for each block of outputs, which touch only the inputs that
-the block needs: the speed of a matrix product with the work of a banded one. The transposed map,
-which the gradient takes, is banded as well and is applied by the same code.
+A resized row is a short weighted sum of neighbouring rows, so the map is a banded matrix; padding
+by copies is one as well. The compiled kernels (kernels/cpu/planes.py) go through its entries. The
+formula applies it as small dense products, one for each block of outputs, which touch only the
+inputs that the block needs. The transposed map, which the gradient takes, is banded as well and is
+applied by the same code.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..core.primitive import primitive
+from ..kernels.cpu import planes as kernels
 
 BLOCK = 64  # outputs of one dense product: larger ones waste work, smaller ones call overhead
 
@@ -36,6 +38,42 @@ class Resize(NamedTuple):
     out: int
     scale: float | None = None
     align: bool = False
+
+
+class Copies(NamedTuple):
+    """How one dimension is extended by copies of its own elements.
+
+    mode           "reflect", "replicate", "circular"
+    size           length before
+    before, after  elements added at both ends; what a negative number says is cut
+    """
+
+    mode: str
+    size: int
+    before: int
+    after: int
+
+    @property
+    def out(self) -> int:
+        return self.size + self.before + self.after
+
+    def source(self) -> Any:
+        """For each place, the place in the original that it copies."""
+        n, before, after = self.size, self.before, self.after
+        if self.mode == "circular":  # what is cut is gone before the rest is continued
+            first, m = max(-before, 0), n - max(-before, 0) - max(-after, 0)
+            return first + np.arange(-max(before, 0), m + max(after, 0)) % max(m, 1)
+        i = np.arange(-before, n + after)
+        if self.mode == "reflect":
+            period = 2 * (n - 1) or 1
+            i = np.abs(i) % period
+            return np.where(i >= n, period - i, i)
+        return np.clip(i, 0, n - 1)
+
+
+Map = Resize | Copies
+Maps = tuple[Map | None, ...]
+"""One for each of the last dimensions; None leaves one as it is."""
 
 
 class Entries(NamedTuple):
@@ -162,9 +200,12 @@ def _area(how: Resize, real: Any) -> Entries:
 
 
 @lru_cache(maxsize=256)
-def entries(how: Resize, dtype: str) -> Entries:
-    """The matrix of a resizing, its weights computed in `dtype` (as PyTorch does)."""
+def entries(how: Map, dtype: str) -> Entries:
+    """The matrix of a map, its weights computed in `dtype` (as PyTorch does)."""
     real = np.dtype(dtype).type
+    if isinstance(how, Copies):
+        source = how.source()
+        return Entries(np.arange(how.out), source, np.ones(how.out, real), how.out, how.size)
     if how.mode in _FILTERS:
         return _filtered(how, real)
     if how.mode == "area":
@@ -180,15 +221,15 @@ def _transposed(e: Entries) -> Entries:
 
 
 @lru_cache(maxsize=256)
-def oriented(how: Resize, dtype: str, transpose: bool) -> Entries:
-    """The matrix of a resizing or its transpose."""
+def oriented(how: Map, dtype: str, transpose: bool) -> Entries:
+    """The matrix of a map or its transpose."""
     found = entries(how, dtype)
     return _transposed(found) if transpose else found
 
 
 # ------------------------------------------------------------------------------ products
 @lru_cache(maxsize=256)
-def _blocks(how: Resize, dtype: str, transpose: bool) -> list[tuple[slice, slice, Any]]:
+def _blocks(how: Map, dtype: str, transpose: bool) -> list[tuple[slice, slice, Any]]:
     """(rows, columns, dense matrix between them) that cover the whole matrix."""
     e = oriented(how, dtype, transpose)
     height = max(8, min(BLOCK, BLOCK * e.rows // max(e.columns, 1)))
@@ -205,7 +246,7 @@ def _blocks(how: Resize, dtype: str, transpose: bool) -> list[tuple[slice, slice
 
 
 @lru_cache(maxsize=64)
-def _table(how: Resize, dtype: str, transpose: bool) -> tuple[Any, Any]:
+def _table(how: Map, dtype: str, transpose: bool) -> tuple[Any, Any]:
     """Columns and weights as (rows, most entries of a row); column -1 where a row has fewer."""
     e = oriented(how, dtype, transpose)
     count = np.bincount(e.row, minlength=e.rows)
@@ -216,7 +257,7 @@ def _table(how: Resize, dtype: str, transpose: bool) -> tuple[Any, Any]:
     return column, weight
 
 
-def apply(x: Any, axis: int, how: Resize, transpose: bool = False) -> Any:
+def apply(x: Any, axis: int, how: Map, transpose: bool = False) -> Any:
     """The matrix (or its transpose) times x along one axis."""
     xp = array_module(x)
     dtype = x.dtype.name
@@ -249,20 +290,64 @@ def _by_entries(xp: Any, x: Any, y: Any, column: Any, weight: Any) -> None:
         y += xp.where(there, part, 0)
 
 
-@primitive
-def resample(x: Any, *, axis: int, how: Resize) -> Any:
-    """One dimension resized: y = M x with M banded;  x̄ = Mᵀ ȳ."""
-    return apply(x, axis, how)
+def copied(x: Any, axis: int, how: Map) -> Any:
+    """A map that only copies, along one axis of an array of any dtype."""
+    xp = array_module(x)
+    source = how.source() if isinstance(how, Copies) else nearest_index(how)
+    return xp.take(x, xp.asarray(source), axis=axis)
+
+
+@lru_cache(maxsize=256)
+def _rows(how: Map | None, dtype: str, transpose: bool, size: int) -> Any:
+    if how is None:
+        every = np.arange(size)
+        return kernels.rows_of(every, every, np.ones(size, dtype), size)
+    e = oriented(how, dtype, transpose)
+    return kernels.rows_of(e.row, e.column, e.weight, e.rows)
+
+
+@lru_cache(maxsize=256)
+def _columns(how: Map, dtype: str, transpose: bool) -> Any:
+    e = oriented(how, dtype, transpose)
+    return kernels.columns_of(e.row, e.column, e.weight, e.rows, e.columns)
+
+
+def apply_all(x: Any, maps: Maps, transpose: bool = False) -> Any:
+    """The matrices (or their transposes) times the last dimensions of x."""
+    first = x.ndim - len(maps)
+    if not kernels.usable(x):
+        for axis, how in enumerate(maps, first):
+            if how is None:
+                continue
+            copies = isinstance(how, Copies) or how.mode.startswith("nearest")
+            x = copied(x, axis, how) if copies and not transpose else apply(x, axis, how, transpose)
+        return x
+    dtype = x.dtype.name
+    if maps[-1] is not None:
+        above = maps[-2] if len(maps) > 1 else None
+        rows = _rows(above, dtype, transpose, x.shape[-2])
+        x = kernels.mix_planes(x, rows, _columns(maps[-1], dtype, transpose))
+        maps = maps[:-2]
+    for axis, how in enumerate(maps, first):
+        if how is not None:
+            x = kernels.mix_rows(x, axis, _rows(how, dtype, transpose, 0))
+    return x
 
 
 @primitive
-def resample_vjp(g: Any, *, axis: int, how: Resize) -> Any:
-    """The adjoint of resample: x̄ = Mᵀ ȳ."""
-    return apply(g, axis, how, transpose=True)
+def resample(x: Any, *, maps: Maps) -> Any:
+    """The last dimensions resized: y = M x along each, with M banded;  x̄ = Mᵀ ȳ."""
+    return apply_all(x, maps)
 
 
-resample.vjp(x=lambda g, axis, how: resample_vjp(g, axis=axis, how=how))
-resample_vjp.vjp(g=lambda x, axis, how: resample(x, axis=axis, how=how))
+@primitive
+def resample_vjp(g: Any, *, maps: Maps) -> Any:
+    """The adjoint of resample, and of all maps like it: x̄ = Mᵀ ȳ."""
+    return apply_all(g, maps, transpose=True)
+
+
+resample.vjp(x=lambda g, maps: resample_vjp(g, maps=maps))
+resample_vjp.vjp(g=lambda x, maps: resample(x, maps=maps))
 
 
 # ------------------------------------------------------------------------------ bytes

@@ -16,11 +16,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import microkernels
+from . import microkernels, weighing
 from .launch import HEAD
 
-BUFFER = 160_000
-"""Floats of a thread's buffer: what a core's own cache holds (640 KB)."""
+BUFFER = microkernels.cache() * 3 // 16
+"""Floats of a thread's buffer: three quarters of a core's own cache."""
 SHORTEST = 4
 """Rows of the lowest box: below it the rows that two boxes both need outweigh the cache."""
 TOGETHER = 8
@@ -104,6 +104,7 @@ class Pass(NamedTuple):
     packed: int
     scratch: int
     chunks: int
+    pointwise: bool
 
 
 class WeightPass(NamedTuple):
@@ -112,8 +113,7 @@ class WeightPass(NamedTuple):
     table: Any
     scratch: int
     chunks: int
-    shape: tuple[int, ...]  # of the partial sums
-    tasks: int
+    partial: int  # floats of the partial sums
 
 
 def three(values: Any, missing: int = 1) -> Three:
@@ -184,9 +184,11 @@ def _cost(vectors: int, high: int) -> float:
     return 3 * full + (0, 2.1, 2.8)[rest]
 
 
-def boxes_of(source: Source, counts: Three, images: int, channels: int, high: int) -> Boxes:
+def boxes_of(
+    source: Source, counts: Three, images: int, channels: int, outputs: int, high: int
+) -> Boxes:
     """How to cut, and whether several small images in one buffer fill the tiles better."""
-    per_place = channels * len(source.phases) + high
+    per_place = channels * len(source.phases) + outputs
     reach = source.reach
     box = _cut(counts, reach, per_place)
     buffer = three(b + r for b, r in zip(box, reach, strict=True))
@@ -210,15 +212,15 @@ def _layout(source: Source, boxes: Boxes) -> Any:
     return np.array([*numbers, len(source.phases), *sum(source.phases, ())], np.int64)
 
 
-def _offsets(source: Source, boxes: Boxes, channels: int) -> Any:
+def _offsets(source: Source, buffer: Three, gap: int, channels: int) -> Any:
     """Bytes from the buffer's start to what each tap of each channel sees."""
     phases = source.phases
-    _, ny, nx = boxes.buffer
+    _, ny, nx = buffer
     within = [
-        phases.index(t.phase) * boxes.gap + (t.shift[0] * ny + t.shift[1]) * nx + t.shift[2]
+        phases.index(t.phase) * gap + (t.shift[0] * ny + t.shift[1]) * nx + t.shift[2]
         for t in source.taps
     ]
-    start = np.arange(channels) * (len(phases) * boxes.gap)
+    start = np.arange(channels) * (len(phases) * gap)
     return (4 * (start[:, None] + np.array(within, np.int64))).reshape(-1)
 
 
@@ -230,6 +232,7 @@ def make_pass(
     channels: int,
     outputs: int,
     weight_steps: Three,
+    kernel: int,
     threads: int,
 ) -> Pass:
     """`channels` in and `outputs` out of a group; steps of the weights from one output to the next,
@@ -238,7 +241,7 @@ def make_pass(
     lanes = microkernels.lanes()
     high = microkernels.rows() if outputs > 1 else 1
     blocks = -(-outputs // high)
-    boxes = boxes_of(source, target.counts, images, channels, high)
+    boxes = boxes_of(source, target.counts, images, channels, blocks * high, high)
     work = images * groups * outputs * prod(target.counts) * channels * len(source.taps)
     chunks = threads if work >= PARALLEL else 1
     items = -(-images // boxes.together) * groups * boxes.count(target.counts)
@@ -249,23 +252,36 @@ def make_pass(
         else:
             boxes = _halved(boxes, target.counts, source.reach, chunks)
     phases, gap = len(source.phases), boxes.gap
-    scratch = channels * phases * gap + 8 * lanes + high * boxes.vectors * lanes
+    pointwise = _is_pointwise(source, target, high)
+    if pointwise:
+        boxes = Boxes(target.counts, (1, 1, 3 * lanes), 1)
+        gap, chunks = 3 * lanes, min(chunks, images * groups * prod(target.counts) // (3 * lanes))
+    scratch = channels * phases * gap + 8 * lanes + blocks * high * boxes.vectors * lanes
     scratch = -(-scratch // 64) * 64 + 64
     numbers = np.array(
         [
             outputs, channels, groups, images, *weight_steps, boxes.together, boxes.vectors, parts,
             *target.counts, *boxes.box, *source.first, *target.size, *target.step, *target.first,
             gap, chunks, scratch, groups * channels * prod(source.size), len(source.taps),
-            prod(source.size),
+            prod(source.size), kernel,
         ],
         np.int64,
     )  # fmt: skip
     taps = np.array([t.number for t in source.taps], np.int64)
     layout = _layout(source, boxes)
-    places = np.concatenate([taps, _offsets(source, boxes, channels)])
+    places = np.concatenate([taps, _offsets(source, boxes.buffer, gap, channels)])
     table = table_of(numbers, layout, places)
-    packed = groups * blocks * high * channels * len(source.taps) + 64
-    return Pass(table, groups, packed, scratch, chunks)
+    packed = groups * blocks * high * (1 + channels * len(source.taps)) + 64
+    return Pass(table, groups, packed, scratch, chunks, pointwise)
+
+
+def _is_pointwise(source: Source, target: Target, high: int) -> bool:
+    """Whether each result is a product with one place of the image, the same."""
+    one = (1, 1, 1)
+    if high == 1 or [t.shift for t in source.taps] != [(0, 0, 0)] or source.step != one:
+        return False
+    same = source.size == target.counts == target.size and target.step == one
+    return same and source.first == (0, 0, 0) and prod(source.size) >= 3 * microkernels.lanes()
 
 
 def table_of(numbers: Any, *more: Any) -> Any:
@@ -302,7 +318,7 @@ def forward(
     o = three(out)
     target = Target(o, o, (1, 1, 1), (0, 0, 0))
     steps = (channels * kernel, kernel, outputs * channels * kernel)
-    return [make_pass(source, target, x[0], groups, channels, outputs, steps, threads)]
+    return [make_pass(source, target, x[0], groups, channels, outputs, steps, kernel, threads)]
 
 
 @functools.lru_cache(maxsize=512)
@@ -315,7 +331,7 @@ def backward(
     steps = (kernel, outputs * kernel, channels * outputs * kernel)
     found = phases_of(size, g[2:], w[2:], stride, padding, dilation)
     passes = [
-        make_pass(source, target, g[0], groups, channels, outputs, steps, threads)
+        make_pass(source, target, g[0], groups, channels, outputs, steps, kernel, threads)
         for source, target in found
     ]
     return passes, sum(prod(target.counts) for _, target in found) == prod(size)
@@ -328,53 +344,49 @@ def weights(
     """The pass of w's gradient."""
     lanes = microkernels.lanes()
     images, channels, outputs = x[0], x[1] // groups, g[1] // groups
-    high, wide = (DOT_HIGH, DOT_WIDE) if outputs > 1 else (1, DOT_LONG)
+    high, wide = weighing.shape(outputs)
+    width = wide * lanes  # outputs of a tile
     source = source_of(x[2:], kernel, stride, padding, dilation)
     counts = three(g[2:])
     terms = channels * len(source.taps)
     work = images * g[1] * prod(counts) * terms
     chunks = threads if work >= PARALLEL else 1
-    blocks = -(-outputs // high)
-    parts = max(1, blocks * high // PART)
+    blocks = -(-outputs // max(width, 1))
+    parts = min(blocks, -(-outputs // weighing.PART))
     if groups * parts < chunks and blocks >= 4 * chunks:
         parts = chunks
-    rows = -(-blocks // parts) * high
+    rows = -(-blocks // parts) * width if width else 1
     per_place = channels * len(source.phases) + rows
     box = _cut(counts, source.reach, per_place)
     boxes = Boxes(box, three(b + r for b, r in zip(box, source.reach, strict=True)), 1)
     while (
-        boxes.vectors < LONG
+        boxes.together * prod(box) < weighing.LONG
         and box == counts
         and 2 * boxes.together <= images
-        and 2 * boxes.together * boxes.size * rows <= BUFFER
-        and 2 * boxes.together * boxes.size * per_place <= 4 * BUFFER
+        and 2 * boxes.together * boxes.size * per_place <= BUFFER
     ):
         boxes = boxes._replace(together=2 * boxes.together)
     items = -(-images // boxes.together) * boxes.count(counts)
     pieces = 1 if groups * parts >= chunks else min(items, chunks)
-    padded = -(-terms // wide) * wide
+    padded = -(-terms // high) * high
     gap = boxes.gap
-    scratch = (channels * len(source.phases) + rows) * gap + 8 * lanes
+    places = boxes.together * prod(box) if width else gap
+    scratch = channels * len(source.phases) * gap + rows * places + 16 * lanes
     scratch = -(-scratch // 64) * 64 + 64
-    offsets = _offsets(source, boxes, channels)
+    offsets = _offsets(source, boxes.buffer, gap, channels)
     offsets = np.concatenate([offsets, np.zeros(padded - terms, np.int64)])
     other = Source(counts, (1, 1, 1), (0, 0, 0), (Tap(0, (0, 0, 0), (0, 0, 0)),))
-    shape = (pieces, groups, parts * rows, padded)
+    tasks = pieces * groups * parts
+    chunks = min(chunks, tasks)
+    sums = -(-rows * padded // lanes) * lanes  # of a task, whole vectors
+    flat = width > 0 and boxes.buffer == box  # rows of the buffer and of the box are alike
     numbers = np.array(
         [
             outputs, channels, groups, images, rows, boxes.together, parts, pieces, *counts, *box,
-            *source.first, gap, scratch, prod(source.size), prod(counts), padded,
+            *source.first, gap, scratch, prod(source.size), prod(counts), padded, high, width,
+            terms, chunks, places, flat, sums,
         ],
         np.int64,
     )  # fmt: skip
-    tasks = pieces * groups * parts
     table = table_of(numbers, _layout(source, boxes), offsets, _layout(other, boxes))
-    return WeightPass(table, scratch, min(chunks, tasks), shape, tasks)
-
-
-PART = 64
-"""Outputs whose gradients stay in the cache while the columns of the image pass by."""
-LONG = 64
-"""Vectors after which adding up the lanes of a sum is no longer worth mentioning."""
-DOT_HIGH, DOT_WIDE, DOT_LONG = 4, 6, 9
-"""Blocks of the weights' gradient: rows and taps of a tile, taps where there is one row."""
+    return WeightPass(table, scratch, chunks, tasks * sums + 64)

@@ -12,6 +12,7 @@ blocks fill the vector registers: 32 of 16 floats with AVX-512, 16 of 8 with AVX
 from __future__ import annotations
 
 import functools
+import os
 import platform
 from collections.abc import Callable
 from typing import Any
@@ -33,6 +34,16 @@ def lanes() -> int:
 def rows() -> int:
     """Rows of weights in one tile: with three vectors of columns, what fits in the registers."""
     return 4 if lanes() == 8 else 8
+
+
+@functools.cache
+def cache() -> int:
+    """Bytes of a core's own second-level cache, or a usual size where nobody says."""
+    try:
+        size = os.sysconf("SC_LEVEL2_CACHE_SIZE")
+    except (AttributeError, ValueError, OSError):
+        size = 0
+    return min(max(size, 1 << 18), 1 << 21) if size > 0 else 1 << 19
 
 
 class Emitter:
@@ -136,15 +147,44 @@ def intrinsic_of(emit: Callable[..., None]) -> Any:
     return function
 
 
+def function_of(name: str, emit: Callable[..., None]) -> Any:
+    """The same for a loop that needs all vector registers: a function that is not inlined.
+
+    Inside a large kernel LLVM shares registers out among everything around the loop, and keeps
+    sums in memory: a third of the speed.
+    """
+
+    def call(e: Emitter, *args: Any) -> None:
+        ir, module = e.ir, e.builder.module
+        kind = ir.FunctionType(ir.VoidType(), [a.type for a in args])
+        function = module.globals.get(name)
+        if function is None:
+            function = ir.Function(module, kind, name)
+            function.linkage = "internal"
+            function.attributes.add("noinline")
+            inner = Emitter(ir.IRBuilder(function.append_basic_block("entry")))
+            emit(inner, *function.args)
+            inner.builder.ret_void()
+        e.builder.call(function, args)
+
+    return intrinsic_of(call)
+
+
 def tile(high: int, wide: int) -> Lazy:
-    """tile((a, off, terms, b, c, ldc)): C[i, p] = sum_r A[r, i] b[off[r] + p].
+    """tile((start, a, off, terms, b, c, ldc)): C[i, p] = start[i] + sum_r A[r, i] b[off[r] + p].
 
     A is stored (terms, high); C is high x (wide vectors), its rows ldc apart.
     """
 
-    def emit(e: Emitter, a: Any, off: Any, terms: Any, b: Any, c: Any, ldc: Any) -> None:
+    def emit(
+        e: Emitter, start: Any, a: Any, off: Any, terms: Any, b: Any, c: Any, ldc: Any
+    ) -> None:
         builder = e.builder
         sums = e.sums(high * wide)
+        for i in range(high):
+            first = e.fill(builder.load(e.at(start, i, e.real)))
+            for j in range(wide):
+                builder.store(first, sums[i * wide + j])
         offsets = builder.inttoptr(off, e.word.as_pointer())
         with e.cgutils.for_range(builder, terms) as loop:
             here = builder.add(b, builder.load(builder.gep(offsets, [loop.index])))
@@ -161,7 +201,42 @@ def tile(high: int, wide: int) -> Lazy:
                 place = builder.add(row, e.number(j * e.n))
                 e.store(builder.load(sums[i * wide + j]), c, place)
 
-    return Lazy(lambda: intrinsic_of(emit))
+    return Lazy(lambda: function_of(f"minigrad_tile_{high}_{wide}", emit))
+
+
+def outer(high: int, wide: int) -> Lazy:
+    """outer((x, off, lines, count, line, g, c)): C[r, i] += sum_p x[off[r] + p] g[p, i].
+
+    For `high` offsets and `wide` vectors of i. p runs over `count` places of each of `lines` rows
+    of x, `line` floats apart; g is stored (p, i) without gaps, C is (high, wide vectors).
+    """
+
+    def emit(
+        e: Emitter, x: Any, off: Any, lines: Any, count: Any, line: Any, g: Any, c: Any
+    ) -> None:
+        builder, width = e.builder, wide * e.n
+        offsets = builder.inttoptr(off, e.word.as_pointer())
+        sums = e.sums(high * wide)
+        starts = [
+            builder.add(x, builder.load(builder.gep(offsets, [e.number(r)]))) for r in range(high)
+        ]
+        with e.cgutils.for_range(builder, lines) as row:
+            first = builder.mul(row.index, count)
+            along = builder.shl(builder.mul(row.index, line), e.number(2))
+            here = builder.add(g, builder.mul(first, e.number(4 * width)))
+            lefts = [builder.add(start, along) for start in starts]
+            with e.cgutils.for_range(builder, count) as loop:
+                at = builder.mul(loop.index, e.number(width))
+                columns = [e.load(here, builder.add(at, e.number(j * e.n))) for j in range(wide)]
+                for r in range(high):
+                    value = e.fill(builder.load(e.at(lefts[r], loop.index, e.real)))
+                    for j in range(wide):
+                        s = sums[r * wide + j]
+                        builder.store(e.fma(value, columns[j], builder.load(s)), s)
+        for i, s in enumerate(sums):  # sums of sums: fewer roundings than one long sum
+            e.store(builder.fadd(e.load(c, i * e.n), builder.load(s)), c, i * e.n)
+
+    return Lazy(lambda: function_of(f"minigrad_outer_{high}_{wide}", emit))
 
 
 def dot(high: int, wide: int) -> Lazy:
@@ -204,7 +279,7 @@ def dot(high: int, wide: int) -> Lazy:
                 )
                 builder.store(total, place)
 
-    return Lazy(lambda: intrinsic_of(emit))
+    return Lazy(lambda: function_of(f"minigrad_dot_{high}_{wide}", emit))
 
 
 def _emit_zeros(e: Emitter, to: Any, count: Any) -> None:
@@ -213,28 +288,35 @@ def _emit_zeros(e: Emitter, to: Any, count: Any) -> None:
         e.store(e.zero(), to, e.builder.mul(loop.index, e.number(e.n)))
 
 
+def _rows(emit: Callable[..., None]) -> Callable[..., None]:
+    """The same for rows: (to, step, source, step, rows, ...), steps in floats."""
+
+    def all_rows(
+        e: Emitter, to: Any, to_step: Any, source: Any, source_step: Any, rows: Any, *more: Any
+    ) -> None:
+        four = e.number(4)
+        with e.cgutils.for_range(e.builder, rows) as loop:
+            first = e.builder.mul(loop.index, e.builder.mul(to_step, four))
+            second = e.builder.mul(loop.index, e.builder.mul(source_step, four))
+            emit(e, e.builder.add(to, first), e.builder.add(source, second), *more)
+
+    return all_rows
+
+
 def _emit_copy(e: Emitter, to: Any, source: Any, count: Any) -> None:
-    builder = e.builder
-    with e.cgutils.for_range(builder, builder.sdiv(count, e.number(e.n))) as loop:
-        p = builder.mul(loop.index, e.number(e.n))
+    """Whole vectors; the last one overlaps the one before, for masked stores are slow."""
+    builder, n = e.builder, e.number(e.n)
+    with e.cgutils.for_range(builder, builder.sdiv(count, n)) as loop:
+        p = builder.mul(loop.index, n)
         e.store(e.load(source, p), to, p)
-    rest = builder.srem(count, e.number(e.n))
-    with builder.if_then(builder.icmp_signed(">", rest, e.number(0))):
-        p = builder.sub(count, rest)
-        e.store(e.load_below(source, p, e.below(rest)), to, p)
-
-
-def _emit_place(e: Emitter, to: Any, source: Any, count: Any, plus: Any) -> None:
-    builder = e.builder
-    added = e.fill(plus)
-    with e.cgutils.for_range(builder, builder.sdiv(count, e.number(e.n))) as loop:
-        p = builder.mul(loop.index, e.number(e.n))
-        e.store(builder.fadd(e.load(source, p), added), to, p)
-    rest = builder.srem(count, e.number(e.n))
-    with builder.if_then(builder.icmp_signed(">", rest, e.number(0))):
-        p = builder.sub(count, rest)
-        value = builder.fadd(e.load(source, p), added)
-        e.store_below(value, to, p, e.below(rest))
+    with builder.if_then(builder.icmp_signed("!=", builder.srem(count, n), e.number(0))):
+        p = builder.sub(count, n)
+        with builder.if_else(builder.icmp_signed(">", p, e.number(0))) as (long, short):
+            with long:
+                e.store(e.load(source, p), to, p)
+            with short:
+                mask = e.below(count)
+                e.store_below(e.load_below(source, 0, mask), to, 0, mask)
 
 
 def _emit_pick(e: Emitter, to: Any, source: Any, count: Any) -> None:
@@ -256,32 +338,69 @@ def _emit_pick(e: Emitter, to: Any, source: Any, count: Any) -> None:
     e.store(builder.shuffle_vector(low, high, even), to, p)
 
 
-def _emit_spread(e: Emitter, to: Any, source: Any, count: Any, plus: Any) -> None:
-    builder = e.builder
-    added = e.fill(plus)
+def _emit_spread(e: Emitter, to: Any, source: Any, count: Any) -> None:
+    """The places between are read and written back, but for those of the last vector."""
+    builder, n = e.builder, e.number(e.n)
     halves = [[k // 2 + h * e.n // 2 for k in range(e.n)] for h in (0, 1)]
     even = e.ir.Constant(e.bits, [k % 2 == 0 for k in range(e.n)])
-    vectors = builder.sdiv(builder.add(count, e.number(e.n - 1)), e.number(e.n))
+    vectors = builder.sdiv(builder.add(count, e.number(e.n - 1)), n)
     with e.cgutils.for_range(builder, vectors) as loop:
-        p = builder.mul(loop.index, e.number(e.n))
-        value = builder.fadd(e.load(source, p), added)
+        p = builder.mul(loop.index, n)
+        value = e.load(source, p)
         for h, half in enumerate(halves):
             wide = builder.shuffle_vector(value, value, e.ir.Constant(e.ints, half))
             start = builder.add(builder.add(p, p), e.number(h * e.n))
-            inside = e.below(builder.sub(builder.add(count, count), start))
-            e.store_below(wide, to, start, builder.and_(even, inside))
+            left = builder.sub(builder.sub(builder.add(count, count), e.number(1)), start)
+            with builder.if_else(builder.icmp_signed(">=", left, n)) as (whole, part):
+                with whole:
+                    e.store(builder.select(even, wide, e.load(to, start)), to, start)
+                with part:
+                    e.store_below(wide, to, start, builder.and_(even, e.below(left)))
+
+
+def _emit_turn(e: Emitter, to: Any, ld: Any, source: Any, source_ld: Any, count: Any) -> None:
+    builder, n = e.builder, e.n
+    with e.cgutils.for_range(builder, builder.sdiv(count, e.number(n))) as loop:
+        p = builder.mul(loop.index, e.number(n))
+        v = [e.load(source, builder.add(builder.mul(source_ld, e.number(i)), p)) for i in range(n)]
+        d = 1
+        while d < n:  # exchange the off-diagonal halves of blocks of 2d
+            low = [k if k & d == 0 else n + k - d for k in range(n)]
+            high = [k + d if k & d == 0 else n + k for k in range(n)]
+            for i in range(n):
+                if i & d == 0:
+                    a, b = v[i], v[i + d]
+                    v[i] = builder.shuffle_vector(a, b, e.ir.Constant(e.ints, low))
+                    v[i + d] = builder.shuffle_vector(a, b, e.ir.Constant(e.ints, high))
+            d *= 2
+        for i in range(n):
+            e.store(v[i], to, builder.mul(ld, builder.add(p, e.number(i))))
+
+
+def _emit_panel(e: Emitter, to: Any, source: Any, step: Any, terms: Any) -> None:
+    builder = e.builder
+    with e.cgutils.for_range(builder, terms) as loop:
+        at = builder.mul(loop.index, step)
+        p = builder.mul(loop.index, e.number(3 * e.n))
+        for j in range(3):
+            value = e.load(source, builder.add(at, e.number(j * e.n)))
+            e.store(value, to, builder.add(p, e.number(j * e.n)))
 
 
 zeros = Lazy(lambda: intrinsic_of(_emit_zeros))
 """zeros((to, count)): whole vectors, so up to one vector beyond the end is written."""
 copy = Lazy(lambda: intrinsic_of(_emit_copy))
-"""copy((to, source, count)): reads exactly count, writes whole vectors."""
-pick = Lazy(lambda: intrinsic_of(_emit_pick))
-"""pick((to, source, count)): to[i] = source[2 i], count > 0; reads no further."""
-place = Lazy(lambda: intrinsic_of(_emit_place))
-"""place((to, source, count, plus)): to = source + plus; writes exactly count."""
-spread = Lazy(lambda: intrinsic_of(_emit_spread))
-"""spread((to, source, count, plus)): to[2 i] = source[i] + plus."""
+"""copy((to, source, count)): exactly count are read and written."""
+copy_rows = Lazy(lambda: function_of("minigrad_copy_rows", _rows(_emit_copy)))
+"""copy_rows((to, step, source, step, rows, count))."""
+pick_rows = Lazy(lambda: function_of("minigrad_pick_rows", _rows(_emit_pick)))
+"""The same of every second element: reads no further, writes whole vectors; count > 0."""
+spread_rows = Lazy(lambda: function_of("minigrad_spread_rows", _rows(_emit_spread)))
+"""The same to every second element."""
+turn = Lazy(lambda: function_of("minigrad_turn", _emit_turn))
+"""turn((to, ld, source, ld, count)): to[p, i] = source[i, p], whole vectors of i and p."""
+panel = Lazy(lambda: function_of("minigrad_panel", _emit_panel))
+"""panel((to, source, step, terms)): three vectors of each row, `step` apart, side by side."""
 LANES, ROWS = Lazy(lanes), Lazy(rows)
 TILE3 = Lazy(lambda: tile(rows(), 3).get())
 TILE2 = Lazy(lambda: tile(rows(), 2).get())
@@ -289,13 +408,25 @@ TILE1 = Lazy(lambda: tile(rows(), 1).get())
 
 
 @kernel(inline=True)
-def multiply(a, off, terms, b, c, vectors, ldc):
-    """tile() for any number of vectors."""
+def multiply(start, a, off, terms, blocks, b, c, vectors, ldc):
+    """tile() for any number of vectors and blocks of rows: columns stay in the nearest cache."""
     v, step = 0, 4 * LANES
-    while v + 3 <= vectors:
-        TILE3((a, off, terms, b + v * step, c + v * step, ldc))
+    high = 4 * ROWS
+    while v < vectors:
+        left = vectors - v
+        for k in range(blocks):
+            here = (
+                a + k * terms * high,
+                off,
+                terms,
+                b + v * step,
+                c + k * ldc * high + v * step,
+                ldc,
+            )
+            if left >= 3:
+                TILE3((start + k * high, *here))
+            elif left == 2:
+                TILE2((start + k * high, *here))
+            else:
+                TILE1((start + k * high, *here))
         v += 3
-    if v + 2 <= vectors:
-        TILE2((a, off, terms, b + v * step, c + v * step, ldc))
-    elif v < vectors:
-        TILE1((a, off, terms, b + v * step, c + v * step, ldc))

@@ -224,25 +224,63 @@ def spread(y, x, g, divisor):
 
 @kernel
 def largest_in(x, index, z, y, v, height, width):
-    """The flat position of the largest element in boxes: z, y, v hold (first, end) for each."""
+    """The flat position of the largest element in boxes: z, y, v hold (first, end) for each.
+
+    Column by column, which vectors can do: of equal ones the first row counts, then the first of
+    the columns.
+    """
     places = z.shape[0] * y.shape[0] * v.shape[0]
     size = x.size // (index.size // places)
     for n in prange(index.size // places):
         image = x[n * size : (n + 1) * size]
         at = n * places
+        bests, founds = np.empty(width, x.dtype), np.empty(width, np.int32)
         for i in range(z.shape[0]):
             for j in range(y.shape[0]):
                 for k in range(v.shape[0]):
-                    found = (z[i, 0] * height + y[j, 0]) * width + v[k, 0]
-                    best = image[found]
+                    wide = v[k, 1] - v[k, 0]
+                    best, found = bests[:wide], founds[:wide]
+                    first = True
                     for a in range(z[i, 0], z[i, 1]):
                         for b in range(y[j, 0], y[j, 1]):
-                            for c in range(v[k, 0], v[k, 1]):
-                                p = (a * height + b) * width + c
-                                if image[p] > best or (image[p] != image[p] and best == best):
-                                    best, found = image[p], p
-                    index[at] = found
+                            row = np.int32(a * height + b)
+                            line = image[row * width + v[k, 0] :][:wide]
+                            if first:
+                                best[:] = line
+                                found[:] = row
+                                first = False
+                                continue
+                            for c in range(wide):
+                                u, m = line[c], best[c]
+                                better = (u > m) | ((u != u) & (m == m))
+                                best[c] = u if better else m
+                                found[c] = row if better else found[c]
+                    m, row, column = best[0], found[0], 0
+                    for c in range(1, wide):
+                        u = best[c]
+                        better = u > m or (u != u and m == m)
+                        equal = u == m or (u != u and m != m)
+                        if better or (equal and found[c] < row):
+                            m, row, column = u, found[c], c
+                    index[at] = row * width + v[k, 0] + column
                     at += 1
+
+
+@kernel
+def take_at(x, index, y, size, places):
+    """y[n, i] = x[n, index[n, i]]."""
+    for n in prange(y.size // places):
+        for i in range(n * places, (n + 1) * places):
+            y[i] = x[n * size + index[i]]
+
+
+@kernel
+def put_at(g, index, x, size, places):
+    """x[n, index[n, i]] += g[n, i], from zero on."""
+    for n in prange(g.size // places):
+        x[n * size : (n + 1) * size] = 0
+        for i in range(n * places, (n + 1) * places):
+            x[n * size + index[i]] += g[i]
 
 
 # ------------------------------------------------------------------------------ entries
@@ -361,3 +399,23 @@ def windows_argmax(x: Any, bounds: Any) -> Any:
         x.size, np.ascontiguousarray(x).reshape(-1), index.reshape(-1), *boxes, height, width
     )
     return index
+
+
+def values_at(x: Any, index: Any) -> Any:
+    """x (N, C, *) at flat positions (N, C, *out), or None."""
+    if not usable(x, index.shape[2:]) or not index.size:
+        return None
+    y = np.empty(index.shape, x.dtype)
+    flat = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(index).reshape(-1)
+    take_at.run(y.size, *flat, y.reshape(-1), prod(x.shape[2:]), prod(index.shape[2:]))
+    return y
+
+
+def add_at(g: Any, index: Any, shape: Any) -> Any:
+    """Zeros of `shape` (N, C, *size) with g added at flat positions, or None."""
+    if not usable(g, shape[2:]) or not prod(shape):
+        return None
+    x = np.empty(shape, g.dtype)
+    flat = np.ascontiguousarray(g).reshape(-1), np.ascontiguousarray(index).reshape(-1)
+    put_at.run(x.size, *flat, x.reshape(-1), prod(shape[2:]), prod(g.shape[2:]))
+    return x

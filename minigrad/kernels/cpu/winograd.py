@@ -25,7 +25,7 @@ import numpy as np
 
 from . import geometry, microkernels
 from .compiler import Lazy, kernel
-from .launch import HEAD, body, carray, real, table_of
+from .launch import HEAD, body, floats_at, table_of
 from .microkernels import Emitter
 
 FOUR = 4
@@ -127,10 +127,17 @@ def _emit_weave(e: Emitter, src: Any, gap: Any, to: Any, count: Any, plus: Any, 
         out = [b.shuffle_vector(even[k], odd[k], m) for k in (0, 1) for m in mixed]
         for k, value in enumerate(out):
             at = b.add(b.mul(p, e.number(4)), e.number(k * n))
-            inside = e.below(b.sub(count, at))
-            value = b.select(inside, b.fadd(value, added), e.zero())
-            e.store_below(value, to, at, inside)
-            b.store(e.fma(value, e.zero(), b.load(seen)), seen)
+            left = b.sub(count, at)
+            value = b.fadd(value, added)
+            with b.if_else(b.icmp_signed(">=", left, e.number(n))) as (whole, part):
+                with whole:
+                    e.store(value, to, at)
+                    b.store(e.fma(value, e.zero(), b.load(seen)), seen)
+                with part:  # masked stores are slow
+                    inside = e.below(left)
+                    value = b.select(inside, value, e.zero())
+                    e.store_below(value, to, at, inside)
+                    b.store(e.fma(value, e.zero(), b.load(seen)), seen)
     e.store(b.load(seen), check)
 
 
@@ -169,14 +176,15 @@ def transform_weights(w, start, out_step, count, flip, g, t, u):
 
 
 @body
-def transform_block(b, table, weights, out):
+def transform_block(b, table):
     """The weights of ROWS outputs, transformed; the table is `Tiling`'s."""
     t = table_of(table)
     p = t[HEAD:]
     channels, outputs, out_step, in_step, flip = p[1], p[2], p[16], p[17], p[18]
     high = ROWS
     whole = (outputs + high - 1) // high * channels * high
-    w, packed = carray(weights, (t[7],), real), carray(out, (36 * whole,), real)
+    w = floats_at(t[11], channels * outputs * 9)
+    packed = floats_at(t[10], 36 * whole)
     g, z = np.empty((9, ROWS), np.float32), np.empty((18, ROWS), np.float32)
     u = np.empty((36, ROWS), np.float32)
     for c in range(channels):
@@ -189,12 +197,12 @@ def transform_block(b, table, weights, out):
 
 
 @body
-def winograd(chunk, table, a, b):
-    """One thread's items of y = w * x + bias (at a), with the weights at b."""
+def winograd(chunk, table):
+    """One thread's items of y = w * x + bias."""
     t = table_of(table)
-    x, y, scratch, biased, check, packed = t[1], t[2], t[3], t[4], t[9], t[10]
+    x, y, scratch, biased, packed = t[1], t[2], t[3], t[4], t[10]
     p, offsets = t[HEAD:], t[8] + 8 * t[6]
-    bias = carray(a, (biased,), real)
+    bias = floats_at(t[9], biased)
     images, channels, outputs, height, width, up, left = p[0], p[1], p[2], p[3], p[4], p[5], p[6]
     oy, ox, ty, tx = p[7], p[8], p[9], p[10]  # results and tiles in each dimension
     band, gap, ldv, chunks, scratch_size, together = p[11], p[12], p[13], p[14], p[15], p[19]
@@ -211,7 +219,9 @@ def winograd(chunk, table, a, b):
     out = buf + (16 * gap + 4 * LANES) * FOUR
     v = out + (16 * gap + 4 * LANES) * FOUR
     m = v + (36 * channels * ldv + 4 * LANES) * FOUR
-    seen = check + chunk * LANES * FOUR
+    seen = t[12] + chunk * 16 * FOUR
+    none = m + 36 * blocks * high * ldv * FOUR  # what sums start with
+    zeros((none, blocks * high))
     zeros((tmp, (v - tmp) // FOUR))  # what lies between images is computed with, too
     for item in range(items * chunk // chunks, items * (chunk + 1) // chunks):
         n0, first = item // bands * together, item % bands * band
@@ -236,12 +246,10 @@ def winograd(chunk, table, a, b):
                 transform_in((buf, gap, line, to, channels * ldv, used))
         columns = (count * here * line - 1 + LANES - 1) // LANES
         for k in range(36):
-            for b in range(blocks):
-                a = packed + (k * whole + b * channels * high) * FOUR
-                multiply(
-                    a, offsets, channels, v + k * channels * ldv * FOUR,
-                    m + (k * blocks + b) * high * ldv * FOUR, columns, ldv,
-                )  # fmt: skip
+            multiply(
+                none, packed + k * whole * FOUR, offsets, channels, blocks,
+                v + k * channels * ldv * FOUR, m + k * blocks * high * ldv * FOUR, columns, ldv,
+            )  # fmt: skip
         for j in range(count):
             for k in range(outputs):
                 plus = bias[k] if biased > 0 else np.float32(0)
@@ -264,7 +272,7 @@ class Tiling(NamedTuple):
     chunks: int
 
 
-CACHE = 600_000
+CACHE = max(300_000, microkernels.cache() * 5 // 16)
 """Floats that the transformed tiles of an item may take, in and out: about the L2 cache."""
 
 
@@ -294,7 +302,9 @@ def tiling(
     together = max(1, min((widest + 1) // (band * line), images // threads)) if band == ty else 1
     ldv = -(-(together * band * line) // lanes) * lanes + lanes
     gap = -(-((band + 1) * line) // lanes) * lanes + 2 * lanes
-    scratch = 4 * line + 32 * gap + 36 * (channels + blocks * high) * ldv + 32 * lanes
+    scratch = (
+        4 * line + 32 * gap + 36 * (channels + blocks * high) * ldv + 32 * lanes + blocks * high
+    )
     scratch = -(-scratch // 64) * 64 + 64
     chunks = min(threads, -(-images // together) * -(-ty // band))
     steps = (9, outputs * 9) if flip else (channels * 9, 9)
