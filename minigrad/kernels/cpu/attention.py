@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from . import blas, compiler, random, scalars, threads
+from . import compiler, gemm, random, scalars, threads
 from .compiler import REASSOCIATE, kernel, prange
 from .products import Stack, offsets, readable, stack
 
@@ -31,7 +31,7 @@ exp, where = scalars.exp, scalars.where
 bits, from_bits = scalars.bits, scalars.from_bits
 I32 = np.int32
 LEAST, MAGNITUDE = I32(-0x80000000), I32(0x7FFFFFFF)
-gemm: Any = blas.gemm
+multiply: Any = gemm.multiply
 row_key, element_bits = random.row_key, random.element_bits
 LOW_HALF = U64(0xFFFFFFFF)
 S32 = U64(32)
@@ -113,13 +113,14 @@ def _forward(
         i0 = (t // 2 if t % 2 == 0 else tiles - 1 - t // 2) * tq
         rows = min(tq, length - i0)
         scores, acc = np.empty((tq, tk), np.float32), np.zeros((tq, f), np.float32)
+        to_scores, to_acc = np.intp(scores.ctypes.data), np.intp(acc.ctypes.data)
         tops, sums = np.full(tq, LOW, np.float32), np.zeros(tq, np.float32)
         stop = min(keys, i0 + rows) if kind == 1 else keys
         for j0 in range(0, stop, tk):
             cols = min(tk, stop - j0)
-            gemm(
+            multiply(
                 False, True, rows, cols, e, scale, q + 4 * (places[0, h] + i0 * ldq), ldq,
-                k + 4 * (places[1, h] + j0 * ldk), ldk, ZERO, scores.ctypes.data, tk,
+                k + 4 * (places[1, h] + j0 * ldk), ldk, 0, 0, to_scores, tk,
             )  # fmt: skip
             for i in range(rows):
                 width = min(cols, max(i0 + i + 1 - j0, 0)) if kind == 1 else cols
@@ -140,9 +141,9 @@ def _forward(
                     _thinned(s, width, seed, h * length + i0 + i, j0, threshold, keep)
                 for j in range(width, cols):
                     s[j] = ZERO
-            gemm(
-                False, False, rows, f, cols, ONE, scores.ctypes.data, tk,
-                v + 4 * (places[2, h] + j0 * ldv), ldv, ONE, acc.ctypes.data, f,
+            multiply(
+                False, False, rows, f, cols, ONE, to_scores, tk,
+                v + 4 * (places[2, h] + j0 * ldv), ldv, to_acc, f, to_acc, f,
             )  # fmt: skip
         for i in range(rows):
             total = sums[i]
@@ -166,8 +167,9 @@ def _backward(
     ldg, ldqb, ldkb, ldvb = ldo, places[9, 0], places[9, 1], places[9, 2]
     for task in prange(heads // group):
         p, s_bar = np.empty((tq, tk), np.float32), np.empty((tq, tk), np.float32)
+        to_p, to_s = np.intp(p.ctypes.data), np.intp(s_bar.ctypes.data)
         for h in range(task * group, (task + 1) * group):
-            add_k = ONE if h > task * group else ZERO
+            add_k = h > task * group
             for j0 in range(0, keys, tk):
                 cols = min(tk, keys - j0)
                 start = j0 // tq * tq if kind == 1 else 0
@@ -177,16 +179,16 @@ def _backward(
                 to_v = dv + 4 * (places[8, h] + j0 * ldvb)
                 for i0 in range(start, length, tq):
                     rows = min(tq, length - i0)
-                    more = add_k if i0 == start else ONE
+                    more = add_k or i0 > start
                     here_q = q + 4 * (places[0, h] + i0 * ldq)
                     here_g = g + 4 * (places[5, h] + i0 * ldg)
-                    gemm(
-                        False, True, rows, cols, e, scale, here_q, ldq, here_k, ldk, ZERO,
-                        p.ctypes.data, tk,
+                    multiply(
+                        False, True, rows, cols, e, scale, here_q, ldq, here_k, ldk, 0, 0,
+                        to_p, tk,
                     )  # fmt: skip
-                    gemm(
-                        False, True, rows, cols, f, ONE, here_g, ldg, here_v, ldv, ZERO,
-                        s_bar.ctypes.data, tk,
+                    multiply(
+                        False, True, rows, cols, f, ONE, here_g, ldg, here_v, ldv, 0, 0,
+                        to_s, tk,
                     )  # fmt: skip
                     for i in range(rows):
                         width = min(cols, max(i0 + i + 1 - j0, 0)) if kind == 1 else cols
@@ -212,17 +214,18 @@ def _backward(
                         for j in range(width, cols):
                             pi[j] = ZERO
                             si[j] = ZERO
-                    gemm(
-                        True, False, cols, f, rows, ONE, p.ctypes.data, tk, here_g, ldg, more,
-                        to_v, ldvb,
+                    multiply(
+                        True, False, cols, f, rows, ONE, to_p, tk, here_g, ldg,
+                        to_v if more else 0, ldvb, to_v, ldvb,
                     )  # fmt: skip
-                    gemm(
-                        True, False, cols, e, rows, scale, s_bar.ctypes.data, tk, here_q, ldq, more,
-                        to_k, ldkb,
+                    multiply(
+                        True, False, cols, e, rows, scale, to_s, tk, here_q, ldq,
+                        to_k if more else 0, ldkb, to_k, ldkb,
                     )  # fmt: skip
-                    gemm(
-                        False, False, rows, e, cols, scale, s_bar.ctypes.data, tk, here_k, ldk,
-                        ZERO if j0 == 0 else ONE, dq + 4 * (places[6, h] + i0 * ldqb), ldqb,
+                    to_q = dq + 4 * (places[6, h] + i0 * ldqb)
+                    multiply(
+                        False, False, rows, e, cols, scale, to_s, tk, here_k, ldk,
+                        to_q if j0 > 0 else 0, ldqb, to_q, ldqb,
                     )  # fmt: skip
 
 
@@ -267,13 +270,11 @@ def fits(q: Any, k: Any, v: Any, mask: Any) -> bool:
         and min(q.shape[-1], v.shape[-1], k.shape[-2], k.size, v.size) > 0
         and (mask is None or mask.dtype == F32 or mask.dtype == bool)
         and compiler.enabled()
-        and blas.available()
     )
 
 
 def _call(kernel: Any, tasks: int, *args: Any) -> None:
-    with blas.single():
-        (kernel.parallel if tasks > 1 and threads.count() > 1 else kernel.serial)(*args)
+    (kernel.parallel if tasks > 1 and threads.count() > 1 else kernel.serial)(*args)
 
 
 def _sizes(lead: Any, q: Stack, k: Stack, v: Stack, ldo: int, mask: Any) -> tuple[int, ...]:
