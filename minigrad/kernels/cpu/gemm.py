@@ -41,7 +41,7 @@ def wide() -> int:
 def panel(high: int) -> Lazy:
     """panel((a, down, across, b, terms, alpha, start, lds, c, ldc)): one tile of C.
 
-    C[i, p] = alpha sum_r a[i down + r across] b[r WIDTH + p] + start[i lds + p]; no start if it is 0.
+    C[i, p] = alpha sum_r a[i down + r across] b[r WIDTH + p] + start[i lds + p], unless start = 0.
     """
 
     def emit(
@@ -220,11 +220,15 @@ def _edge(high, columns, tiles, start, lds, c, ldc):
 
 @kernel
 def _block(left, down, across, turned, m, n, terms, alpha, right, start, lds, c, ldc, edge):
-    """Rows of A, at most BLOCK, times packed columns of B."""
+    """Rows of A times packed columns of B. Eight rows are two tiles of four, not of six and two."""
+    most = HIGH
+    if not turned:
+        tiles = (m + HIGH - 1) // HIGH
+        most = (m + tiles - 1) // tiles
     for j in range(0, n, WIDTH):
         columns = right + 4 * j * terms
-        for i in range(0, m, HIGH):
-            high = min(HIGH, m - i)
+        for i in range(0, m, most):
+            high = min(most, m - i)
             if turned:
                 a, step = left + 4 * i * terms, high
                 if i + LANES <= m and LANES >= HIGH:
@@ -271,6 +275,43 @@ def multiply(turned_a, turned_b, m, n, k, alpha, a, lda, b, ldb, start, lds, c, 
                 c + 4 * i * ldc, ldc, edge,
             )  # fmt: skip
     space[0] = ZERO  # in use until here
+
+
+# ------------------------------------------------------------------------------ packed once
+@kernel
+def pack(turned, k, n, b, ldb, to):
+    """op(B), k x n, for many calls of `times`; `to` has room for k rows of whole panels."""
+    padded = (n + WIDTH - 1) // WIDTH * WIDTH
+    for panel_number in prange(padded // WIDTH):
+        j = panel_number * WIDTH
+        for k0 in range(0, k, TERMS):
+            terms = min(TERMS, k - k0)
+            place = j * ldb + k0 if turned else k0 * ldb + j
+            at = to + 4 * (k0 * padded + j * terms)
+            pack_right(turned, terms, min(WIDTH, n - j), b + 4 * place, ldb, at)
+
+
+@kernel
+def times(m, n, k, a, lda, right, start, lds, c, ldc, edge):
+    """C = A B + start on the calling thread, B packed; `edge` has room for a tile."""
+    padded = (n + WIDTH - 1) // WIDTH * WIDTH
+    for k0 in range(0, k, TERMS):
+        terms = min(TERMS, k - k0)
+        _block(
+            a + 4 * k0, lda, 1, False, m, n, terms, ONE, right + 4 * k0 * padded, start, lds, c,
+            ldc, edge,
+        )  # fmt: skip
+        start, lds = c, ldc
+
+
+def packed(b: Any, turned: bool) -> Any:
+    """A float32 matrix (or its transpose), in row-major order, as `pack` leaves it."""
+    k, n = b.shape[::-1] if turned else b.shape
+    width = wide() * lanes()
+    space = np.empty(k * -(-n // width) * width, F32)
+    where = [x.__array_interface__["data"][0] for x in (b, space)]
+    pack.run(b.size, turned, k, n, where[0], b.shape[1], where[1])
+    return space
 
 
 # ------------------------------------------------------------------------------ all threads
