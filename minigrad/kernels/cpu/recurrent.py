@@ -5,8 +5,8 @@ that every step multiplies by is packed once (gemm.py). Forward and backward are
 formulas are those of ops/recurrent.py. Rows are sorted by time: `spans` (steps, 2) has the first
 row and the number of sequences of each step, in the order of processing.
 
-The loops over a row have few arrays each: with more, LLVM gives up proving that they do not overlap,
-and they would not be SIMD.
+The loops over a row have few arrays each: with more, LLVM gives up proving that they do not
+overlap, and they would not be SIMD.
 """
 
 from __future__ import annotations
