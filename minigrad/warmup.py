@@ -64,6 +64,7 @@ def functions() -> Iterator[tuple[str, Callable[[], None]]]:
     yield "cumsum", one(lambda x: x.cumsum(-1), rows)
     yield "linear", one(F.linear, rows, leaf(64, COLUMNS), leaf(64))
     yield "matmul", one(mg.matmul, leaf(8, 64, 64), leaf(8, 64, 64))
+    yield "linear, one row", one(F.linear, leaf(1, COLUMNS), leaf(64, COLUMNS), leaf(64))
     yield "embedding", one(lambda w: F.embedding(classes, w), leaf(COLUMNS, 64))
     yield "dropout", one(lambda x: F.dropout(x, 0.5), rows)
     heads = [leaf(2, 4, 128, 32) for _ in range(3)]
@@ -83,6 +84,13 @@ def functions() -> Iterator[tuple[str, Callable[[], None]]]:
     yield "interpolate", one(lambda x: F.interpolate(x, scale_factor=2, mode="bilinear"), images)
     lstm = mg.nn.LSTM(32, 64)
     yield "lstm", one(lambda x: lstm(x)[0], leaf(16, 32, 32))
+    gru = mg.nn.GRU(32, 64)
+    yield "gru", one(lambda x: gru(x)[0], leaf(16, 32, 32))
+    small = leaf(1, 2, 8, 8)  # the same kernels on the caller's thread
+    yield "attention, small", one(F.scaled_dot_product_attention, small, small, small)
+    yield "lstm, small", one(lambda x: lstm(x)[0], leaf(2, 2, 32))
+    yield "gru, small", one(lambda x: gru(x)[0], leaf(2, 2, 32))
+    yield "layer_norm, small", one(F.layer_norm, leaf(2, 32), (32,), leaf(32), leaf(32))
     for name in ("SGD", "Adam", "AdamW", "RMSprop"):
         yield name, lambda name=name: _optimizer_steps(name)
 

@@ -71,6 +71,47 @@ def test_training_step_is_the_eager_one(name, kernels):
         np.testing.assert_allclose(p.grad.numpy(), q.grad.numpy(), rtol=1e-3, atol=1e-5)
 
 
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_clipping_and_a_schedule_between_calls_are_part_of_the_step(name):
+    """Clipping is replayed; a learning rate that a scheduler changes between calls is honoured."""
+    rng = np.random.default_rng(0)
+    x = mg.tensor(rng.standard_normal((8, 4)), dtype=mg.float32)
+    y = mg.tensor(rng.standard_normal((8, 3)) * 10, dtype=mg.float32)
+
+    def make() -> Any:
+        net = mlp()
+        optimizer = OPTIMIZERS[name](net.parameters())
+        schedule = mg.optim.lr_scheduler.ExponentialLR(optimizer, 0.5)
+
+        def step(x: Any, y: Any) -> Any:
+            optimizer.zero_grad()
+            loss = F.mse_loss(net(x), y)
+            loss.backward()
+            norm = mg.nn.utils.clip_grad_norm_(net.parameters(), 0.5)
+            optimizer.step()
+            return loss.detach(), norm
+
+        return net, step, schedule
+
+    (ours, step, our_schedule), (theirs, eager, their_schedule) = make(), make()
+    step = mg.compile(step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(9):
+            before = [p.detach().clone() for p in ours.parameters()]
+            for got, want in zip(step(x, y), eager(x, y), strict=True):
+                np.testing.assert_allclose(got.item(), want.item(), rtol=1e-4)
+            our_schedule.step()
+            their_schedule.step()
+    assert stage(step) == ["_replay"]
+    clipped = mg.nn.utils.get_total_norm([p.grad for p in ours.parameters()])
+    np.testing.assert_allclose(clipped.item(), 0.5, rtol=1e-4)
+    moved = [(p.detach() - b).norm().item() for p, b in zip(ours.parameters(), before, strict=True)]
+    assert max(moved) < 0.1  # the rate has fallen to 1/256 of the first
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
 MODULES = {
     "relu": lambda: mlp(activation=mg.nn.ReLU),
     "gelu": lambda: mlp(activation=mg.nn.GELU),

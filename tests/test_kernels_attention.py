@@ -12,20 +12,20 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import config
-from minigrad.kernels.cpu import attention, blas, compiler, products, threads
+from minigrad.kernels.cpu import attention, compiler, products, threads
 
-pytestmark = pytest.mark.skipif(
-    not (compiler.enabled() and blas.available()), reason="needs numba and scipy"
-)
+pytestmark = pytest.mark.skipif(not compiler.enabled(), reason="needs numba")
 sdpa: Any = mg.nn.functional.scaled_dot_product_attention
 few = settings(max_examples=15, deadline=None, derandomize=True)
 
 
 @pytest.fixture(autouse=True)
 def everything_by_kernels(monkeypatch: Any) -> Any:
-    monkeypatch.setattr(attention, "SMALL", 1)
+    monkeypatch.setattr(attention, "PARALLEL", 1)
+    attention._plan.cache_clear()  # a plan says whether all threads are worth it
     monkeypatch.setattr(products, "SMALL", 1)
     yield
+    attention._plan.cache_clear()
     threads.limit(threads.available())
 
 

@@ -22,6 +22,7 @@ from ..backend import sampling
 from ..core import engine, inplace, primitive, recording
 from ..core.primitive import REGISTRY
 from ..core.tensor import Tensor
+from ..nn.utils import clip_grad
 from ..ops import data, filled, steps
 from ..optim.lr_scheduler.base import LRScheduler
 from ..optim.optimizer import Optimizer
@@ -34,7 +35,8 @@ class Op:
 
     "pure"    depends on its arguments only and changes nothing
     "write"   args[0][...] = args[1]
-    "effect"  changes state outside (an optimizer's step, random numbers): always run as it is
+    "effect"  changes its arguments (clipping) or state outside (an optimizer's step, random
+              numbers): always run as it is
     """
 
     __slots__ = ("kind", "name", "function", "args", "options", "results")
@@ -188,6 +190,8 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
             noted(sampling, name, "effect")
         for module in (filled, steps, data):
             put(module, "wrap", _constant_maker(recorder, module.wrap))
+        noted(clip_grad, "total_of")
+        noted(clip_grad, "shrink", "effect")
         put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
         put(engine, "walk", walk)
         refused(engine, "accumulate", "retain_grad()")

@@ -220,6 +220,8 @@ def _check_shared_heads(q: tuple[int, ...], *shapes: tuple[int, ...]) -> None:
 
 
 def _check_fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> None:
+    if q[:-2] == k[:-2] == v[:-2] and q[-1] == k[-1] and k[-2] == v[-2]:
+        return
     try:
         np.broadcast_shapes(q[:-2], k[:-2], v[:-2])
         fits = q[-1] == k[-1] and k[-2] == v[-2]

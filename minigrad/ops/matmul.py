@@ -33,7 +33,10 @@ def matrix_product(a: Any, b: Any) -> Any:
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
         # one large GEMM instead of one per batch element
         rows = math.prod(a.shape[:-1])
-        return (a.reshape(rows, a.shape[-1]) @ b).reshape(*a.shape[:-1], b.shape[-1])
+        y = products.matrices(a.reshape(rows, a.shape[-1]), b)
+        return y.reshape(*a.shape[:-1], b.shape[-1])
+    if a.ndim == 2 == b.ndim:
+        return products.matrices(a, b)
     if (a.ndim > 2 or b.ndim > 2) and type(a) is np.ndarray is type(b):
         c = products.batched(a, b)
         if c is not None:
@@ -63,13 +66,13 @@ matrix_product.vjp(a=lambda g, b: matrix_product(g, _adjoint(b)), b=_right_vjp)
 
 def _left_of_matrices(g: Any, b: Any) -> Any:
     if b.ndim == 2 == g.ndim and b.dtype.kind == "f":
-        return np.matmul(g, b.T)
+        return products.matrices(g, b.T)
     return matrix_product(g, _adjoint(b))
 
 
 def _right_of_matrices(g: Any, a: Any, b_shape: Any) -> Any:
     if a.ndim == 2 == g.ndim and a.dtype.kind == "f":
-        return np.matmul(a.T, g)
+        return products.matrices(a.T, g)
     return _right_vjp(g, a, b_shape)
 
 
@@ -353,8 +356,7 @@ def addbmm(
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """y = x Wᵀ + b for x (..., in), W (out, in), b (out);  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = flat @ weight.T
-    y += bias
+    y = products.matrices(flat, weight.T, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -380,13 +382,13 @@ affine.vjp(
 
 def _affine_x_fast(g: Any, weight: Any, x_shape: Any) -> Any:
     if g.ndim == 2 and g.dtype.kind == "f":
-        return np.matmul(g, weight)
+        return products.matrices(g, weight)
     return _affine_x_vjp(g, weight, x_shape)
 
 
 def _affine_weight_fast(g: Any, x: Any) -> Any:
     if g.ndim == 2 and g.dtype.kind == "f":
-        return np.matmul(g.T, x)
+        return products.matrices(g.T, x)
     return _affine_weight_vjp(g, x)
 
 

@@ -71,7 +71,7 @@ def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: f
     """y = x̂ w + b with mean and variance taken over the last dimensions (negative axes) of every
     sample; weight and bias vary along them.
     """
-    if x.size >= norms.SMALL:
+    if x.size >= norms.SHORT:
         found = norms.rows(x, weight, bias, axes, eps, True)
         if found is not None:
             return found[0], None, *found[1:]
@@ -113,6 +113,12 @@ def layer_norm(
     normalized_shape is the end of the input's shape, weight and bias have it; else RuntimeError.
     """
     x = _floating("LayerNormKernelImpl", input)
+    if type(normalized_shape) is tuple and len(normalized_shape) == 1:  # what layers ask for
+        usual = x.shape[-1:] == normalized_shape and all(
+            [p is None or p._data.shape == normalized_shape for p in (weight, bias)]
+        )
+        if usual:
+            return standardise(input, weight, bias, axes=(-1,), eps=eps)
     shape = _last_dimensions(x.shape, normalized_shape, weight, bias)
     return standardise(input, weight, bias, axes=tuple(range(-len(shape), 0)), eps=eps)
 
@@ -152,7 +158,7 @@ def _rms(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
 @primitive(residuals=("rstd", "fused"), composition=_rms)
 def root_mean_square(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     """y = x·r·w, r = (mean x² + ε)^−½."""
-    if x.size >= norms.SMALL:
+    if x.size >= norms.SHORT:
         found = norms.rows(x, weight, None, axes, eps, False)
         if found is not None:
             return found[0], found[2], found[1]

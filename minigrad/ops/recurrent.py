@@ -20,6 +20,8 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..core.primitive import primitive
+from ..kernels.cpu import products
+from ..kernels.cpu import recurrent as kernels
 from .activation import relu
 from .cells import (
     gru_factors,
@@ -55,11 +57,9 @@ def _rows(x: Any) -> Any:
 
 def _sums(x: Any, weight: Any, *biases: Any) -> Any:
     """x Wᵀ + b for all rows of x."""
-    y = np.matmul(_rows(x), weight.T)
     given = [bias for bias in biases if bias is not None]
-    if given:
-        y += given[0] if len(given) == 1 else given[0] + given[1]
-    return y
+    bias = given[0] + given[1] if len(given) == 2 else given[0] if given else None
+    return products.matrices(_rows(x), weight.T, bias)
 
 
 def _transposed(weight: Any) -> Any:
@@ -69,16 +69,16 @@ def _transposed(weight: Any) -> Any:
 
 def _given(g: Any, like: Any) -> Any:
     """A gradient to add to, zeros if there is none."""
-    return np.zeros_like(like) if g is None else g.copy()
+    return np.zeros_like(like, order="C") if g is None else g.copy("C")
 
 
 def _weight_bars(
     sums: Any, inner: Any, x: Any, before: Any, w_ih: Any, needs: tuple[bool, ...]
 ) -> tuple[Any, ...]:
     """Gradients of x, w_ih, w_hh, b_ih, b_hh; `sums` belong to the input, `inner` to the state."""
-    x_bar = np.matmul(sums, w_ih).reshape(x.shape) if needs[0] else None
-    ih_bar = np.matmul(sums.T, _rows(x)) if needs[1] else None
-    hh_bar = np.matmul(inner.T, before) if needs[2] else None
+    x_bar = products.matrices(sums, w_ih).reshape(x.shape) if needs[0] else None
+    ih_bar = products.matrices(sums.T, _rows(x)) if needs[1] else None
+    hh_bar = products.matrices(inner.T, before) if needs[2] else None
     b_ih_bar = sums.sum(axis=0) if needs[3] else None
     if inner is sums and b_ih_bar is not None:
         return x_bar, ih_bar, hh_bar, b_ih_bar, b_ih_bar if needs[4] else None
@@ -143,11 +143,15 @@ def lstm_sequence(
     projects h (Sak et al. 2014); without it R = H and w_hr is None.
     """
     xp = array_module(x)
-    gates, w = _sums(x, w_ih, b_ih, b_hh), _transposed(w_hh)
+    gates = _sums(x, w_ih, b_ih, b_hh)
     rows, width = len(gates), h0.shape[1]
     hiddens, y = xp.empty((rows, width), gates.dtype), xp.empty((rows, width), gates.dtype)
     cells, squashed = [xp.empty((rows, c0.shape[1]), gates.dtype) for _ in range(2)]
-    h, c = h0.copy(), c0.copy()
+    h, c = h0.copy("C"), c0.copy("C")
+    if w_hr is None and kernels.fits(w_hh, h, gates):
+        kernels.lstm(_spans(sizes, reverse), gates, w_hh, hiddens, cells, squashed, y, h, c)
+        return (y.reshape(*x.shape[:-1], width), h, c), gates, hiddens, cells, squashed
+    w = _transposed(w_hh)
     for a, b in _spans(sizes, reverse):
         h_t, c_t = h[: b - a], c[: b - a]
         hiddens[a:b], cells[a:b] = h_t, c_t
@@ -172,19 +176,23 @@ def _lstm_vjp(
     n = c0.shape[1]
     y_bar = None if g[0] is None else _rows(g[0])
     h_bar, c_bar = _given(g[1], h0), _given(g[2], c0)
-    sums, slope = lstm_factors(gates, cells, squashed)
+    spans = _spans(sizes, not reverse)
     projected = None if w_hr is None else array_module(x).empty_like(hiddens)
-    for a, b in _spans(sizes, not reverse):
-        h_t = h_bar[: b - a]
-        if y_bar is not None:
-            h_t += y_bar[a:b]
-        out_bar = h_t
-        if projected is not None:
-            projected[a:b] = h_t
-            out_bar = np.matmul(h_t, w_hr)
-        forget = gates[a:b, n : 2 * n]
-        lstm_step_back(sums[a:b], slope[a:b], forget, out_bar, c_bar[: b - a])
-        np.matmul(sums[a:b], w_hh, out=h_t)
+    if w_hr is None and kernels.fits(w_hh, h_bar, gates, y_bar, c_bar):
+        sums = kernels.lstm_back(spans, gates, cells, squashed, w_hh, y_bar, h_bar, c_bar)
+    else:
+        sums, slope = lstm_factors(gates, cells, squashed)
+        for a, b in spans:
+            h_t = h_bar[: b - a]
+            if y_bar is not None:
+                h_t += y_bar[a:b]
+            out_bar = h_t
+            if projected is not None:
+                projected[a:b] = h_t
+                out_bar = np.matmul(h_t, w_hr)
+            forget = gates[a:b, n : 2 * n]
+            lstm_step_back(sums[a:b], slope[a:b], forget, out_bar, c_bar[: b - a])
+            np.matmul(sums[a:b], w_hh, out=h_t)
     x_bar, *weights = _weight_bars(sums, sums, x, hiddens, w_ih, (needs[0], *needs[3:7]))
     hr_bar = None
     if projected is not None and needs[7]:
@@ -225,10 +233,14 @@ def gru_sequence(
     x (rows, I) or (T, N, I), w_ih (3H, I), w_hh (3H, H), state (N, H).
     """
     xp = array_module(x)
-    gates, w = _sums(x, w_ih, b_ih), _transposed(w_hh)
+    gates = _sums(x, w_ih, b_ih)
     shape = (len(gates), h0.shape[1])
     hiddens, inner, y = [xp.empty(shape, gates.dtype) for _ in range(3)]
-    h = h0.copy()
+    h = h0.copy("C")
+    if kernels.fits(w_hh, h, gates, b_hh):
+        kernels.gru(_spans(sizes, reverse), gates, w_hh, b_hh, hiddens, inner, y, h)
+        return (y.reshape(*x.shape[:-1], shape[1]), h), gates, hiddens, inner
+    w = _transposed(w_hh)
     for a, b in _spans(sizes, reverse):
         h_t = h[: b - a]
         hiddens[a:b] = h_t
@@ -249,13 +261,17 @@ def _gru_vjp(
     n = h0.shape[1]
     y_bar = None if g[0] is None else _rows(g[0])
     h_bar = _given(g[1], h0)
-    factors = gru_factors(gates, inner, hiddens)
-    for a, b in _spans(sizes, not reverse):
-        h_t = h_bar[: b - a]
-        if y_bar is not None:
-            h_t += y_bar[a:b]
-        gru_step_back(factors[a:b], gates[a:b, n : 2 * n], h_t)
-        h_t += np.matmul(factors[a:b, : 3 * n], w_hh)
+    spans = _spans(sizes, not reverse)
+    if kernels.fits(w_hh, h_bar, gates, y_bar):
+        factors = kernels.gru_back(spans, gates, inner, hiddens, w_hh, y_bar, h_bar)
+    else:
+        factors = gru_factors(gates, inner, hiddens)
+        for a, b in spans:
+            h_t = h_bar[: b - a]
+            if y_bar is not None:
+                h_t += y_bar[a:b]
+            gru_step_back(factors[a:b], gates[a:b, n : 2 * n], h_t)
+            h_t += np.matmul(factors[a:b, : 3 * n], w_hh)
     sums = array_module(x).empty_like(gates)
     sums[:, : 2 * n], sums[:, 2 * n :] = factors[:, : 2 * n], factors[:, 3 * n :]
     wanted = (needs[0], *needs[2:])

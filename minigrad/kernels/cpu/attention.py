@@ -16,13 +16,16 @@ memory need no copies. Every sum is in an order that does not depend on the numb
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+import math
+from typing import Any, NamedTuple
 
 import numpy as np
+from numpy.lib.stride_tricks import as_strided
 
-from . import blas, compiler, random, scalars, threads
+from . import compiler, gemm, random, scalars, threads
 from .compiler import REASSOCIATE, kernel, prange
-from .products import Stack, offsets, readable, stack
+from .products import offsets, stack
 
 F32 = np.dtype(np.float32)
 U32, U64 = np.uint32, np.uint64
@@ -31,13 +34,11 @@ exp, where = scalars.exp, scalars.where
 bits, from_bits = scalars.bits, scalars.from_bits
 I32 = np.int32
 LEAST, MAGNITUDE = I32(-0x80000000), I32(0x7FFFFFFF)
-gemm: Any = blas.gemm
+multiply: Any = gemm.multiply
 row_key, element_bits = random.row_key, random.element_bits
 LOW_HALF = U64(0xFFFFFFFF)
 S32 = U64(32)
 
-SMALL = 1 << 14
-"""Scores below which whole matrices in NumPy are at least as fast."""
 QUERIES, KEYS = 128, 128
 """The tile: its scores and their gradient, 128 KB, stay in the second-level cache."""
 NO_MASK, CAUSAL, FLOATS, BOOLS = 0, 1, 2, 3
@@ -113,13 +114,14 @@ def _forward(
         i0 = (t // 2 if t % 2 == 0 else tiles - 1 - t // 2) * tq
         rows = min(tq, length - i0)
         scores, acc = np.empty((tq, tk), np.float32), np.zeros((tq, f), np.float32)
+        to_scores, to_acc = np.intp(scores.ctypes.data), np.intp(acc.ctypes.data)
         tops, sums = np.full(tq, LOW, np.float32), np.zeros(tq, np.float32)
         stop = min(keys, i0 + rows) if kind == 1 else keys
         for j0 in range(0, stop, tk):
             cols = min(tk, stop - j0)
-            gemm(
+            multiply(
                 False, True, rows, cols, e, scale, q + 4 * (places[0, h] + i0 * ldq), ldq,
-                k + 4 * (places[1, h] + j0 * ldk), ldk, ZERO, scores.ctypes.data, tk,
+                k + 4 * (places[1, h] + j0 * ldk), ldk, 0, 0, to_scores, tk,
             )  # fmt: skip
             for i in range(rows):
                 width = min(cols, max(i0 + i + 1 - j0, 0)) if kind == 1 else cols
@@ -140,9 +142,9 @@ def _forward(
                     _thinned(s, width, seed, h * length + i0 + i, j0, threshold, keep)
                 for j in range(width, cols):
                     s[j] = ZERO
-            gemm(
-                False, False, rows, f, cols, ONE, scores.ctypes.data, tk,
-                v + 4 * (places[2, h] + j0 * ldv), ldv, ONE, acc.ctypes.data, f,
+            multiply(
+                False, False, rows, f, cols, ONE, to_scores, tk,
+                v + 4 * (places[2, h] + j0 * ldv), ldv, to_acc, f, to_acc, f,
             )  # fmt: skip
         for i in range(rows):
             total = sums[i]
@@ -166,8 +168,9 @@ def _backward(
     ldg, ldqb, ldkb, ldvb = ldo, places[9, 0], places[9, 1], places[9, 2]
     for task in prange(heads // group):
         p, s_bar = np.empty((tq, tk), np.float32), np.empty((tq, tk), np.float32)
+        to_p, to_s = np.intp(p.ctypes.data), np.intp(s_bar.ctypes.data)
         for h in range(task * group, (task + 1) * group):
-            add_k = ONE if h > task * group else ZERO
+            add_k = h > task * group
             for j0 in range(0, keys, tk):
                 cols = min(tk, keys - j0)
                 start = j0 // tq * tq if kind == 1 else 0
@@ -177,16 +180,16 @@ def _backward(
                 to_v = dv + 4 * (places[8, h] + j0 * ldvb)
                 for i0 in range(start, length, tq):
                     rows = min(tq, length - i0)
-                    more = add_k if i0 == start else ONE
+                    more = add_k or i0 > start
                     here_q = q + 4 * (places[0, h] + i0 * ldq)
                     here_g = g + 4 * (places[5, h] + i0 * ldg)
-                    gemm(
-                        False, True, rows, cols, e, scale, here_q, ldq, here_k, ldk, ZERO,
-                        p.ctypes.data, tk,
+                    multiply(
+                        False, True, rows, cols, e, scale, here_q, ldq, here_k, ldk, 0, 0,
+                        to_p, tk,
                     )  # fmt: skip
-                    gemm(
-                        False, True, rows, cols, f, ONE, here_g, ldg, here_v, ldv, ZERO,
-                        s_bar.ctypes.data, tk,
+                    multiply(
+                        False, True, rows, cols, f, ONE, here_g, ldg, here_v, ldv, 0, 0,
+                        to_s, tk,
                     )  # fmt: skip
                     for i in range(rows):
                         width = min(cols, max(i0 + i + 1 - j0, 0)) if kind == 1 else cols
@@ -212,76 +215,155 @@ def _backward(
                         for j in range(width, cols):
                             pi[j] = ZERO
                             si[j] = ZERO
-                    gemm(
-                        True, False, cols, f, rows, ONE, p.ctypes.data, tk, here_g, ldg, more,
-                        to_v, ldvb,
+                    multiply(
+                        True, False, cols, f, rows, ONE, to_p, tk, here_g, ldg,
+                        to_v if more else 0, ldvb, to_v, ldvb,
                     )  # fmt: skip
-                    gemm(
-                        True, False, cols, e, rows, scale, s_bar.ctypes.data, tk, here_q, ldq, more,
-                        to_k, ldkb,
+                    multiply(
+                        True, False, cols, e, rows, scale, to_s, tk, here_q, ldq,
+                        to_k if more else 0, ldkb, to_k, ldkb,
                     )  # fmt: skip
-                    gemm(
-                        False, False, rows, e, cols, scale, s_bar.ctypes.data, tk, here_k, ldk,
-                        ZERO if j0 == 0 else ONE, dq + 4 * (places[6, h] + i0 * ldqb), ldqb,
+                    to_q = dq + 4 * (places[6, h] + i0 * ldqb)
+                    multiply(
+                        False, False, rows, e, cols, scale, to_s, tk, here_k, ldk,
+                        to_q if j0 > 0 else 0, ldqb, to_q, ldqb,
                     )  # fmt: skip
 
 
 # ------------------------------------------------------------------------------ from NumPy
-def _like(x: Any, shape: tuple[int, ...]) -> Any:
-    """An empty array of this shape whose dimensions lie in memory in the order of x's."""
+class Layout(NamedTuple):
+    """Where an array of results lies: its dimensions in memory, and the way to the caller's."""
+
+    order: tuple[int, ...]
+    turn: tuple[int, ...] | None
+    shape: tuple[int, ...]
+
+    def empty(self) -> tuple[Any, Any]:
+        """(all its numbers in a row, the array)."""
+        x = np.empty(self.order, F32)
+        y = x if self.turn is None else x.transpose(self.turn)
+        return x.reshape(-1), y if y.shape == self.shape else y.reshape(self.shape)
+
+
+class Plan(NamedTuple):
+    """What the kernels need to know of some shapes and strides, and nothing else."""
+
+    sizes: tuple[int, ...]
+    places: Any
+    group: int
+    results: tuple[Layout, ...]
+    rows: tuple[int, ...]
+    parallel: bool
+
+
+def _layout(x: Any, shape: tuple[int, ...], group: int) -> tuple[Layout, Any]:
+    """An array of this shape whose dimensions lie in memory in the order of x's; a sample of it."""
+    final = _joined(shape) if group else shape
     if x.shape[:-1] == shape[:-1] and not x.flags.c_contiguous and 0 not in x.strides:
         order = sorted(range(x.ndim), key=lambda d: (-x.strides[d], d))
         if order[-1] == x.ndim - 1:
             y = np.empty([shape[d] for d in order], F32)
-            return y.transpose(np.argsort(order))
-    return np.empty(shape, F32)
+            turn = tuple([int(d) for d in np.argsort(order)])
+            return Layout(y.shape, turn, final), y.transpose(turn)
+    return Layout(shape, None, final), np.empty(shape, F32)
 
 
 _NO_FLOATS, _NO_BOOLS = np.zeros(1, F32), np.zeros(1, bool)
+PARALLEL = 1 << 16
+"""Multiplications of all scores from which the other threads are worth waking."""
 
 
-def _mask_of(mask: Any, causal: bool, lead: Any) -> tuple[int, Any, Any, int, int, Any]:
-    """(kind, floats, bools, step from query to query, from key to key, each head's offset)."""
+def _mask_of(mask: Any, causal: bool, lead: Any) -> tuple[int, int, int, Any]:
+    """(kind, step from query to query, from key to key, each head's offset) of a row-major mask."""
     if causal or mask is None:
-        kind = CAUSAL if causal else NO_MASK
-        return kind, _NO_FLOATS, _NO_BOOLS, 0, 0, offsets(lead, (0,) * len(lead))
-    mask = np.ascontiguousarray(mask)
+        return CAUSAL if causal else NO_MASK, 0, 0, offsets(lead, (0,) * len(lead))
     if mask.ndim < 2:
         mask = mask.reshape((1,) * (2 - mask.ndim) + mask.shape)
     steps = [s if n > 1 else 0 for s, n in zip(mask.strides, mask.shape, strict=True)]
     lead_steps = (0,) * (len(lead) + 2 - mask.ndim) + tuple(steps[:-2])
     size = mask.itemsize
-    flat = mask.reshape(-1)
-    floats, bools = (_NO_FLOATS, flat) if size == 1 else (flat, _NO_BOOLS)
-    row, column = steps[-2] // size, steps[-1] // size
     places = offsets(lead, lead_steps) // size
-    return (BOOLS if size == 1 else FLOATS), floats, bools, row, column, places
+    return BOOLS if size == 1 else FLOATS, steps[-2] // size, steps[-1] // size, places
 
 
 def fits(q: Any, k: Any, v: Any, mask: Any) -> bool:
-    """Whether the kernels take these arguments and are worth it."""
-    scores = q.size // max(q.shape[-1], 1) * k.shape[-2]
+    """Whether the kernels take these arguments."""
     return (
-        scores >= SMALL
-        and q.dtype == k.dtype == v.dtype == F32
-        and min(q.shape[-1], v.shape[-1], k.shape[-2], k.size, v.size) > 0
+        q.dtype is F32 is k.dtype
+        and v.dtype is F32
+        and 0 not in (q.size, k.size, v.size)
         and (mask is None or mask.dtype == F32 or mask.dtype == bool)
+        and type(q) is np.ndarray
         and compiler.enabled()
-        and blas.available()
     )
 
 
-def _call(kernel: Any, tasks: int, *args: Any) -> None:
-    with blas.single():
-        (kernel.parallel if tasks > 1 and threads.count() > 1 else kernel.serial)(*args)
+def _flat_mask(mask: Any, causal: bool) -> tuple[Any, Any, Any]:
+    """(key for a plan, floats, bools)."""
+    if causal or mask is None:
+        return None, _NO_FLOATS, _NO_BOOLS
+    flat = np.ascontiguousarray(mask).reshape(-1)
+    key = (mask.shape, mask.dtype)
+    return key, *((_NO_FLOATS, flat) if mask.itemsize == 1 else (flat, _NO_BOOLS))
 
 
-def _sizes(lead: Any, q: Stack, k: Stack, v: Stack, ldo: int, mask: Any) -> tuple[int, ...]:
-    length, e = q.array.shape[-2:]
-    keys, f = v.array.shape[-2:]
-    heads = int(np.prod(lead, dtype=np.int64))
-    steps = (q.step, k.step, v.step, ldo, mask[3], mask[4])
-    return (heads, length, keys, e, f, mask[0], *steps, min(QUERIES, length), min(KEYS, keys))
+def _planned(arrays: Any, mask: Any, causal: bool) -> tuple[Any, Plan]:
+    """The arrays, or copies of them in row-major order where that is needed, and their plan."""
+    plan = _plan(tuple([(x.shape, x.strides) for x in arrays]), mask, causal)
+    if plan is None:
+        arrays = [np.ascontiguousarray(x) for x in arrays]
+        plan = _plan(tuple([(x.shape, x.strides) for x in arrays]), mask, causal)
+        assert plan is not None  # row-major
+    return arrays, plan
+
+
+@functools.lru_cache(512)
+def _plan(keys: Any, mask: Any, causal: bool) -> Plan | None:
+    """For q, k and v a plan of forward, with ȳ as a fourth one of backward; None: to be copied."""
+    q, k, v, *rest = [as_strided(_NO_FLOATS, *key) for key in keys]
+    sample = None if mask is None else np.empty(*mask)
+    lead, k4, v4, mask4, q4, group = _grouped(q, k, v, sample)
+    rest = [g.reshape(*q4.shape[:-1], v.shape[-1]) if group else g for g in rest]
+    inputs = [stack(x, lead) for x in (q4, k4, v4, *rest)]
+    if any([x is None for x in inputs]):
+        return None
+    kind, row, column, mask_places = _mask_of(mask4, causal, lead)
+    rows = (*lead, q.shape[-2])
+    shapes = [(q4, (*rows, v.shape[-1]), group)]
+    if rest:
+        own = lead[:-1] + (1,) if group else lead
+        shapes = [(q4, (*rows, q.shape[-1]), group)]
+        shapes += [(x, (*own, *x.shape[-2:]), group) for x in (k4, v4)]
+    layouts, samples = zip(*[_layout(*each) for each in shapes], strict=True)
+    outputs = [stack(x, lead) for x in samples]
+    width = max(inputs[0].offsets.size, 3)  # type: ignore[union-attr]
+    places = np.zeros((10, width), np.int64)
+    found: list[Any] = [x.offsets for x in inputs[:3]]  # type: ignore[union-attr]
+    if rest:
+        found += [None, mask_places, inputs[3].offsets, *[x.offsets for x in outputs]]  # type: ignore
+        places[9, :3] = [x.step for x in outputs]  # type: ignore[union-attr]
+    else:
+        found += [outputs[0].offsets, mask_places]  # type: ignore[union-attr]
+    for i, each in enumerate(found):
+        if each is not None:
+            places[i, : each.size] = each
+    heads, (length, e), (seen, f) = math.prod(lead), q.shape[-2:], v.shape[-2:]
+    last = inputs[3] if rest else outputs[0]
+    steps = [x.step for x in (*inputs[:3], last)]  # type: ignore[union-attr]
+    sizes = (heads, length, seen, e, f, kind, *steps, row, column,
+             min(QUERIES, length), min(KEYS, seen))  # fmt: skip
+    tasks = heads // max(group, 1) if rest else heads * -(-length // sizes[-2])
+    parallel = tasks > 1 and heads * length * seen * (e + f) >= PARALLEL
+    rows = _joined((*rows, 1))[:-1] if group else rows
+    return Plan(sizes, places, group, layouts, rows, parallel)
+
+
+def _address(x: Any) -> int:
+    return x.__array_interface__["data"][0]
+
+
+def _call(kernel: Any, plan: Plan, *args: Any) -> None:
+    (kernel.parallel if plan.parallel and threads.count() > 1 else kernel.serial)(*args)
 
 
 def forward(
@@ -294,31 +376,23 @@ def forward(
     """
     if not fits(q, k, v, mask):
         return None
-    lead, k4, v4, mask4, q4, group = _grouped(q, k, v, mask)
-    qh, kh, vh = [readable(x, lead) for x in (q4, k4, v4)]
-    found = _mask_of(mask4, causal, lead)
-    shape = (*lead, q.shape[-2], v.shape[-1])
-    o = _like(q4, shape)
-    oh = stack(o, lead)
-    assert oh is not None
-    tops, parts = np.empty(shape[:-1], F32), np.empty(shape[:-1], F32)
-    places = np.stack([qh.offsets, kh.offsets, vh.offsets, oh.offsets, found[5]])
-    flat = o.base.reshape(-1) if o.base is not None else o.reshape(-1)
-    sizes = _sizes(lead, qh, kh, vh, oh.step, found)
-    tiles = sizes[0] * -(-sizes[1] // sizes[-2])
+    key, floats, bools = _flat_mask(mask, causal)
+    (q, k, v), plan = _planned((q, k, v), key, causal)
+    flat, o = plan.results[0].empty()
+    tops, parts = np.empty(plan.rows, F32), np.empty(plan.rows, F32)
     _call(
-        _forward, tiles, sizes, places, qh.address, kh.address, vh.address, flat, tops.reshape(-1),
-        parts.reshape(-1), found[1], found[2], np.float32(scale), *_dropout(seed, p),
+        _forward, plan, plan.sizes, plan.places, _address(q), _address(k), _address(v), flat,
+        tops.reshape(-1), parts.reshape(-1), floats, bools, np.float32(scale), *_dropout(seed, p),
     )  # fmt: skip
-    if group:
-        o = o.reshape(_joined(shape))
-        tops, parts = [x.reshape(o.shape[:-1]) for x in (tops, parts)]
     return o, tops, parts
+
+
+_NO_DROPOUT = U64(0), U32(0), ONE
 
 
 def _dropout(seed: int, p: float) -> tuple[Any, Any, Any]:
     if not p:
-        return U64(0), U32(0), ONE
+        return _NO_DROPOUT
     return U64(seed), random.threshold_of(p), np.float32(1 / (1 - p))
 
 
@@ -356,34 +430,15 @@ def backward(
     P = exp(S − m)/Σ P,  V̄ = Pᵀ Ō,  S̄ = P (Ō Vᵀ − Σ Ō O),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q
     """
     delta = np.einsum("...i,...i->...", g, y).astype(F32, copy=False)
-    lead, k4, v4, mask4, q4, group = _grouped(q, k, v, mask)
-    if group:
-        g = g.reshape(*q4.shape[:-1], v.shape[-1])
-    qh, kh, vh, gh = [readable(x, lead) for x in (q4, k4, v4, g)]
-    found = _mask_of(mask4, causal, lead)
-    own = lead[:-1] + (1,) if group else lead
-    dq = _like(q4, (*lead, *q.shape[-2:]))
-    dk, dv = _like(k4, (*own, *k.shape[-2:])), _like(v4, (*own, *v.shape[-2:]))
+    key, floats, bools = _flat_mask(mask, causal)
+    (q, k, v, g), plan = _planned((q, k, v, g), key, causal)
+    (_, dq), (flat_k, dk), (flat_v, dv) = [layout.empty() for layout in plan.results]
     if causal and q.shape[-2] < k.shape[-2]:  # keys that nobody sees are not visited
-        dk[...] = 0
-        dv[...] = 0
-    out = [stack(x, lead) for x in (dq, dk, dv)]
-    dqh, dkh, dvh = [x for x in out if x is not None]
-    steps = np.zeros_like(qh.offsets, shape=max(qh.offsets.size, 3))
-    steps[:3] = dqh.step, dkh.step, dvh.step
-    places = np.zeros((10, steps.size), np.int64)
-    rows = [qh, kh, vh, None, None, gh, dqh, dkh, dvh]
-    for i, h in enumerate(rows):
-        if h is not None:
-            places[i, : h.offsets.size] = h.offsets
-    places[4, : found[5].size], places[9] = found[5], steps
-    sizes = _sizes(lead, qh, kh, vh, gh.step, found)
+        flat_k[:] = 0
+        flat_v[:] = 0
     _call(
-        _backward, sizes[0] // max(group, 1), sizes, places, qh.address, kh.address, vh.address,
-        gh.address, dqh.address, dkh.address, dvh.address, tops.reshape(-1), parts.reshape(-1),
-        delta.reshape(-1), found[1], found[2], np.float32(scale), *_dropout(seed, p), max(group, 1),
+        _backward, plan, plan.sizes, plan.places, *[_address(x) for x in (q, k, v, g, dq, dk, dv)],
+        tops.reshape(-1), parts.reshape(-1), delta.reshape(-1), floats, bools, np.float32(scale),
+        *_dropout(seed, p), max(plan.group, 1),
     )  # fmt: skip
-    if group:
-        dq = dq.reshape(_joined(dq.shape))
-        dk, dv = [x.reshape(*x.shape[:-3], *x.shape[-2:]) for x in (dk, dv)]
     return dq, dk, dv

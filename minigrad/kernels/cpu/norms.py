@@ -207,10 +207,10 @@ def _columns_back(g, x, mean, scale, k1, k2, out):
 
 
 # ------------------------------------------------------------------------------ from NumPy
-def _fits(x: Any, weight: Any, bias: Any) -> bool:
+def _fits(x: Any, weight: Any, bias: Any, least: int = SMALL) -> bool:
     dtype = x.dtype
     return (
-        x.size >= SMALL
+        x.size >= least
         and type(x) is ndarray
         and (dtype is F32 or dtype is F64)
         and (weight is None or weight.dtype is dtype)
@@ -225,7 +225,7 @@ def _flat(p: Any, dtype: Any) -> Any:
 
 def rows(x: Any, weight: Any, bias: Any, axes: Any, eps: float, centre: bool) -> Any:
     """(y, mean, rstd) with weights along the last dimensions, the axes; None if NumPy has to."""
-    if not _fits(x, weight, bias) or bias is not None and weight is None:
+    if not _fits(x, weight, bias, SHORT) or bias is not None and weight is None:
         return None
     n = prod([x.shape[a] for a in axes])
     if n < SHORT or not (weight is None or weight.size == n) or not (

@@ -1,7 +1,8 @@
-"""Many matrix products at once, and how stacks of matrices lie in memory.
+"""Matrix products one by one and many at once, and how stacks of matrices lie in memory.
 
 NumPy multiplies the matrices of a batch one after the other, each on all threads; from some size on
-it is quicker to give every thread matrices of its own.
+it is quicker to give every thread matrices of its own. Products of a column and a row, which BLAS
+computes as if they were sums, are a loop of their own.
 """
 
 from __future__ import annotations
@@ -12,17 +13,19 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from . import blas, compiler, threads
+from . import compiler, gemm, threads
 from .compiler import kernel, prange
 
 F32 = np.dtype(np.float32)
-ONE, ZERO = np.float32(1), np.float32(0)
-gemm: Any = blas.gemm
+ONE = np.float32(1)
+multiply: Any = gemm.multiply
 
-SMALL = 1 << 19
+SMALL = 1 << 17
 """Multiplications below which NumPy is at least as fast."""
 LARGE = 1 << 26
 """Multiplications of one product from which all threads may as well share it."""
+OUTER = 1 << 11
+"""Numbers from which a column times a row is worth a kernel."""
 
 
 class Stack(NamedTuple):
@@ -74,9 +77,9 @@ def offsets(lead: tuple[int, ...], steps: tuple[int, ...]) -> Any:
 def _products(a, b, c, places, sizes, turned_a, turned_b):
     m, n, k, lda, ldb = sizes
     for i in prange(places.shape[1]):
-        gemm(
+        multiply(
             turned_a, turned_b, m, n, k, ONE, a + 4 * places[0, i], lda, b + 4 * places[1, i], ldb,
-            ZERO, c + 4 * m * n * i, n,
+            0, 0, c + 4 * m * n * i, n,
         )  # fmt: skip
 
 
@@ -104,13 +107,45 @@ def batched(a: Any, b: Any) -> Any:
     count = math.prod(lead)
     if count < threads.count() or count * size < SMALL or threads.count() < 2:
         return None
-    if not compiler.enabled() or not blas.available():
+    if not compiler.enabled():
         return None
     (ah, turned_a), (bh, turned_b) = _either_way(a, lead), _either_way(b, lead)
     c = np.empty((*lead, m, n), F32)
     places = np.stack([ah.offsets, bh.offsets])
     address = c.__array_interface__["data"][0]
     sizes = (m, n, k, ah.step, bh.step)
-    with blas.single():
-        _products(ah.address, bh.address, address, places, sizes, turned_a, turned_b)
+    _products(ah.address, bh.address, address, places, sizes, turned_a, turned_b)
+    return c
+
+
+# ------------------------------------------------------------------------------ two matrices
+@kernel
+def _outer(a, b, c):
+    for i in prange(a.size):
+        factor, row = a[i], c[i]
+        for j in range(b.size):
+            row[j] = factor * b[j]
+
+
+def matrices(a: Any, b: Any, bias: Any = None) -> Any:
+    """a b, or a b + bias, for two matrices of any dtype and their row of biases."""
+    c = gemm.product(a, b, bias)
+    if c is not None:
+        return c
+    c = _column_times_row(a, b) if a.shape[1] == 1 else None
+    if c is None:
+        c = np.matmul(a, b)
+    if bias is not None:
+        c += bias
+    return c
+
+
+def _column_times_row(a: Any, b: Any) -> Any:
+    if a.size * b.size < OUTER or a.dtype is not F32 or b.dtype is not F32 or b.shape[0] != 1:
+        return None
+    if type(a) is not np.ndarray or type(b) is not np.ndarray or not compiler.enabled():
+        return None
+    column, row = [np.ascontiguousarray(x.reshape(-1)) for x in (a, b)]
+    c = np.empty((column.size, row.size), F32)
+    _outer.run(c.size, column, row, c)
     return c

@@ -35,6 +35,26 @@ def _norm(x: Any, p: float) -> float:
     return float(np.linalg.norm(x.astype(np.result_type(x, np.float64)), p))
 
 
+def total_of(arrays: list[Any], p: float, error_if_nonfinite: bool) -> Any:
+    """The p-norm of all arrays together, an array of no dimension."""
+    total = _norm(np.array([_norm(a, p) for a in arrays]), p)
+    if error_if_nonfinite and not math.isfinite(total):
+        raise RuntimeError(
+            f"The total norm of order {p} for gradients from `parameters` is non-finite, so"
+            " it cannot be clipped. To disable this error and scale the gradients by the"
+            " non-finite norm anyway, set `error_if_nonfinite=False`"
+        )
+    return np.asarray(total, arrays[0].real.dtype)
+
+
+def shrink(arrays: list[Any], total: Any, max_norm: float) -> None:
+    """Multiply the arrays by max_norm/(total + 1e-6) if that is below 1, in place."""
+    scale = min(max_norm / (float(total.item()) + 1e-6), 1.0)
+    if scale != 1.0:  # nan is not 1: it must show in the gradients
+        for a in arrays:
+            a *= a.dtype.type(scale)
+
+
 @export("nn.utils.get_total_norm", "nn.utils.clip_grad.get_total_norm")
 def get_total_norm(
     tensors: Any,
@@ -51,15 +71,7 @@ def get_total_norm(
     p = float(norm_type)
     if not items:
         return wrap(np.zeros((), np.float32))
-    arrays = [t._data for t in items]
-    total = _norm(np.array([_norm(a, p) for a in arrays]), p)
-    if error_if_nonfinite and not math.isfinite(total):
-        raise RuntimeError(
-            f"The total norm of order {p} for gradients from `parameters` is non-finite, so"
-            " it cannot be clipped. To disable this error and scale the gradients by the"
-            " non-finite norm anyway, set `error_if_nonfinite=False`"
-        )
-    return wrap(np.asarray(total, arrays[0].real.dtype))
+    return wrap(total_of([t._data for t in items], p, error_if_nonfinite))
 
 
 @export("nn.utils.clip_grads_with_norm_", "nn.utils.clip_grad.clip_grads_with_norm_")
@@ -67,11 +79,10 @@ def clip_grads_with_norm_(
     parameters: Any, max_norm: float, total_norm: Tensor, foreach: bool | None = None
 ) -> None:
     """Multiply all gradients by max_norm/(total_norm + 1e-6) if that is below 1, in place."""
-    scale = min(float(max_norm) / (float(total_norm.item()) + 1e-6), 1.0)
-    for g in _gradients(parameters):
-        if scale != 1.0:  # nan is not 1: it must show in the gradients
-            g._data *= g._data.dtype.type(scale)
-            g._bump()
+    grads = _gradients(parameters)
+    shrink([g._data for g in grads], total_norm._data, float(max_norm))
+    for g in grads:
+        g._bump()
 
 
 @export(
