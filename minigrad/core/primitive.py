@@ -278,7 +278,8 @@ def _general(p: Primitive) -> Callable:
     plain = p.promote is None and not residuals
 
     def call_general(*args: Any, **options: Any) -> Any:
-        if args and type(args[0]) is ndarray:  # a rule on arrays, as a rule
+        first: Any = args[0] if args else None
+        if type(first) is ndarray:  # a rule on arrays, as a rule
             for a in args:
                 if isinstance(a, Tensor):
                     break

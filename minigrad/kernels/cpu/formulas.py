@@ -349,7 +349,8 @@ def _gelu_tanh(x):
 
 SCALAR: dict[str, Callable] = {
     "where": _where, "masked_fill": _masked_fill, "abs": _abs, "neg": _neg, "square": _square,
-    "sgn": _sgn, "sign": _sgn, "erf": _erf, "sigmoid": _sigmoid, "maximum": _maximum, "minimum": _minimum,
+    "sgn": _sgn, "sign": _sgn, "erf": _erf, "sigmoid": _sigmoid,
+    "maximum": _maximum, "minimum": _minimum,
     "clamp": _clip, "clamp_min": _maximum, "clamp_max": _minimum, "keep_outside": _keep_outside,
     "keep_inside": _keep_inside, "scale_below": _scale_below, "relu": _relu,
     "leaky_relu": _leaky_relu, "threshold": _threshold, "hardtanh": _clip,
@@ -362,8 +363,8 @@ LOOPED = frozenset(
     """
     add sub mul div neg abs square sqrt rsqrt exp expm1 log log1p sigmoid tanh erf maximum minimum
     clamp clamp_min clamp_max where masked_fill relu leaky_relu threshold hardtanh hardsigmoid elu
-    softplus log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside keep_inside
-    scale_below
+    softplus log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside
+    keep_inside scale_below
     """.split()
 )
 """Primitives that get a loop, and so do their rules."""
