@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import statistics
 import timeit
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
+
+import numpy as np
 
 from ..export import export
 from ..kernels.cpu import threads
@@ -35,19 +36,19 @@ class Measurement:
     @property
     def median(self) -> float:
         """The median of `times`."""
-        return statistics.median(self.times)
+        return float(np.median(self.times))
 
     @property
     def mean(self) -> float:
         """The mean of `times`."""
-        return statistics.fmean(self.times)
+        return float(np.mean(self.times))
 
     @property
     def iqr(self) -> float:
         """The distance between the quartiles of `times`."""
         if len(self.times) < 2:
             return 0.0
-        first, _, third = statistics.quantiles(self.times, n=4, method="inclusive")
+        first, third = np.percentile(self.times, (25, 75)).tolist()
         return third - first
 
     @property

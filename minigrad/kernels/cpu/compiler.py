@@ -22,8 +22,8 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import os
 import sys
-import tempfile
 import threading
 import time
 import types
@@ -235,8 +235,9 @@ def cache_folder() -> Path | None:
     folder = config.SETTINGS.get().cache_dir / f"cpu-{_stamp()[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryFile(dir=folder):
-            pass
+        probe = folder / f".{os.getpid()}"
+        probe.touch()
+        probe.unlink(missing_ok=True)
     except OSError as error:
         warnings.warn(
             f"minigrad: compiled kernels cannot be kept in {folder} ({error.strerror}), so every "
