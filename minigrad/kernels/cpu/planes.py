@@ -29,8 +29,15 @@ class Rows(NamedTuple):
 
 
 class Columns(NamedTuple):
-    """A sparse matrix as (entries, rows) of columns and weights, and (row, column, weight) more."""
+    """A sparse matrix as (entries, rows) of columns and weights, and (row, column, weight) more.
 
+    first, end, shift: results that are only copies of neighbours, result j of element j + shift;
+    where there are many of those, the first part has no entries.
+    """
+
+    first: int
+    end: int
+    shift: int
     column: Any
     weight: Any
     row: Any
@@ -46,19 +53,41 @@ def rows_of(row: Any, column: Any, weight: Any, count: int) -> Rows:
 
 def columns_of(row: Any, column: Any, weight: Any, count: int, size: int) -> Columns:
     """Entries sorted by row, as Columns; `size`: elements of a line."""
+    row, column = row.astype(np.int64), column.astype(np.int64)
     start = np.searchsorted(row, np.arange(count))
-    place = np.arange(len(row)) - start[row] if len(row) else row
-    most = int(place.max(initial=0)) + 1
-    costs = [count * k + 4 * int(np.sum(place >= k)) for k in range(1, most + 1)]
-    k = int(np.argmin(costs)) + 1
+    place = np.arange(len(row)) - start[row]
+    run = first, end, _ = _longest_run(row, column, weight, place, count)
+    if end - first > count // 2:
+        copied = (place == 0) & (row >= first) & (row < end)
+        rest, k = ~copied, 0
+    else:
+        run = 0, 0, 0
+        most = int(place.max(initial=0)) + 1
+        costs = [count * k + 4 * int(np.sum(place >= k)) for k in range(1, most + 1)]
+        k = int(np.argmin(costs)) + 1
+        rest = place >= k
     columns = np.full((k, count), size, np.uint32)
     weights = np.zeros((k, count), weight.dtype)
-    first = place < k
-    columns[place[first], row[first]] = column[first]
-    weights[place[first], row[first]] = weight[first]
-    rest = ~first
+    if k:
+        columns[place[~rest], row[~rest]] = column[~rest]
+        weights[place[~rest], row[~rest]] = weight[~rest]
     more = row[rest].astype(np.uint32), column[rest].astype(np.uint32), weight[rest]
-    return Columns(columns, weights, *[np.ascontiguousarray(m) for m in more])
+    return Columns(*run, columns, weights, *[np.ascontiguousarray(m) for m in more])
+
+
+def _longest_run(
+    row: Any, column: Any, weight: Any, place: Any, count: int
+) -> tuple[int, int, int]:
+    """The most results in turn whose first entry copies element row + shift, for one shift."""
+    shifts = np.full(count, np.iinfo(np.int64).max)
+    plain = (place == 0) & (weight == 1)
+    shifts[row[plain]] = column[plain] - row[plain]
+    ends = np.flatnonzero(np.append(np.diff(shifts) != 0, True)) + 1
+    best = (0, 0, 0)
+    for first, end in zip([0, *ends[:-1]], ends, strict=True):
+        if end - first > best[1] - best[0] and count and shifts[first] < 1 << 40:
+            best = int(first), int(end), int(shifts[first])
+    return best
 
 
 @kernel(flags=REASSOCIATE)
@@ -82,31 +111,47 @@ def _mix(x, y, start, column, weight, height, width, out):
 
 @kernel(flags=REASSOCIATE)
 def _mix_both(
-    x, y, start, column, weight, columns, weights, row, more_column, more_weight,
-    height, width, out, wide,
+    x, y, start, column, weight, first, end, shift, columns, weights, row, more_column,
+    more_weight, height, width, out, wide,
 ):  # fmt: skip
     """The same, and then along the rows: two sparse matrices from both sides of each plane."""
     for n in prange(x.size // (height * width)):
-        line = np.zeros(width + 1, x.dtype)  # the last one stays zero
+        mixed = np.zeros(width + 1, x.dtype)  # the last one stays zero
         for i in range(out):
             target = y[(n * out + i) * wide :][:wide]
-            if i > 0 and start[i + 1] - start[i] == 1 and start[i] - start[i - 1] == 1:
+            count = start[i + 1] - start[i]
+            if i > 0 and count == 1 and start[i] - start[i - 1] == 1:
                 if column[start[i]] == column[start[i - 1]]:
                     if weight[start[i]] == weight[start[i - 1]]:
-                        target[:] = y[(n * out + i - 1) * wide :][:wide]
+                        before = y[(n * out + i - 1) * wide :][:wide]
+                        for j in range(wide):
+                            target[j] = before[j]
                         continue
-            if start[i] == start[i + 1]:
-                target[:] = 0
+            line = mixed
+            if count == 1 and weight[start[i]] == 1 and end > first:
+                line = x[(n * height + column[start[i]]) * width :][:width]
+            else:
+                for e in range(start[i], start[i + 1]):
+                    source = x[(n * height + column[e]) * width :][:width]
+                    w = weight[e]
+                    if e == start[i]:
+                        for j in range(width):
+                            mixed[j] = w * source[j]
+                    else:
+                        for j in range(width):
+                            mixed[j] += w * source[j]
+            if count == 0:
+                for j in range(wide):
+                    target[j] = 0
                 continue
-            for e in range(start[i], start[i + 1]):
-                source = x[(n * height + column[e]) * width :][:width]
-                w = weight[e]
-                if e == start[i]:
-                    for j in range(width):
-                        line[j] = w * source[j]
-                else:
-                    for j in range(width):
-                        line[j] += w * source[j]
+            if end > first:
+                for j in range(first):
+                    target[j] = 0
+                same, here = target[first:end], line[first + shift : end + shift]
+                for j in range(end - first):
+                    same[j] = here[j]
+                for j in range(end, wide):
+                    target[j] = 0
             for k in range(columns.shape[0]):
                 places, factors = columns[k], weights[k]
                 if k == 0:
@@ -156,12 +201,17 @@ def _frame(x, y, value, height, width, out, wide, top, left):
         for i in range(out):
             target = y[(n * out + i) * wide :][:wide]
             if i < top or i >= top + height or first >= end:
-                target[:] = value
+                for j in range(wide):
+                    target[j] = value
                 continue
             source = x[(n * height + i - top) * width + first - left :][: end - first]
-            target[:first] = value
-            target[first:end] = source
-            target[end:] = value
+            for j in range(first):
+                target[j] = value
+            inside = target[first:end]
+            for j in range(end - first):
+                inside[j] = source[j]
+            for j in range(end, wide):
+                target[j] = value
 
 
 def frame(x: Any, sides: tuple[int, ...], value: float) -> Any:

@@ -41,41 +41,48 @@ def largest(x, y, which, g):
     kz, ky, kx, sz, sy, sx = g[6], g[7], g[8], g[9], g[10], g[11]
     pz, py, px, dz, dy, dx = g[12], g[13], g[14], g[15], g[16], g[17]
     places, size = oz * oy * ox, depth * height * width
+    phases = min(sx, (kx - 1) * dx + 1)
+    wide = ox + (kx - 1) * dx // sx
     for n in prange(y.size // places):
+        parts = np.empty((phases, wide), x.dtype)  # a row of the image, every sx-th element of it
+        bests, founds = np.empty(ox, x.dtype), np.empty(ox, np.int32)
         for row in range(oz * oy):
             z0, y0 = row // oy * sz - pz, row % oy * sy - py
             best = y[n * places + row * ox : n * places + (row + 1) * ox]
             found = which[n * places + row * ox : n * places + (row + 1) * ox]
-            best[:] = -np.inf
-            found[:] = 0
+            bests[:] = -np.inf
+            founds[:] = 0
             for i in range(kz):
                 for j in range(ky):
                     iz, iy = z0 + i * dz, y0 + j * dy
                     if iz < 0 or iz >= depth or iy < 0 or iy >= height:
                         continue
                     line = x[n * size + (iz * height + iy) * width :][:width]
-                    for k in range(kx):
-                        a, b = first_and_last(k * dx, sx, px, width, ox)
-                        number = which.dtype.type((i * ky + j) * kx + k)
-                        at = k * dx - px
+                    for f in range(phases):
+                        a, b = first_and_last(f, sx, px, width, wide)
+                        part = parts[f]
+                        part[:a] = -np.inf
+                        part[b:] = -np.inf
                         if sx == 1:
                             for o in range(a, b):
-                                v = line[o + at]
-                                better = (v > best[o]) | (v != v)
-                                best[o] = v if better else best[o]
-                                found[o] = number if better else found[o]
+                                part[o] = line[o - px]
                         elif sx == 2:
                             for o in range(a, b):
-                                v = line[o * 2 + at]
-                                better = (v > best[o]) | (v != v)
-                                best[o] = v if better else best[o]
-                                found[o] = number if better else found[o]
+                                part[o] = line[2 * o + f - px]
                         else:
                             for o in range(a, b):
-                                v = line[o * sx + at]
-                                better = (v > best[o]) | (v != v)
-                                best[o] = v if better else best[o]
-                                found[o] = number if better else found[o]
+                                part[o] = line[o * sx + f - px]
+                    for k in range(kx):
+                        seen = parts[k * dx % sx, k * dx // sx :][:ox]
+                        number = np.int32((i * ky + j) * kx + k)
+                        for o in range(ox):
+                            v, m = seen[o], bests[o]
+                            better = (v > m) | (v != v)
+                            bests[o] = v if better else m
+                            founds[o] = number if better else founds[o]
+            for o in range(ox):
+                best[o] = bests[o]
+                found[o] = which.dtype.type(founds[o])
             for o in range(ox):
                 if best[o] == -np.inf and found[o] == 0:  # none was larger: the first one inside
                     i, j = max(0, (dz - 1 - z0) // dz), max(0, (dy - 1 - y0) // dy)
@@ -234,35 +241,33 @@ def largest_in(x, index, z, y, v, height, width):
     for n in prange(index.size // places):
         image = x[n * size : (n + 1) * size]
         at = n * places
-        bests, founds = np.empty(width, x.dtype), np.empty(width, np.int32)
+        best, found = np.empty(width, x.dtype), np.empty(width, np.int32)
         for i in range(z.shape[0]):
             for j in range(y.shape[0]):
+                row = np.int32(z[i, 0] * height + y[j, 0])
+                line = image[row * width :][:width]
+                for c in range(width):
+                    best[c] = line[c]
+                    found[c] = row
+                for a in range(z[i, 0], z[i, 1]):
+                    for b in range(y[j, 0], y[j, 1]):
+                        row = np.int32(a * height + b)
+                        line = image[row * width :][:width]
+                        for c in range(width):
+                            u, m = line[c], best[c]
+                            better = (u > m) | ((u != u) & (m == m))
+                            best[c] = u if better else m
+                            found[c] = row if better else found[c]
                 for k in range(v.shape[0]):
-                    wide = v[k, 1] - v[k, 0]
-                    best, found = bests[:wide], founds[:wide]
-                    first = True
-                    for a in range(z[i, 0], z[i, 1]):
-                        for b in range(y[j, 0], y[j, 1]):
-                            row = np.int32(a * height + b)
-                            line = image[row * width + v[k, 0] :][:wide]
-                            if first:
-                                best[:] = line
-                                found[:] = row
-                                first = False
-                                continue
-                            for c in range(wide):
-                                u, m = line[c], best[c]
-                                better = (u > m) | ((u != u) & (m == m))
-                                best[c] = u if better else m
-                                found[c] = row if better else found[c]
-                    m, row, column = best[0], found[0], 0
-                    for c in range(1, wide):
+                    column = v[k, 0]
+                    m, row = best[column], found[column]
+                    for c in range(v[k, 0] + 1, v[k, 1]):
                         u = best[c]
                         better = u > m or (u != u and m == m)
                         equal = u == m or (u != u and m != m)
                         if better or (equal and found[c] < row):
                             m, row, column = u, found[c], c
-                    index[at] = row * width + v[k, 0] + column
+                    index[at] = row * width + column
                     at += 1
 
 
