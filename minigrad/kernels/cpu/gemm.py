@@ -25,7 +25,7 @@ from .microkernels import Emitter, intrinsic_of, lanes
 F32 = np.dtype(np.float32)
 ONE, ZERO = np.float32(1), np.float32(0)
 
-SMALL, LARGE = 1 << 17, 1 << 30
+SMALL, LARGE = 1 << 18, 1 << 29
 """Multiplications from which, and below which, this is faster than NumPy's OpenBLAS."""
 TERMS, BLOCK = 256, 96
 """k and rows of a block of A (96 KB, in the second-level cache); 16 KB of B are in use with it."""
