@@ -190,7 +190,7 @@ def mix_planes(x: Any, rows: Rows, columns: Columns) -> Any:
     out, wide = rows.start.size - 1, columns.column.shape[1]
     y = np.empty((*x.shape[:-2], out, wide), x.dtype)
     sizes = height, width, out, wide
-    _mix_both.run(max(x.size, y.size), _flat(x), y.reshape(-1), *rows, *columns, *sizes)
+    _mix_both.run(2 * max(x.size, y.size), _flat(x), y.reshape(-1), *rows, *columns, *sizes)
     return y
 
 

@@ -21,6 +21,8 @@ from .compiler import REASSOCIATE, kernel, prange
 
 ndarray = np.ndarray
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+NEAR = 1024
+"""Results that are compared at a time: all that belongs to them stays in the nearest cache."""
 SMALL = 64
 """Elements below which the formula is as fast."""
 
@@ -41,28 +43,35 @@ def largest(x, y, which, g):
     kz, ky, kx, sz, sy, sx = g[6], g[7], g[8], g[9], g[10], g[11]
     pz, py, px, dz, dy, dx = g[12], g[13], g[14], g[15], g[16], g[17]
     places, size = oz * oy * ox, depth * height * width
-    phases = min(sx, (kx - 1) * dx + 1)
-    wide = ox + (kx - 1) * dx // sx
+    phases_y, phases = min(sy, (ky - 1) * dy + 1), min(sx, (kx - 1) * dx + 1)
+    more, wide = (ky - 1) * dy // sy, ox + (kx - 1) * dx // sx
+    many = max(1, min(oy, NEAR // wide))  # rows at a time, as one line with gaps
     for n in prange(y.size // places):
-        parts = np.empty((phases, wide), x.dtype)  # a row of the image, every sx-th element of it
-        bests, founds = np.empty(ox, x.dtype), np.empty(ox, np.int32)
-        for row in range(oz * oy):
-            z0, y0 = row // oy * sz - pz, row % oy * sy - py
-            best = y[n * places + row * ox : n * places + (row + 1) * ox]
-            found = which[n * places + row * ox : n * places + (row + 1) * ox]
+        parts = np.empty((phases_y * phases, (many + more + 1) * wide), x.dtype)
+        bests, founds = np.empty(many * wide, x.dtype), np.empty(many * wide, np.int32)
+        for task in range(oz * ((oy + many - 1) // many)):
+            top, slab = task // oz * many, task % oz
+            rows = min(many, oy - top)
+            length = rows * wide
             bests[:] = -np.inf
             founds[:] = 0
+            z0 = slab * sz - pz
             for i in range(kz):
-                for j in range(ky):
-                    iz, iy = z0 + i * dz, y0 + j * dy
-                    if iz < 0 or iz >= depth or iy < 0 or iy >= height:
-                        continue
+                iz = z0 + i * dz
+                if iz < 0 or iz >= depth:
+                    continue
+                for q in range((rows + more) * phases_y):
+                    iy = (top + q // phases_y) * sy + q % phases_y - py
                     line = x[n * size + (iz * height + iy) * width :][:width]
                     for f in range(phases):
+                        part = parts[q % phases_y * phases + f, q // phases_y * wide :][:wide]
                         a, b = first_and_last(f, sx, px, width, wide)
-                        part = parts[f]
-                        part[:a] = -np.inf
-                        part[b:] = -np.inf
+                        if iy < 0 or iy >= height:
+                            a, b = 0, 0
+                        for o in range(a):
+                            part[o] = -np.inf
+                        for o in range(b, wide):
+                            part[o] = -np.inf
                         if sx == 1:
                             for o in range(a, b):
                                 part[o] = line[o - px]
@@ -72,24 +81,29 @@ def largest(x, y, which, g):
                         else:
                             for o in range(a, b):
                                 part[o] = line[o * sx + f - px]
+                for j in range(ky):
                     for k in range(kx):
-                        seen = parts[k * dx % sx, k * dx // sx :][:ox]
+                        part = parts[j * dy % sy * phases + k * dx % sx]
+                        seen = part[j * dy // sy * wide + k * dx // sx :][:length]
                         number = np.int32((i * ky + j) * kx + k)
-                        for o in range(ox):
+                        for o in range(length):
                             v, m = seen[o], bests[o]
                             better = (v > m) | (v != v)
                             bests[o] = v if better else m
                             founds[o] = number if better else founds[o]
-            for o in range(ox):
-                best[o] = bests[o]
-                found[o] = which.dtype.type(founds[o])
-            for o in range(ox):
-                if best[o] == -np.inf and found[o] == 0:  # none was larger: the first one inside
-                    i, j = max(0, (dz - 1 - z0) // dz), max(0, (dy - 1 - y0) // dy)
-                    k = max(0, (dx - 1 - (o * sx - px)) // dx)
-                    if z0 + i * dz < depth and y0 + j * dy < height:
-                        if o * sx - px + k * dx < width:
-                            found[o] = which.dtype.type((i * ky + j) * kx + k)
+            for row in range(rows):
+                y0, at = (top + row) * sy - py, n * places + (slab * oy + top + row) * ox
+                best, found = y[at : at + ox], which[at : at + ox]
+                for o in range(ox):
+                    best[o] = bests[row * wide + o]
+                    found[o] = which.dtype.type(founds[row * wide + o])
+                for o in range(ox):
+                    if best[o] == -np.inf and found[o] == 0:  # none was larger: the first inside
+                        i, j = max(0, (dz - 1 - z0) // dz), max(0, (dy - 1 - y0) // dy)
+                        k = max(0, (dx - 1 - (o * sx - px)) // dx)
+                        if z0 + i * dz < depth and y0 + j * dy < height:
+                            if o * sx - px + k * dx < width:
+                                found[o] = which.dtype.type((i * ky + j) * kx + k)
 
 
 @kernel
