@@ -126,9 +126,10 @@ def value_iteration(
 ) -> Solution:
     """v ← max_a q(·, a), Algorithm 4.1: the fixed point is v* (Theorem 3.3).
 
-    in_place updates state after state from the newest values (Gauss-Seidel), forwards and
-    backwards in turn; it needs far fewer sweeps on grids. `callback(k, v)` sees v_k, k from 1.
-    The order matters to v_k, not to v*.
+    in_place updates state after state from the newest values (Gauss-Seidel), forwards and backwards
+    in turn, and solves the equation of a state that leads to itself: on grids a few dozen sweeps
+    instead of thousands, and still a contraction by γ. `callback(k, v)` sees v_k, k from 1; v_k
+    depends on the order, v* does not.
     """
     _check(gamma)
     v = _initial(mdp, v0)
@@ -157,7 +158,10 @@ def _improve(
             order = range(mdp.states)[:: -1 if k % 2 else 1]
             before = v.copy()
             for s in order:
-                v[s] = (mdp.r[s] + gamma * (mdp.P[s] @ v)).max()
+                loop = gamma * mdp.P[s, :, s]
+                value = mdp.r[s] + gamma * (mdp.P[s] @ v)
+                solved = (value - loop * v[s]) / np.where(loop < 1, 1 - loop, 1)
+                v[s] = np.where(loop < 1, solved, value).max()
             return float(np.abs(v - before).max()), v, other
         new = mdp.backup(v, gamma).max(1)
         return float(np.abs(new - v).max()), new, v
@@ -198,6 +202,24 @@ def _as_good(q: ndarray, policy: ndarray) -> bool:
     """Whether the policy is greedy: it stays even if others are equally good."""
     best = q.max(1)
     return bool((q[np.arange(len(q)), policy] >= best - TIE * (1 + np.abs(best))).all())
+
+
+@export("rl.soft_policy_iteration")
+def soft_policy_iteration(
+    mdp: Model, gamma: float, epsilon: float, *, max_iterations: int = 10_000
+) -> Solution:
+    """The best of all ε-greedy policies: policy iteration whose improvement is ε-greedy (section
+    5.4). `v` and `q` are those of the ε-greedy policy, `policy` is its greedy action.
+    """
+    policy = np.zeros(mdp.states, np.int64)
+    for k in range(max_iterations):
+        soft = epsilon_greedy(np.eye(mdp.actions)[policy], epsilon)
+        v = policy_values(mdp, soft, gamma)
+        q = mdp.backup(v, gamma)
+        if _as_good(q, policy):
+            return Solution(v, q, policy, k + 1, 0.0)
+        policy = greedy(q)
+    raise RuntimeError(f"soft_policy_iteration: no end after {max_iterations} iterations")
 
 
 @export("rl.truncated_policy_iteration")
@@ -296,13 +318,16 @@ def _sweep_in_place(probability, next_state, reward, terminal, gamma, v, backwar
         s = states - 1 - i if backwards else i
         best = -np.inf
         for a in range(actions):
-            total = 0.0
+            total, stay = 0.0, 0.0  # stay: γ times the probability of coming back at once
             for k in range(outcomes):
                 value = reward[s, a, k]
                 if not terminal[s, a, k]:
-                    value += gamma * v[next_state[s, a, k]]
+                    if next_state[s, a, k] == s:
+                        stay += gamma * probability[s, a, k]
+                    else:
+                        value += gamma * v[next_state[s, a, k]]
                 total += probability[s, a, k] * value
-            best = max(best, total)
+            best = max(best, total / (1 - stay) if stay < 1 else total + stay * v[s])
         change = max(change, abs(best - v[s]))
         v[s] = best
     return change
