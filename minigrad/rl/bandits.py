@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..export import export
-from .loops import loop
+from .loops import helper, loop
 
 ndarray = np.ndarray
 EPSILON, UCB, GRADIENT, THOMPSON = range(4)
@@ -60,7 +60,7 @@ def play(
     return rewards, optimal
 
 
-@loop
+@helper
 def _pick(rng, method, parameter, bernoulli, q, n, t):  # type: ignore[no-untyped-def]
     arms = q.shape[0]
     if method == EPSILON and rng.random() < parameter:

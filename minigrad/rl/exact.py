@@ -263,7 +263,7 @@ def _evaluate(mdp: Model, policy: ndarray, gamma: float, v: ndarray, sweeps: int
         return policy_evaluation(mdp, policy, gamma, v, sweeps=sweeps)
     v, other = v.copy(), np.empty_like(v)
     for _ in range(sweeps):
-        _sweep_of_policy.run(mdp.states, *mdp.arrays(), gamma, policy, v, other)
+        _sweep_of_policy.run(mdp.probability.size, *mdp.arrays(), gamma, policy, v, other)
         v, other = other, v
     return v
 

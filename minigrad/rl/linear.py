@@ -18,7 +18,7 @@ import numpy as np
 
 from ..export import export
 from .exact import Model
-from .loops import choose, loop
+from .loops import choose, helper, loop
 from .mdp import MDP, probabilities
 from .monte_carlo import generator, sample
 
@@ -231,7 +231,7 @@ def _control_linear(
     return W
 
 
-@loop
+@helper
 def _values(phi, W, s, out):  # type: ignore[no-untyped-def]
     for a in range(W.shape[1]):
         out[a] = 0.0

@@ -18,7 +18,7 @@ import numpy as np
 
 from ..export import export
 from .exact import TIE, epsilon_greedy, greedy
-from .loops import choose, loop
+from .loops import choose, helper, loop
 from .mdp import MDP, probabilities
 
 ndarray = np.ndarray
@@ -43,7 +43,7 @@ def generator(rng: Any) -> np.random.Generator:
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
 
 
-@loop
+@helper
 def sample(rng, probability, next_state, s, a):  # type: ignore[no-untyped-def]
     """Which outcome of (s, a) happens."""
     if probability.shape[2] == 1:
@@ -168,7 +168,7 @@ def _exploring(  # type: ignore[no-untyped-def]
         returns[episode], lengths[episode] = total, n
 
 
-@loop
+@helper
 def best_action(q, s):  # type: ignore[no-untyped-def]
     """The first best action, up to rounding, as `greedy` has it."""
     top = q[s, 0]

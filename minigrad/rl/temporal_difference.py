@@ -25,7 +25,7 @@ from tqdm import tqdm
 
 from ..export import export
 from .exact import greedy
-from .loops import choose, loop
+from .loops import choose, helper, loop
 from .mdp import MDP, probabilities
 from .monte_carlo import Learned, best_action, generator, sample
 
@@ -226,7 +226,7 @@ def _check(mdp: MDP, gamma: float, alpha: float, start: int | None) -> None:
         raise ValueError(f"start must lie in [0, {mdp.states}), got {start}")
 
 
-@loop
+@helper
 def _behave(rng, q, policy, fixed, double, epsilon, s):  # type: ignore[no-untyped-def]
     """The next action: of the given policy, or ε-greedy in q (in the sum of both tables)."""
     if fixed:
@@ -234,15 +234,18 @@ def _behave(rng, q, policy, fixed, double, epsilon, s):  # type: ignore[no-untyp
     actions = q.shape[2]
     if rng.random() < epsilon:
         return int(rng.random() * actions)
-    best, top = 0, -np.inf
-    for a in range(actions):
-        value = q[0, s, a] + q[1, s, a] if double else q[0, s, a]
-        if value > top:
-            best, top = a, value
+    if double:
+        row = q[0, s] + q[1, s]
+    else:
+        row = q[0, s]
+    best, top = 0, row[0]
+    for a in range(1, actions):  # selections, not branches: no prediction to miss
+        best = a if row[a] > top else best
+        top = row[a] if row[a] > top else top
     return best
 
 
-@loop
+@helper
 def _worth(q, policy, fixed, method, epsilon, table, s, a):  # type: ignore[no-untyped-def]
     """What the next state is worth to the method, a being the next action there."""
     actions = q.shape[2]
