@@ -1,4 +1,5 @@
-"""Tabular methods against a plain NumPy loop in the style of the book's code: same results, then times.
+"""Tabular methods against a plain NumPy loop in the style of the book's code: same results, then
+times.
 
     python -m benchmarks.rl                 a table
     python -m benchmarks.rl --json out.json

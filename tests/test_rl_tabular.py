@@ -1,5 +1,5 @@
-"""Monte Carlo, temporal differences, linear functions, bandits: the book's figures (chapters 5, 7, 8),
-Sutton and Barto's examples, and that a compiled loop does what the Python does.
+"""Monte Carlo, temporal differences, linear functions, bandits: the book's figures (chapters 5, 7,
+8), Sutton and Barto's examples, and that a compiled loop does what the Python does.
 """
 
 from __future__ import annotations
@@ -83,8 +83,8 @@ def test_figures_5_6_and_5_7_in_both_readings_of_the_rules() -> None:
 
 
 def test_figure_5_5_iterations_of_a_million_steps() -> None:
-    """ε = 0.5: each episode of a million steps is one step of policy iteration. Exactly, the class's
-    optimum is reached after 3 improvements; after 2, two states are 0.22 short of it.
+    """ε = 0.5: each episode of a million steps is one step of policy iteration. Exactly, the
+    class's optimum is reached after 3 improvements; after 2, two states are 0.22 short of it.
     """
     model = GridWorld().model
     best = exact.soft_policy_iteration(model, 0.9, 0.5)
@@ -135,7 +135,9 @@ def test_monte_carlo_refuses() -> None:
 
 
 def test_importance_sampling_of_figure_10_3() -> None:
-    """X in {1, -1}, p0 uniform, p1 = (.8, .2): samples of p1 average .6, weighted they average 0."""
+    """X in {1, -1}, p0 uniform, p1 = (.8, .2): samples of p1 average .6, weighted they average
+    0.
+    """
     rng = np.random.default_rng(0)
     x = np.where(rng.random(200_000) < 0.8, 1.0, -1.0)
     ratio = np.where(x > 0, 0.5 / 0.8, 0.5 / 0.2)
@@ -152,7 +154,13 @@ def test_off_policy_prediction_and_control(weighted) -> None:
     uniform = np.full((9, 5), 0.2)
     target = exact.epsilon_greedy(exact.value_iteration(model, 0.9).q, 0.5)
     learned = monte_carlo.mc_off_policy(
-        model, 0.9, behaviour=uniform, policy=target, episodes=200_000, length=100, weighted=weighted
+        model,
+        0.9,
+        behaviour=uniform,
+        policy=target,
+        episodes=200_000,
+        length=100,
+        weighted=weighted,
     )
     expected = exact.action_values(model, target, 0.9)
     assert np.abs(learned.q - expected)[:8].max() < (0.15 if weighted else 0.5)
@@ -224,7 +232,8 @@ def test_blackjack_of_sutton_and_barto() -> None:
         assert estimate == pytest.approx(exact_value, abs=0.06)
 
 
-# ------------------------------------------------------------------------------ temporal differences
+# ------------------------------------------------------------------------------ temporal
+# differences
 def random_walk():
     """Sutton and Barto, Example 6.2: five states in a row, one reward at the right end."""
     states = np.arange(5)
@@ -233,7 +242,9 @@ def random_walk():
     terminal[0, 0] = terminal[4, 1] = True
     reward = np.zeros((5, 2))
     reward[4, 1] = 1
-    return mdp.MDP(np.ones((5, 2, 1)), next_state[..., None], reward[..., None], terminal[..., None])
+    return mdp.MDP(
+        np.ones((5, 2, 1)), next_state[..., None], reward[..., None], terminal[..., None]
+    )
 
 
 @pytest.mark.parametrize("options", [{}, {"lam": 0.8}, {"lam": 0.8, "replacing": True}])
@@ -282,9 +293,7 @@ def test_evaluation_of_a_policy(method, n) -> None:
     if method is td.expected_sarsa and n > 1:
         pytest.skip("expected Sarsa has one step")
     options = {"n": n} if method is td.sarsa else {}
-    learned = method(
-        model, 0.9, steps=2_000_000, policy=UNIFORM, alpha=1.0, power=0.7, **options
-    )
+    learned = method(model, 0.9, steps=2_000_000, policy=UNIFORM, alpha=1.0, power=0.7, **options)
     assert np.abs(learned.q - exact.action_values(model, UNIFORM, 0.9)).max() < 0.35
 
 
@@ -293,7 +302,8 @@ def test_figures_7_2_and_7_3() -> None:
     rewards = {"reward_target": 0.0, "reward_forbidden": -10.0, "reward_boundary": -10.0}
     world = GridWorld(reward_other=-1.0, terminal=True, **rewards)
     for method in (td.sarsa, td.expected_sarsa, td.q_learning, td.double_q_learning):
-        # with a constant rate Sarsa's policy never comes to rest (condition (2) of the theorem fails)
+        # with a constant rate Sarsa's policy never comes to rest (condition (2) of the theorem
+        # fails)
         rate = {"alpha": 1.0, "power": 0.6} if method is td.sarsa else {}
         learned = method(world.model, 0.9, steps=200_000, start=0, **rate)
         world.reset()
@@ -345,7 +355,9 @@ def test_windy_grid_is_learned() -> None:
 
 
 def test_double_q_overestimates_less() -> None:
-    """Sutton and Barto, Example 6.7: from A, left leads to B with many noisy actions of mean -0.1."""
+    """Sutton and Barto, Example 6.7: from A, left leads to B with many noisy actions of mean
+    -0.1.
+    """
     noise = 10
     probability = np.zeros((2, noise, 2))
     probability[..., 0] = 1
@@ -473,10 +485,14 @@ def test_control_with_features() -> None:
 
 # ------------------------------------------------------------------------------ bandits
 def test_the_ten_armed_testbed() -> None:
-    """Sutton and Barto, figures 2.2, 2.4, 2.5: who chooses the best arm how often after 1000 steps."""
+    """Sutton and Barto, figures 2.2, 2.4, 2.5: who chooses the best arm how often after 1000
+    steps.
+    """
     means = np.random.default_rng(0).standard_normal((500, 10))
     share = {
-        name: bandits.play(method, means, steps=1000, parameter=parameter, **options)[1][:, -200:].mean()
+        name: bandits.play(method, means, steps=1000, parameter=parameter, **options)[1][
+            :, -200:
+        ].mean()
         for name, method, parameter, options in [
             ("greedy", "epsilon", 0.0, {}),
             ("0.1", "epsilon", 0.1, {}),

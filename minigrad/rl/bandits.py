@@ -42,8 +42,8 @@ def play(
         "thompson"  argmax of a draw from the posterior: Beta(1 + wins, 1 + losses) for Bernoulli
                     arms, else N(Σr / (N + 1), 1 / (N + 1))
 
-    `parameter` is ε, c or α. Q is the mean of an arm's rewards, or with `step_size` > 0 moves by that
-    share towards each of them, from `first` (optimistic starts).
+    `parameter` is ε, c or α. Q is the mean of an arm's rewards, or with `step_size` > 0 moves by
+    that share towards each of them, from `first` (optimistic starts).
 
     ValueError for an unknown method or means of another shape.
     """
@@ -56,12 +56,14 @@ def play(
         raise ValueError("play: means of Bernoulli arms must lie in [0, 1]")
     rng = rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
     rewards, optimal = np.zeros((len(m), steps)), np.zeros((len(m), steps), bool)
-    _play(rng, m, METHODS[method], parameter, bernoulli, baseline, first, step_size, rewards, optimal)
+    _play(
+        rng, m, METHODS[method], parameter, bernoulli, baseline, first, step_size, rewards, optimal
+    )
     return rewards, optimal
 
 
 @helper
-def _pick(rng, method, parameter, bernoulli, q, n, t):  # type: ignore[no-untyped-def]
+def _pick(rng, method, parameter, bernoulli, q, n, t):
     arms = q.shape[0]
     if method == EPSILON and rng.random() < parameter:
         return int(rng.random() * arms)
@@ -89,7 +91,7 @@ def _pick(rng, method, parameter, bernoulli, q, n, t):  # type: ignore[no-untype
 
 
 @loop
-def _play(rng, means, method, parameter, bernoulli, baseline, first, step_size, rewards, optimal):  # type: ignore[no-untyped-def]
+def _play(rng, means, method, parameter, bernoulli, baseline, first, step_size, rewards, optimal):
     runs, arms = means.shape
     for run in range(runs):
         q, n = np.full(arms, first), np.zeros(arms)

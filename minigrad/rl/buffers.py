@@ -144,7 +144,7 @@ class Replay:
 
 
 @helper
-def _set(tree, leaves, i, priority):  # type: ignore[no-untyped-def]
+def _set(tree, leaves, i, priority):
     node = leaves + i
     change = priority - tree[node]
     tree[node] = priority
@@ -155,13 +155,13 @@ def _set(tree, leaves, i, priority):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _set_all(tree, leaves, index, priority):  # type: ignore[no-untyped-def]
+def _set_all(tree, leaves, index, priority):
     for j in range(index.shape[0]):
         _set(tree, leaves, index[j], priority[j])
 
 
 @loop
-def _draw(rng, tree, leaves, size, index):  # type: ignore[no-untyped-def]
+def _draw(rng, tree, leaves, size, index):
     """Stratified: one draw from each of as many equal parts of the total priority."""
     n = index.shape[0]
     for j in range(n):
@@ -179,7 +179,9 @@ def _draw(rng, tree, leaves, size, index):  # type: ignore[no-untyped-def]
 class Rollout:
     """T steps of N environments, filled in order: arrays (T, N, ...) by name."""
 
-    def __init__(self, steps: int, envs: int, obs_size: int, action_shape: tuple[int, ...], action_type: Any) -> None:  # fmt: skip
+    def __init__(
+        self, steps: int, envs: int, obs_size: int, action_shape: tuple[int, ...], action_type: Any
+    ) -> None:
         self.steps, self.envs, self.t = steps, envs, 0
         shape = (steps, envs)
         self.obs = np.zeros((*shape, obs_size), np.float32)

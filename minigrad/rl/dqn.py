@@ -1,14 +1,14 @@
-"""Deep Q-learning (Mnih et al. 2015), with the improvements that "Rainbow" (Hessel et al. 2018) found
-to matter: double, duelling, n-step, prioritised replay.
+"""Deep Q-learning (Mnih et al. 2015), with the improvements that "Rainbow" (Hessel et al. 2018)
+found to matter: double, duelling, n-step, prioritised replay.
 
     repeat
         act ε-greedily in q(s, ·; θ), store (s, a, r, s')
-        draw a batch;  y = r + γ q(s', argmax_a q(s', a; θ); θ')       double: eq. 4 of van Hasselt et al.
-        minimise  Huber(q(s, a; θ) − y)                                Zhao, eq. (8.37)
+        draw a batch;  y = r + γ q(s', argmax_a q(s', a; θ); θ')       double: eq. 4 of van Hasselt
+        et al. minimise  Huber(q(s, a; θ) − y)                                Zhao, eq. (8.37)
         every C steps θ' ← θ
 
-Differs from the paper: the target of a state cut off by a time limit keeps its value; Adam instead of
-RMSprop; `train_every` steps are collected at a time, then `updates` gradient steps made.
+Differs from the paper: the target of a state cut off by a time limit keeps its value; Adam instead
+of RMSprop; `train_every` steps are collected at a time, then `updates` gradient steps made.
 """
 
 from __future__ import annotations
@@ -64,8 +64,7 @@ class DQN(Agent):
         if not env.discrete:
             raise TypeError(f"DQN: {o.env} has continuous actions: use ddpg, td3 or sac")
         self.net, self.target = (
-            QNetwork(env.obs_size, env.action_size, o.hidden, duelling=o.duelling)
-            for _ in range(2)
+            QNetwork(env.obs_size, env.action_size, o.hidden, duelling=o.duelling) for _ in range(2)
         )
         self.target.load_state_dict(self.net.state_dict())
         self.optimizer = Adam(self.net.parameters(), lr=o.learning_rate)

@@ -139,7 +139,9 @@ def save(world: Any, path: Any, **what: Any) -> None:
 def animate(
     world: Any, path: Any, frames: Iterable[tuple[str, Any, Any]], *, seconds: float = 0.4
 ) -> None:
-    """A GIF of learning: one picture for each (title, values, policy), either of which may be None."""
+    """A GIF of learning: one picture for each (title, values, policy), either of which may be
+    None.
+    """
     write_gif(
         path,
         [picture(world, title=t, values=v, policy=p) for t, v, p in frames],

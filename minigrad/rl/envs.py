@@ -5,10 +5,10 @@
     step = envs.step(actions)                # step.obs is of the new episode where one ended,
                                              # step.next_obs of the old one: its last state
 
-Two things differ from gymnasium's vector environments: an environment that ends is reset in the same
-step, and the state can be saved. gymnasium's environments have no common way to save theirs, but one
-that draws all randomness from `np_random` can be replayed: a checkpoint holds the generator's state
-before the last reset and the actions since.
+Two things differ from gymnasium's vector environments: an environment that ends is reset in the
+same step, and the state can be saved. gymnasium's environments have no common way to save theirs,
+but one that draws all randomness from `np_random` can be replayed: a checkpoint holds the
+generator's state before the last reset and the actions since.
 """
 
 from __future__ import annotations
@@ -67,9 +67,7 @@ class Envs:
             self.envs = [env() for _ in range(n)]
         else:
             make = gymnasium.make
-            self.envs = [
-                make(env, disable_env_checker=True, **(options or {})) for _ in range(n)
-            ]
+            self.envs = [make(env, disable_env_checker=True, **(options or {})) for _ in range(n)]
         space, actions = self.envs[0].observation_space, self.envs[0].action_space
         self.n, self.seed = n, seed
         self.one_hot = isinstance(space, gymnasium.spaces.Discrete)
@@ -87,6 +85,17 @@ class Envs:
         self.finished: list[tuple[float, int]] = []  # return, length; whoever reads them clears
         self.journal: list[list[Any]] = [[] for _ in range(n)]
         self.before: list[Any] = [None] * n
+
+    @property
+    def action_form(self) -> tuple[tuple[int, ...], Any]:
+        """Shape and type of one action."""
+        return ((), np.int64) if self.discrete else ((self.action_size,), np.float32)
+
+    def action_shape(self, batch: int) -> Any:
+        """Of a batch of actions, as `Agent.settle` takes it."""
+        if self.discrete:
+            return (batch,), self.action_size
+        return batch, self.action_size
 
     def close(self) -> None:
         for env in self.envs:

@@ -295,7 +295,7 @@ def _bound(change: float, gamma: float) -> float:
 
 
 @loop
-def _sweep(probability, next_state, reward, terminal, gamma, v, out):  # type: ignore[no-untyped-def]
+def _sweep(probability, next_state, reward, terminal, gamma, v, out):
     states, actions, outcomes = probability.shape
     for s in prange(states):
         best = -np.inf
@@ -311,7 +311,7 @@ def _sweep(probability, next_state, reward, terminal, gamma, v, out):  # type: i
 
 
 @loop
-def _sweep_in_place(probability, next_state, reward, terminal, gamma, v, backwards):  # type: ignore[no-untyped-def]
+def _sweep_in_place(probability, next_state, reward, terminal, gamma, v, backwards):
     states, actions, outcomes = probability.shape
     change = 0.0
     for i in range(states):
@@ -334,7 +334,7 @@ def _sweep_in_place(probability, next_state, reward, terminal, gamma, v, backwar
 
 
 @loop
-def _sweep_of_policy(probability, next_state, reward, terminal, gamma, policy, v, out):  # type: ignore[no-untyped-def]
+def _sweep_of_policy(probability, next_state, reward, terminal, gamma, policy, v, out):
     for s in prange(probability.shape[0]):
         a = policy[s]
         total = 0.0

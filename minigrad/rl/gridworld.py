@@ -10,7 +10,8 @@ The book's rules, which are the defaults:
 
 What differs in other places is an option:
 
-- `bounce="both"`: who hits the wall inside a forbidden cell is paid boundary *and* forbidden reward.
+- `bounce="both"`: who hits the wall inside a forbidden cell is paid boundary *and* forbidden
+reward.
   Figures 5.6 and 5.7 of the book follow from this reading, figures 2.7, 3.4, 5.4 and 8.6 from the
   plain one;
 - `blocked=True, terminal=True` and rewards 10, -5, -5, -1: the environment of the book's code

@@ -38,8 +38,8 @@ def _grid(rows: int, columns: int, low: float) -> tuple[ndarray, ndarray]:
 
 @export("rl.polynomial_features")
 def polynomial_features(rows: int, columns: int, order: int) -> ndarray:
-    """1, x, y, x², y², xy, ... up to total degree `order`, x and y in [-1, 1]: (S, d) with d = 3, 6,
-    10 for order 1, 2, 3; eq. (8.15)-(8.17).
+    """1, x, y, x², y², xy, ... up to total degree `order`, x and y in [-1, 1]: (S, d) with d = 3,
+    6, 10 for order 1, 2, 3; eq. (8.15)-(8.17).
     """
     if order < 0:
         raise ValueError(f"polynomial_features: order must not be negative, got {order}")
@@ -50,7 +50,9 @@ def polynomial_features(rows: int, columns: int, order: int) -> ndarray:
 
 @export("rl.fourier_features")
 def fourier_features(rows: int, columns: int, order: int) -> ndarray:
-    """cos(π (c₁x + c₂y)), c₁ and c₂ in 0 ... order, x and y in [0, 1]: (S, (order + 1)²); eq. (8.18)."""
+    """cos(π (c₁x + c₂y)), c₁ and c₂ in 0 ... order, x and y in [0, 1]: (S, (order + 1)²); eq.
+    (8.18).
+    """
     if order < 0:
         raise ValueError(f"fourier_features: order must not be negative, got {order}")
     x, y = _grid(rows, columns, 0)
@@ -128,7 +130,9 @@ def td_linear(
 
 
 @loop
-def _td_linear(rng, probability, next_state, reward, terminal, gamma, alpha, pi, phi, w, start, steps, length):  # type: ignore[no-untyped-def]  # fmt: skip
+def _td_linear(
+    rng, probability, next_state, reward, terminal, gamma, alpha, pi, phi, w, start, steps, length
+):
     states = probability.shape[0]
     s, age = -1, 0
     for _ in range(steps):
@@ -174,7 +178,9 @@ def lstd(
 
 
 @loop
-def _lstd(rng, probability, next_state, reward, terminal, gamma, pi, phi, A, b, start, steps, length):  # type: ignore[no-untyped-def]  # fmt: skip
+def _lstd(
+    rng, probability, next_state, reward, terminal, gamma, pi, phi, A, b, start, steps, length
+):
     states = probability.shape[0]
     d = b.shape[0]
     s, age = -1, 0
@@ -232,7 +238,7 @@ def _control_linear(
 
 
 @helper
-def _values(phi, W, s, out):  # type: ignore[no-untyped-def]
+def _values(phi, W, s, out):
     for a in range(W.shape[1]):
         out[a] = 0.0
         for i in range(W.shape[0]):
@@ -240,7 +246,22 @@ def _values(phi, W, s, out):  # type: ignore[no-untyped-def]
 
 
 @loop
-def _linear(rng, probability, next_state, reward, terminal, gamma, alpha, epsilon, optimal, phi, W, start, steps, length):  # type: ignore[no-untyped-def]  # fmt: skip
+def _linear(
+    rng,
+    probability,
+    next_state,
+    reward,
+    terminal,
+    gamma,
+    alpha,
+    epsilon,
+    optimal,
+    phi,
+    W,
+    start,
+    steps,
+    length,
+):
     states, actions, _ = probability.shape
     q, q2 = np.zeros(actions), np.zeros(actions)
     s, a, age = -1, 0, 0

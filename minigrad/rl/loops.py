@@ -48,7 +48,7 @@ def helper(function: Callable) -> Any:
 
 
 @helper
-def choose(rng, weights):  # type: ignore[no-untyped-def]
+def choose(rng, weights):
     """An index drawn with probabilities `weights`, which sum to 1 (less rounding)."""
     u = rng.random()
     total = 0.0

@@ -15,6 +15,8 @@ from ..core.tensor import Tensor
 from ..export import export
 from ..nn import functional as F
 from ..ops.clamping import minimum
+from ..ops.data import from_numpy
+from ..ops.join import cat
 from ..ops.sums import amax
 
 LOG_2PI = math.log(2 * math.pi)
@@ -38,6 +40,23 @@ def gaussian_log_prob(mean: Tensor, log_std: Tensor, action: Tensor) -> tuple[Te
     return log_prob, entropy
 
 
+@export("rl.categorical_kl")
+def categorical_kl(log_p: Tensor, log_q: Tensor) -> Tensor:
+    """E[Σ p (log p − log q)], of log-probabilities (B, A): the mean over the batch."""
+    return (log_p.exp() * (log_p - log_q)).sum(-1).mean()
+
+
+@export("rl.gaussian_kl")
+def gaussian_kl(mean: Tensor, log_std: Tensor, other: Tensor, other_log_std: Tensor) -> Tensor:
+    """KL(N(μ, σ²) | N(μ', σ'²)) summed over dimensions, the mean over the batch:
+
+    log σ' − log σ + (σ² + (μ − μ')²) / (2σ'²) − ½.
+    """
+    ratio = (2 * (log_std - other_log_std)).exp()
+    z = (mean - other) * (-other_log_std).exp()
+    return (other_log_std - log_std + 0.5 * (ratio + z * z) - 0.5).sum(-1).mean()
+
+
 @export("rl.squashed_sample")
 def squashed_sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tensor, Tensor]:
     """a = tanh(μ + σε) and its log-density, (B, D) and (B,); Haarnoja et al. 2018, eq. 21.
@@ -47,7 +66,7 @@ def squashed_sample(mean: Tensor, log_std: Tensor, noise: Tensor) -> tuple[Tenso
     """
     u = mean + log_std.exp() * noise
     log_prob = (-0.5 * (noise * noise) - log_std - 0.5 * LOG_2PI).sum(-1)
-    return u.tanh(), log_prob - (2 * (math.log(2) - u - F.softplus(-2 * u))).sum(-1)
+    return u.tanh(), log_prob + 2 * (u + F.softplus(-2 * u) - math.log(2)).sum(-1)
 
 
 # ------------------------------------------------------------------------------ values
@@ -121,6 +140,25 @@ def clip_gradients(parameters: Iterable[Any], most: float) -> None:
         scale = ((total.sqrt() + 1e-6).reciprocal() * most).clamp(max=1.0)
         for g in gradients:
             g.mul_(scale)
+
+
+@export("rl.flat_gradient")
+def flat_gradient(parameters: Iterable[Any]) -> Tensor:
+    """The gradients of all parameters as one vector."""
+    return cat([p.grad.reshape(-1) for p in parameters])
+
+
+@export("rl.assign_gradient")
+def assign_gradient(parameters: Iterable[Any], flat: Any, most: float = math.inf) -> None:
+    """Give the pieces of one vector (an array) to the parameters as gradients, the whole scaled
+    down to the norm `most`.
+    """
+    norm = float((flat * flat).sum() ** 0.5)
+    flat = flat * min(most / (norm + 1e-6), 1.0)
+    start = 0
+    for p in parameters:
+        p.grad = from_numpy(flat[start : start + p.numel()].reshape(p.shape).astype("float32"))
+        start += p.numel()
 
 
 @export("rl.polyak")

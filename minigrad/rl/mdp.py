@@ -182,7 +182,7 @@ def probabilities(policy: Any, states: int, actions: int) -> ndarray:
 
 
 @loop
-def _backup(probability, next_state, reward, terminal, gamma, v, q):  # type: ignore[no-untyped-def]
+def _backup(probability, next_state, reward, terminal, gamma, v, q):
     states, actions, outcomes = probability.shape
     for s in prange(states):
         for a in range(actions):

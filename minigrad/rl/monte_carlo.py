@@ -44,7 +44,7 @@ def generator(rng: Any) -> np.random.Generator:
 
 
 @helper
-def sample(rng, probability, next_state, s, a):  # type: ignore[no-untyped-def]
+def sample(rng, probability, next_state, s, a):
     """Which outcome of (s, a) happens."""
     if probability.shape[2] == 1:
         return 0
@@ -87,7 +87,7 @@ def _zero(mdp: MDP) -> ndarray:
 
 
 @loop
-def _rollouts(rng, probability, next_state, reward, terminal, gamma, pi, length, episodes, q):  # type: ignore[no-untyped-def]
+def _rollouts(rng, probability, next_state, reward, terminal, gamma, pi, length, episodes, q):
     states, actions, _ = probability.shape
     for s0 in range(states):
         for a0 in range(actions):
@@ -120,7 +120,8 @@ def mc_exploring_starts(
     """MC Exploring Starts, Algorithm 5.2: episodes begin with a random pair (s, a), follow the
     greedy policy, and improve it at once, backwards along the episode.
 
-    visit: which visits of a pair count: "initial" (the start only), "first" in the episode, "every".
+    visit: which visits of a pair count: "initial" (the start only), "first" in the episode,
+    "every".
     """
     if visit not in VISITS:
         raise ValueError(f"mc_exploring_starts: visit must be one of {[*VISITS]}, got {visit!r}")
@@ -134,8 +135,9 @@ def mc_exploring_starts(
 
 
 @loop
-def _exploring(  # type: ignore[no-untyped-def]
-    rng, probability, next_state, reward, terminal, gamma, pi, length, visit, q, visits, returns, lengths
+def _exploring(
+    rng, probability, next_state, reward, terminal, gamma, pi, length, visit, q, visits, returns,
+    lengths,
 ):  # fmt: skip
     states, actions, _ = probability.shape
     path_s, path_a = np.empty(length, np.int64), np.empty(length, np.int64)
@@ -169,7 +171,7 @@ def _exploring(  # type: ignore[no-untyped-def]
 
 
 @helper
-def best_action(q, s):  # type: ignore[no-untyped-def]
+def best_action(q, s):
     """The first best action, up to rounding, as `greedy` has it."""
     top = q[s, 0]
     for a in range(1, q.shape[1]):
@@ -197,7 +199,7 @@ def mc_epsilon_greedy(
 ) -> Learned:
     """MC ε-Greedy, Algorithm 5.3: no exploring starts, for the policy itself tries everything.
 
-    Args:
+    Of the arguments:
         start: the first state of each episode; a random pair if left out.
         policy: followed in the first episode; the uniform one if left out.
         forget: estimate q anew from each episode (generalised policy iteration of figure 5.5).
@@ -221,7 +223,9 @@ def mc_epsilon_greedy(
 
 
 @loop
-def _episode(rng, probability, next_state, reward, terminal, gamma, pi, start, length, visit, q, visits):  # type: ignore[no-untyped-def]  # fmt: skip
+def _episode(
+    rng, probability, next_state, reward, terminal, gamma, pi, start, length, visit, q, visits
+):
     states, actions, _ = probability.shape
     path_s, path_a = np.empty(length, np.int64), np.empty(length, np.int64)
     path_r = np.empty(length)
@@ -255,7 +259,8 @@ def _episode(rng, probability, next_state, reward, terminal, gamma, pi, start, l
 # ------------------------------------------------------------------------------ off-policy
 @export("rl.importance_sampling")
 def importance_sampling(returns: Any, ratios: Any, *, weighted: bool = True) -> ndarray:
-    """The estimate of v_π after each of n episodes of another policy, (n,); Sutton-Barto (5.5), (5.6).
+    """The estimate of v_π after each of n episodes of another policy, (n,); Sutton-Barto (5.5),
+    (5.6).
 
         ordinary: Σ ρ_i G_i / n          weighted: Σ ρ_i G_i / Σ ρ_i   (0 while all ρ are 0)
 
@@ -296,7 +301,9 @@ def mc_off_policy(
     control = policy is None
     pi = b * 0 if control else probabilities(policy, mdp.states, mdp.actions)
     if ((pi > 0) & (b == 0)).any() or (control and (b == 0).any()):
-        raise ValueError("mc_off_policy: the behaviour must give every action of the policy a chance")
+        raise ValueError(
+            "mc_off_policy: the behaviour must give every action of the policy a chance"
+        )
     if control:
         pi[:, 0] = 1
         if not weighted:
@@ -306,13 +313,14 @@ def mc_off_policy(
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     s0 = -1 if start is None else int(start)
     _off_policy(
-        rng, *mdp.arrays(), gamma, pi, b, control, weighted, s0, length, q, weight, visits, returns, lengths
+        rng, *mdp.arrays(), gamma, pi, b, control, weighted, s0, length, q, weight, visits,
+        returns, lengths,
     )  # fmt: skip
     return Learned(q, greedy(q), visits, returns, lengths)
 
 
 @loop
-def _off_policy(  # type: ignore[no-untyped-def]
+def _off_policy(
     rng, probability, next_state, reward, terminal, gamma, pi, b, control, weighted, start, length,
     q, weight, visits, returns, lengths,
 ):  # fmt: skip

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -16,14 +17,29 @@ from ..nn.layers.linear import Linear
 from ..nn.module import Module
 from ..nn.parameter import Parameter
 from ..ops.filled import zeros
+from . import losses
+
+
+@contextmanager
+def frozen(module: Module) -> Iterator[None]:
+    """Inside, no gradient is computed for the module's parameters; they pass it on."""
+    parameters = list(module.parameters())
+    for p in parameters:
+        p.requires_grad_(False)
+    try:
+        yield
+    finally:
+        for p in parameters:
+            p.requires_grad_(True)
+
 
 ACTIVATIONS = {"tanh": Tanh, "relu": ReLU}
 
 
 @export("rl.mlp")
 def mlp(sizes: Sequence[int], *, activation: str = "tanh", last_gain: float = 1.0) -> Sequential:
-    """Linear layers with activations between them; orthogonal weights with gain √2, the last layer's
-    with `last_gain`, and no bias at first (Andrychowicz et al. 2021 on why).
+    """Linear layers with activations between them; orthogonal weights with gain √2, the last
+    layer's with `last_gain`, and no bias at first (Andrychowicz et al. 2021 on why).
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"mlp: activation must be one of {[*ACTIVATIONS]}, got {activation!r}")
@@ -47,7 +63,9 @@ class QNetwork(Module):
         super().__init__()
         self.duelling = duelling
         if duelling:
-            self.trunk = Sequential(mlp([obs, *hidden], activation="relu", last_gain=2**0.5), ReLU())
+            self.trunk = Sequential(
+                mlp([obs, *hidden], activation="relu", last_gain=2**0.5), ReLU()
+            )
             self.value = mlp([hidden[-1], 1])
             self.advantage = mlp([hidden[-1], actions])
         else:
@@ -63,8 +81,8 @@ class QNetwork(Module):
 
 @export("rl.Actor")
 class Actor(Module):
-    """A stochastic policy: logits (B, A) for discrete actions; for continuous ones the mean (B, D) of
-    a normal distribution whose log σ is a parameter, the same in all states.
+    """A stochastic policy: logits (B, A) for discrete actions; for continuous ones the mean (B, D)
+    of a normal distribution whose log σ is a parameter, the same in all states.
     """
 
     def __init__(
@@ -78,6 +96,12 @@ class Actor(Module):
 
     def forward(self, x: Tensor) -> Tensor:
         return self.net(x)
+
+    def log_prob(self, output: Tensor, action: Tensor) -> tuple[Tensor, Tensor]:
+        """log π(a|s) and the entropy, (B,) each, for outputs of the network."""
+        if self.discrete:
+            return losses.categorical_log_prob(output, action)
+        return losses.gaussian_log_prob(output, self.log_std, action)
 
     def draw(
         self, rng: np.random.Generator, output: np.ndarray, *, greedy: bool = False
@@ -133,3 +157,16 @@ class Critic(Module):
     def forward(self, x: Tensor) -> Tensor:
         """x: observations and actions side by side, (B, D_obs + D_action)."""
         return self.net(x).squeeze(-1)
+
+
+@export("rl.TwinCritic")
+class TwinCritic(Module):
+    """Two critics that learn from different weights; their minimum is not too high (TD3, SAC)."""
+
+    def __init__(self, obs: int, actions: int, hidden: Sequence[int]):
+        super().__init__()
+        self.first = Critic(obs, actions, hidden)
+        self.second = Critic(obs, actions, hidden)
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        return self.first(x), self.second(x)

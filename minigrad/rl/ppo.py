@@ -59,8 +59,9 @@ class PPO(Agent):
         o, env = options, self.envs
         if (env.n * o.rollout) % o.batch:
             raise ValueError(f"PPO: batch {o.batch} does not divide {env.n} * {o.rollout}")
-        kind = {"discrete": env.discrete, "activation": "tanh"}
-        self.actor = Actor(env.obs_size, env.action_size, o.hidden, **kind)
+        self.actor = Actor(
+            env.obs_size, env.action_size, o.hidden, discrete=env.discrete, activation="tanh"
+        )
         self.critic = mlp([env.obs_size, *o.hidden, 1])
         self.optimizer = Adam(
             [*self.actor.parameters(), *self.critic.parameters()], lr=o.learning_rate, eps=1e-5
@@ -70,11 +71,10 @@ class PPO(Agent):
             "actor": self.actor, "critic": self.critic, "optimizer": self.optimizer,
             "penalty": Penalty(self.beta),
         }  # fmt: skip
-        B, obs, = o.batch, env.obs_size  # fmt: skip
-        action = ((B,), env.action_size) if env.discrete else (B, env.action_size)
+        B, obs = o.batch, env.obs_size
         self.policy = self.infer(self._policy, (env.n, obs))
         self.value = self.infer(lambda x: self.critic(x).squeeze(-1), (env.n, obs))
-        self.learn = self.settle(self._learn, (B, obs), action, (B,), (B,), (B,), (1,))
+        self.learn = self.settle(self._learn, (B, obs), env.action_shape(B), (B,), (B,), (B,), (1,))
 
     def _policy(self, obs: Tensor) -> tuple[Tensor, Tensor]:
         return self.actor(obs), self.critic(obs).squeeze(-1)
@@ -84,11 +84,7 @@ class PPO(Agent):
         beta: Tensor,
     ) -> tuple[Tensor, ...]:  # fmt: skip
         o = self.options
-        output = self.actor(obs)
-        if self.envs.discrete:
-            log_prob, entropy = losses.categorical_log_prob(output, action)
-        else:
-            log_prob, entropy = losses.gaussian_log_prob(output, self.actor.log_std, action)
+        log_prob, entropy = self.actor.log_prob(self.actor(obs), action)
         if o.penalty:
             policy = losses.ppo_kl_loss(log_prob, old, advantage, beta.mean())
         else:
@@ -108,7 +104,7 @@ class PPO(Agent):
 
     def iterate(self) -> None:
         o, env = self.options, self.envs
-        roll = Rollout(o.rollout, env.n, env.obs_size, *action_form(env))
+        roll = Rollout(o.rollout, env.n, env.obs_size, *env.action_form)
         for _ in range(o.rollout):
             obs = self.normaliser.obs(env.obs, learn=True)
             output, value = self.policy(obs)
@@ -158,8 +154,3 @@ class Penalty:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         self.beta[...] = np.asarray(state["beta"])
-
-
-def action_form(env: Any) -> tuple[tuple[int, ...], Any]:
-    """Shape and type of one action."""
-    return ((), np.int64) if env.discrete else ((env.action_size,), np.float32)

@@ -1,8 +1,8 @@
 """Returns and advantages of a rollout: pure functions of arrays (T, N), T steps of N environments.
 
-`ends[t]` tells that the episode ended with step t, by itself or cut off; `next_values[t]` is what the
-state after step t is worth: 0 where the episode ended by itself, v(s_{t+1}) otherwise, also where it
-was cut off by a time limit.
+`ends[t]` tells that the episode ended with step t, by itself or cut off; `next_values[t]` is what
+the state after step t is worth: 0 where the episode ended by itself, v(s_{t+1}) otherwise, also
+where it was cut off by a time limit.
 """
 
 from __future__ import annotations
@@ -24,9 +24,7 @@ def discounted_returns(rewards: Any, ends: Any, next_values: Any, gamma: float) 
 
 
 @export("rl.lambda_returns")
-def lambda_returns(
-    rewards: Any, ends: Any, next_values: Any, gamma: float, lam: float
-) -> ndarray:
+def lambda_returns(rewards: Any, ends: Any, next_values: Any, gamma: float, lam: float) -> ndarray:
     """G_t = r_{t+1} + γ ((1 − λ) v(s_{t+1}) + λ G_{t+1}); Sutton and Barto (12.18).
 
     λ = 0 gives TD(0)'s targets, λ = 1 the discounted returns.
@@ -60,7 +58,7 @@ def _arrays(*given: Any) -> list[ndarray]:
 
 
 @loop
-def _lambda_returns(rewards, ends, next_values, gamma, lam, out):  # type: ignore[no-untyped-def]
+def _lambda_returns(rewards, ends, next_values, gamma, lam, out):
     steps, envs = rewards.shape
     for n in range(envs):
         g = 0.0

@@ -185,7 +185,7 @@ def robbins_monro(
 ) -> Path:
     """w_{k+1} = w_k − a_k (g(w_k) + η_k), eq. (6.5).
 
-    Args:
+    Of the arguments:
         g: the function whose root is sought; sees arrays of w's shape.
         step: a_k; 1/k if left out.
         noise: the standard deviation of a normal η, or a function of (rng, shape).
@@ -240,8 +240,8 @@ def kiefer_wolfowitz(
 
         w_{k+1} = w_k − a_k (f(w_k + c_k) − f(w_k − c_k)) / (2 c_k)
 
-    with c_k = k^(-1/3) if left out: Σ a_k c_k < ∞ and Σ a_k²/c_k² < ∞ must hold. `f(w, rng)` acts on
-    each number of w by itself.
+    with c_k = k^(-1/3) if left out: Σ a_k c_k < ∞ and Σ a_k²/c_k² < ∞ must hold. `f(w, rng)` acts
+    on each number of w by itself.
     """
     a, c = step or StepSize(), width or StepSize(power=1 / 3)
     rng = rng or np.random.default_rng(0)
@@ -285,8 +285,8 @@ def descend(
     replace: bool = True,
     rng: np.random.Generator | None = None,
 ) -> ndarray:
-    """Gradient descent on J(w) = E[f(w, X)] known by samples: SGD (batch = 1), MBGD (batch = m), BGD
-    (batch = None, all samples); eq. (6.11)-(6.13).
+    """Gradient descent on J(w) = E[f(w, X)] known by samples: SGD (batch = 1), MBGD (batch = m),
+    BGD (batch = None, all samples); eq. (6.11)-(6.13).
 
         w_{k+1} = w_k − a_k · mean over the batch of ∇f(w_k, x)
 

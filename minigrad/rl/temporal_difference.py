@@ -1,4 +1,5 @@
-"""Temporal differences: learning at every step (Zhao, chapter 7; Sutton and Barto, chapters 6, 7, 12).
+"""Temporal differences: learning at every step (Zhao, chapter 7; Sutton and Barto, chapters 6, 7,
+12).
 
     learned = q_learning(world.model, 0.9, steps=1_000_000)
 
@@ -55,7 +56,7 @@ def td(
     For λ > 0 each state keeps a trace e of how recently it was seen: δ goes to all states, weighted
     by e, and e ← γλ e afterwards (accumulating traces: e(s) += 1; replacing: e(s) = 1).
 
-    Args:
+    Of the arguments:
         alpha, power: the rate is α / N(s)^power, N(s) the visits of s so far; power 1 with α = 1
             gives 1/N(s), for which Robbins and Monro's conditions hold.
         start: the first state of each episode; random if left out. `length` cuts episodes off.
@@ -66,14 +67,16 @@ def td(
     pi = probabilities(policy, mdp.states, mdp.actions)
     v = np.zeros(mdp.states) if v0 is None else np.array(v0, np.float64)
     s0 = -1 if start is None else int(start)
-    _td(generator(rng), *mdp.arrays(), gamma, alpha, power, lam, replacing, pi, v, s0, steps, length)
+    _td(
+        generator(rng), *mdp.arrays(), gamma, alpha, power, lam, replacing, pi, v, s0, steps, length
+    )
     return v
 
 
 @loop
-def _td(  # type: ignore[no-untyped-def]
-    rng, probability, next_state, reward, terminal, gamma, alpha, power, lam, replacing, pi, v, start,
-    steps, length,
+def _td(
+    rng, probability, next_state, reward, terminal, gamma, alpha, power, lam, replacing, pi, v,
+    start, steps, length,
 ):  # fmt: skip
     states = probability.shape[0]
     visits = np.zeros(states, np.int64)
@@ -108,8 +111,8 @@ def sarsa(mdp: MDP, gamma: float, *, steps: int, n: int = 1, **options: Any) -> 
     """Sarsa, Algorithm 7.1, and with n > 1 n-step Sarsa: target r + ... + γⁿ q(s_n, a_n).
 
     Options, here and in the other methods: alpha, power (rate α / N(s, a)^power), epsilon, start,
-    length, policy (followed instead of the ε-greedy one: its values are learned), q0, rng, progress,
-    callback(steps done, q) every `every` steps.
+    length, policy (followed instead of the ε-greedy one: its values are learned), q0, rng,
+    progress, callback(steps done, q) every `every` steps.
     """
     if n < 1:
         raise ValueError(f"sarsa: n must be at least 1, got {n}")
@@ -227,7 +230,7 @@ def _check(mdp: MDP, gamma: float, alpha: float, start: int | None) -> None:
 
 
 @helper
-def _behave(rng, q, policy, fixed, double, epsilon, s):  # type: ignore[no-untyped-def]
+def _behave(rng, q, policy, fixed, double, epsilon, s):
     """The next action: of the given policy, or ε-greedy in q (in the sum of both tables)."""
     if fixed:
         return choose(rng, policy[s])
@@ -246,7 +249,7 @@ def _behave(rng, q, policy, fixed, double, epsilon, s):  # type: ignore[no-untyp
 
 
 @helper
-def _worth(q, policy, fixed, method, epsilon, table, s, a):  # type: ignore[no-untyped-def]
+def _worth(q, policy, fixed, method, epsilon, table, s, a):
     """What the next state is worth to the method, a being the next action there."""
     actions = q.shape[2]
     if method == SARSA:
@@ -263,7 +266,7 @@ def _worth(q, policy, fixed, method, epsilon, table, s, a):  # type: ignore[no-u
 
 
 @loop
-def _control(  # type: ignore[no-untyped-def]
+def _control(
     rng, probability, next_state, reward, terminal, gamma, alpha, power, epsilon, fixed, policy,
     method, q, visits, start, steps, length, place, recent, rewards, returns, lengths,
 ):  # fmt: skip
@@ -310,7 +313,7 @@ def _control(  # type: ignore[no-untyped-def]
 
 
 @loop
-def _n_step(gamma, alpha, power, q, visits, recent, rewards, s, a, r, worth, age, held, cut):  # type: ignore[no-untyped-def]
+def _n_step(gamma, alpha, power, q, visits, recent, rewards, s, a, r, worth, age, held, cut):
     """The last n pairs wait for their n rewards; at the end of an episode all of them are due."""
     n = recent.shape[0]
     at = (age - 1) % n

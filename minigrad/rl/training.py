@@ -249,9 +249,9 @@ def train(
 ) -> list[dict[str, float]]:
     """Train until `total_steps` (or `until`), and return the log: one row every `log_every` steps.
 
-    With `out`, a folder: options.json, log.csv, checkpoint.safetensors (every `save_every` steps and
-    at the end), best.safetensors (the best of the evaluations), curve.png. A folder that holds a
-    checkpoint is gone on with.
+    With `out`, a folder: options.json, log.csv, checkpoint.safetensors (every `save_every` steps
+    and at the end), best.safetensors (the best of the evaluations), curve.png. A folder that holds
+    a checkpoint is gone on with.
     """
     run = Run(agent, None if out is None else Path(out))
     total = agent.options.total_steps if until is None else until
@@ -377,8 +377,8 @@ def curve(
     title: str = "",
     points: int = 60,
 ) -> None:
-    """Learning curves as a PNG: for each name the mean return over its runs (one log a seed) against
-    steps, with a band from the lowest to the highest seed.
+    """Learning curves as a PNG: for each name the mean return over its runs (one log a seed)
+    against steps, with a band from the lowest to the highest seed.
     """
     from matplotlib.figure import Figure
 
@@ -401,7 +401,8 @@ def curve(
     ax.set_ylabel("return of training episodes")
     ax.set_title(title)
     ax.grid(alpha=0.3)
-    ax.legend()
+    if ax.lines:
+        ax.legend()
     figure.tight_layout()
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path)
