@@ -31,20 +31,20 @@ from .training import Agent, Options, knob
 @export("rl.DQNOptions")
 @dataclass
 class DQNOptions(Options):
-    """The knobs of DQN."""
+    """The knobs of DQN; the defaults are near those of RL Baselines3 Zoo for CartPole."""
 
     total_steps: int = knob(50_000, "steps of all environments together")
-    learning_rate: float = knob(1e-3, "of Adam")
+    learning_rate: float = knob(2.3e-3, "of Adam")
     hidden: list[int] = knob([128, 128], "widths of the hidden layers")
     max_norm: float = knob(10.0, "gradients are scaled down to this norm")
-    capacity: int = knob(50_000, "transitions kept")
+    capacity: int = knob(100_000, "transitions kept")
     batch: int = knob(64, "transitions of a gradient step")
     learning_starts: int = knob(1_000, "steps of random actions first")
-    train_every: int = knob(16, "steps of each environment between updates")
-    updates: int = knob(8, "gradient steps then")
-    target_every: int = knob(500, "steps between copies to the target network")
-    epsilon: float = knob(0.05, "share of random actions at the end")
-    exploration: float = knob(0.2, "part of the run over which ε falls from 1")
+    train_every: int = knob(256, "steps of each environment between updates")
+    updates: int = knob(128, "gradient steps then")
+    target_every: int = knob(256, "steps between copies to the target network")
+    epsilon: float = knob(0.04, "share of random actions at the end")
+    exploration: float = knob(0.16, "part of the run over which ε falls from 1")
     double: bool = knob(True, "choose by the network, value by the target network")
     duelling: bool = knob(False, "value and advantage streams")
     n_step: int = knob(1, "rewards summed before the target")

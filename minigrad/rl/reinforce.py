@@ -64,6 +64,10 @@ class REINFORCE(Agent):
             "actor": self.actor, "critic": self.critic, "optimizer": self.optimizer,
             "critic_optimizer": self.critic_optimizer,
         }  # fmt: skip
+        # a step without gradients makes the state of Adam; settling puts it back to zero
+        weights = sum(p.numel() for p in self.actor.parameters())
+        losses.assign_gradient(self.actor.parameters(), np.zeros(weights, np.float32))
+        self.optimizer.step()
         B, obs = PIECE, env.obs_size
         self.policy = self.infer(self.actor, (1, obs))
         self.value = self.infer(lambda x: self.critic(x).squeeze(-1), (B, obs))
