@@ -534,3 +534,22 @@ def test_bernoulli_arms_and_regret() -> None:
 
 def test_directions() -> None:
     assert (UP, RIGHT, DOWN, STAY) == (0, 1, 2, 4)
+
+
+# ------------------------------------------------------------------------------ the example
+def test_example_of_the_grid(tmp_path, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    import importlib.util
+    from pathlib import Path
+
+    path = Path(__file__).resolve().parents[1] / "examples" / "gridworld.py"
+    spec = importlib.util.spec_from_file_location("gridworld_example", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    world = GridWorld()
+    with config.using(kernels="off"):
+        v = example.exactly(world, tmp_path)
+        error = example.by_a_network(world, v, 6000, tmp_path)
+    assert error < 0.6  # v* is 7.8 on average
+    assert (tmp_path / "grid.png").exists() and (tmp_path / "deep_q.png").exists()
+    assert "→ → o" in capsys.readouterr().out

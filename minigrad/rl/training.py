@@ -209,17 +209,26 @@ class Evaluation(NamedTuple):
 
 
 @export("rl.evaluate")
-def evaluate(agent: Agent, episodes: int = 100, *, seed: int = 10_000) -> Evaluation:
-    """Play `episodes` episodes, each in an environment of its own, without learning."""
+def evaluate(
+    agent: Agent, episodes: int = 100, *, seed: int = 10_000, limit: int = 100_000
+) -> Evaluation:
+    """Play `episodes` greedy episodes, each in an environment of its own, without learning.
+
+    RuntimeError if an episode does not end within `limit` steps.
+    """
     envs = Envs(agent.options.env, episodes, seed=seed)
     envs.reset()
     returns, going = np.zeros(episodes), np.ones(episodes, bool)
-    while going.any():
+    for _ in range(limit):
+        if not going.any():
+            break
         actions = agent.act(envs.obs, greedy=True)
         step = envs.step_some(actions, going)
         returns += np.where(going, step.reward, 0)
         going &= ~step.ends
     envs.close()
+    if going.any():
+        raise RuntimeError(f"evaluate: {going.sum()} episodes did not end within {limit} steps")
     return confidence(returns)
 
 
