@@ -158,10 +158,10 @@ def _improve(
             order = range(mdp.states)[:: -1 if k % 2 else 1]
             before = v.copy()
             for s in order:
-                loop = gamma * mdp.P[s, :, s]
+                own = gamma * mdp.P[s, :, s]
                 value = mdp.r[s] + gamma * (mdp.P[s] @ v)
-                solved = (value - loop * v[s]) / np.where(loop < 1, 1 - loop, 1)
-                v[s] = np.where(loop < 1, solved, value).max()
+                solved = (value - own * v[s]) / np.where(own < 1, 1 - own, 1)
+                v[s] = np.where(own < 1, solved, value).max()
             return float(np.abs(v - before).max()), v, other
         new = mdp.backup(v, gamma).max(1)
         return float(np.abs(new - v).max()), new, v
