@@ -136,7 +136,7 @@ def main(argv: Sequence[str] | None = None) -> None:
     elif args.command == "watch":
         path = args.out or args.run / "watch.gif"
         total = watch(restored(args.run, args.last), path, args.seed, args.steps)
-        print(f"{path}: an episode of return {total:.1f}")
+        print(f"{path}: return {total:.1f} in at most {args.steps} steps")
     else:
         runs: dict[str, list[Any]] = defaultdict(list)
         for run in args.runs:
