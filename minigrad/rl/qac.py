@@ -34,10 +34,10 @@ class QACOptions(Options):
 
     total_steps: int = knob(200_000, "steps of all environments together")
     envs: int = knob(16, "environments stepped together")
-    learning_rate: float = knob(3e-4, "of the actor's Adam")
-    critic_rate: float = knob(1e-3, "of the critic's Adam")
+    learning_rate: float = knob(1e-4, "of the actor's Adam")
+    critic_rate: float = knob(3e-3, "of the critic's Adam")
     baseline: bool = knob(True, "subtract the mean of q under π")
-    entropy: float = knob(0.01, "weight of the entropy")
+    entropy: float = knob(0.1, "weight of the entropy")
 
 
 @export("rl.QAC")
