@@ -18,6 +18,7 @@ The package in reading order, lower layers first:
     ops                      differentiable functions, a family a file
     nn, optim, utils, io     layers, optimizers, data loading, checkpoints
     amp, distributions       mixed precision; probability distributions (imported when first used)
+    rl                       reinforcement learning, from GridWorld to PPO (likewise)
     compiler                 captured steps
     testing, debug           gradcheck, comparison, drawing
 
@@ -51,7 +52,7 @@ if config.malloc == "auto":
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
-_LAZY = frozenset({"distributions"})  # large, and not everybody's: imported at the first look
+_LAZY = frozenset({"distributions", "rl"})  # large, and not everybody's: imported at first look
 
 
 def __getattr__(name: str) -> Any:

@@ -232,7 +232,7 @@ def make_call() -> Any:
 @functools.cache
 def cache_folder() -> Path | None:
     """Where this version's kernels are kept; None (after a warning) if nothing can be written."""
-    folder = config.SETTINGS.get().cache_dir / f"cpu-{_stamp()[:16]}"
+    folder = config.SETTINGS.get().cache_dir / f"cpu-{_stamp(Path(__file__).parent)[:16]}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
         probe = folder / f".{os.getpid()}"
@@ -250,11 +250,14 @@ def cache_folder() -> Path | None:
 
 
 @functools.cache
-def _stamp() -> str:
-    """Changes whenever compiled code could: with the versions, and with the kernels' own source."""
+def _stamp(folder: Path) -> str:
+    """Changes whenever compiled code could: with the versions, with the kernels' own source, and
+    with that of the folder which a kernel outside of this one stands in.
+    """
     digest = hashlib.sha256(f"{__version__} {numba().__version__} {sys.version}".encode())
-    for path in sorted(Path(__file__).parent.glob("*.py")):
-        digest.update(path.read_bytes())
+    for place in sorted({Path(__file__).parent, folder}):
+        for path in sorted(place.glob("*.py")):
+            digest.update(path.read_bytes())
     return digest.hexdigest()
 
 
@@ -270,12 +273,14 @@ def _cache_class() -> Any:
 
         def __init__(self, function: Callable, file: str):
             self.line = function.__code__.co_firstlineno
+            path = Path(file)  # generated code has a name that is no file's
+            self.folder = path.parent if path.is_file() else Path(__file__).parent
 
         def get_cache_path(self) -> str:
             return str(folder)
 
         def get_source_stamp(self) -> str:
-            return _stamp()
+            return _stamp(self.folder)
 
         def get_disambiguator(self) -> str:
             return str(self.line)
