@@ -11,6 +11,7 @@ milliseconds. A process that is not done in time is killed and the test fails.
 
 from __future__ import annotations
 
+import faulthandler
 import functools
 import multiprocessing
 import os
@@ -22,7 +23,7 @@ from collections.abc import Callable, Sequence
 from multiprocessing.connection import Connection, wait
 from typing import Any
 
-LIMIT = 60.0  # seconds for everything
+LIMIT = 120.0  # seconds for everything
 
 
 @functools.cache
@@ -31,7 +32,7 @@ def context() -> Any:
     for pool in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(pool, "1")
     made = multiprocessing.get_context("forkserver")
-    made.set_forkserver_preload(["minigrad.distributed", "minigrad.nn.parallel", "torch"])
+    made.set_forkserver_preload(["minigrad.distributed", "minigrad.nn.parallel", "torch", "pytest"])
     return made
 
 
@@ -43,7 +44,7 @@ def _enter(
     work: Callable[..., Any], rank: int, size: int, init: dict[str, Any] | None,
     args: Sequence[Any], results: Connection,
 ) -> None:  # fmt: skip
-    # a coredump or a traceback of the interpreter is not what a test is about
+    faulthandler.dump_traceback_later(float(os.environ.get("TRACE_AFTER", LIMIT - 5)), exit=False)
     try:
         if init is not None:
             import minigrad.distributed as dist

@@ -129,7 +129,7 @@ def _compare(both: Both, dtype: str, shape: tuple[int, ...]) -> None:
 def test_every_collective_gives_what_gloo_gives(size: int, tmp_path: Any) -> None:
     for wrong, compared in run(every_collective, size, str(tmp_path)):
         assert not wrong
-        assert compared > 600
+        assert compared > 500  # in vain otherwise
 
 
 # ------------------------------------------------------------------------------ what always holds
