@@ -76,7 +76,11 @@ class Group:
     ):
         self.folder = tempfile.TemporaryDirectory(prefix="minigrad-test-")
         if init is True:
-            init = {"init_method": f"file://{self.folder.name}/rendezvous", "timeout": 30, **options}
+            init = {
+                "init_method": f"file://{self.folder.name}/rendezvous",
+                "timeout": 30,
+                **options,
+            }
         self.processes, self.pipes = [], []
         for rank in range(size):
             receiver, sender = context().Pipe(False)
@@ -128,7 +132,9 @@ class Group:
         self.folder.cleanup()
 
 
-def run(work: Callable[..., Any], size: int, *args: Any, limit: float = LIMIT, **options: Any) -> Any:
+def run(
+    work: Callable[..., Any], size: int, *args: Any, limit: float = LIMIT, **options: Any
+) -> Any:
     """work(rank, size, *args) in `size` processes of one group; the values, or the first error."""
     found = Group(work, size, *args, **options).outcomes(limit)
     for value in found:

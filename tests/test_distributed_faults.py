@@ -23,7 +23,11 @@ TIMEOUT = 4.0
 
 def leftovers() -> set[str]:
     """Shared memory and sockets of ours in the system."""
-    found = {p.name for p in Path("/dev/shm").glob("*minigrad*")} if os.path.isdir("/dev/shm") else set()
+    found = (
+        {p.name for p in Path("/dev/shm").glob("*minigrad*")}
+        if os.path.isdir("/dev/shm")
+        else set()
+    )
     if os.path.exists("/proc/net/unix"):
         lines = Path("/proc/net/unix").read_text().splitlines()
         found |= {line.split()[-1] for line in lines if "@minigrad-" in line}
