@@ -9,7 +9,7 @@
 
 In reading order:
 
-    algorithms/     the collectives, made of sending and receiving: ring.py first
+    patterns/       the collectives, made of sending and receiving: ring.py first
     links.py        sending and receiving between two processes: shared memory, and who is to blame
     mail.py         send and recv
     backend.py      links and algorithms together; mpi.py and nccl.py are the others

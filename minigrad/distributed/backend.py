@@ -1,7 +1,7 @@
 """Backends: the collectives of one group, on arrays of this process.
 
 A backend is called by one thread at a time, with contiguous flat arrays. This base class makes all
-collectives of `links` (agree, exchange) by the algorithms of `algorithms/`, and send and recv of
+collectives of `links` (agree, exchange) by the algorithms of `patterns/`, and send and recv of
 `mail`. The shared-memory backend is this class; others replace what their libraries do better.
 """
 
@@ -15,10 +15,10 @@ from typing import Any
 import numpy as np
 
 from .. import errors
-from .algorithms import naive, ring, tree
 from .errors import DistBackendError
 from .links import Links
 from .mail import Mail
+from .patterns import naive, ring, tree
 from .reduce_op import ReduceOp, combine_for
 from .store import Store
 
