@@ -121,6 +121,8 @@ class DistributedDataParallel(Module, Joinable):
         joining = self._join_config["enable"]
         if recording and self.require_backward_grad_sync:
             self.reducer.check_finished()
+        if recording:
+            self.reducer.renew()
         if joining and recording:
             Join.notify_join_context(self)
             self._all_sync(int(self.require_backward_grad_sync))

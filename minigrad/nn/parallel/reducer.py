@@ -50,8 +50,7 @@ class Reducer:
         self.bucket_of = {i: b for b in self.buckets for i in b.members}
         self.divisor = group.size()
         self.hook: Callable[[GradBucket], Any] | None = None
-        self.steps = 0
-        self.expecting = self.running = False
+        self.expecting = self.running = self._finished = False
         self.used = np.zeros(len(parameters), np.int32)  # by this rank, since the last sync
         self.static_unused: set[int] | None = None
         self._had: list[bool] = []
@@ -66,6 +65,19 @@ class Reducer:
         if self.expecting and self.running:
             missing = [self.names[i] for b in self.buckets for i in sorted(b.pending)]
             raise RuntimeError(_UNFINISHED.format(names=", ".join(missing) or "none"))
+
+    def renew(self) -> None:
+        """Before forward: let the gradients of the coming backward arrive as early as they can.
+
+        A leaf's AccumulateGrad node lives as long as a graph that uses it, and a loop holds the loss
+        of the last step until it has the new one. The walk takes nodes by age, so a node from the
+        last step would come after all others, and every gradient at the very end of backward. After
+        a finished step the old nodes are not needed any more: the new graph makes new ones.
+        """
+        if self._finished:
+            self._finished = False
+            for p in self.parameters:
+                p._accumulator = None
 
     def prepare(self, outputs: list[Tensor]) -> None:
         """After forward: a backward is to come whose gradients are averaged."""
@@ -160,8 +172,8 @@ class Reducer:
             if i not in everywhere:
                 self._give(i, p)
         self.expecting = self.running = False
+        self._finished = True
         self.used[...] = 0
-        self.steps += 1
 
     def _give(self, i: int, p: Tensor) -> None:
         """The average becomes the gradient: as a view of the bucket if nobody held the old one."""
