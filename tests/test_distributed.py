@@ -406,6 +406,17 @@ def test_bad_arguments_are_refused_before_anything_is_sent() -> None:
     run(bad_arguments, 2)
 
 
+def late(rank: int, size: int) -> None:
+    dist.barrier(timeout=20)
+    if rank == 1:
+        with pytest.raises(dist.DistTimeoutError, match="rank 0 did not answer.*2 s"):
+            dist.monitored_barrier(timeout=2)
+
+
+def test_a_barrier_with_a_timeout_of_its_own() -> None:
+    run(late, 2)
+
+
 def wrong_message(rank: int, size: int) -> None:
     if rank == 0:
         dist.send(mg.ones(3), 1)

@@ -165,7 +165,7 @@ def test_a_killed_launcher_leaves_no_orphans(tmp_path: Path) -> None:
     [
         (["--nproc-per-node", "none", "x.py"], "--nproc-per-node"),
         (["--nnodes", "2", "--node-rank", "2", "x.py"], "--node-rank 2 of --nnodes 2"),
-        (["--nnodes", "2", "--master-addr", "10.1.1.1", "x.py"], "MINIGRAD_DISTRIBUTED_SECRET"),
+        (["--nnodes", "2", "--master-addr", "10.1.1.1", "x.py"], "MASTER_SECRET"),
         (["--nnodes", "2", "--standalone", "x.py"], "--standalone"),
     ],
 )

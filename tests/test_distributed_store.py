@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import subprocess
 import sys
@@ -118,8 +119,9 @@ def test_a_secret_is_needed_beyond_the_loopback_address(monkeypatch: pytest.Monk
     # who talks without the greeting is hung up on, and the store goes on
     with socket.create_connection(("127.0.0.1", server.port), 5) as stranger:
         stranger.sendall(b"GET / HTTP/1.1\r\n" + b"x" * 200)
-        while stranger.recv(1000):
-            pass
+        with contextlib.suppress(ConnectionResetError):
+            while stranger.recv(1000):
+                pass
     assert client.get("a") == b"b"
     server.close()
     with pytest.raises(dist.DistNetworkError, match="lost the store"):
@@ -140,7 +142,7 @@ def example(*command: str, folder: Path) -> str:
 
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     result = subprocess.run(
-        [sys.executable, *command], capture_output=True, text=True, timeout=120, env=environment,
+        [sys.executable, *command], capture_output=True, text=True, timeout=300, env=environment,
         cwd=folder,
     )  # fmt: skip
     assert result.returncode == 0, result.stderr

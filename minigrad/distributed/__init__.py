@@ -25,6 +25,7 @@ Processes of one machine use the backend "shm". Between machines the engine is M
 
 from __future__ import annotations
 
+from . import checkpoint, optim
 from .backend import ShmOptions
 from .collectives import (
     P2POp,
@@ -118,6 +119,7 @@ __all__ = [
     "batch_isend_irecv",
     "broadcast",
     "broadcast_object_list",
+    "checkpoint",
     "default_pg_timeout",
     "destroy_process_group",
     "gather",
@@ -147,6 +149,7 @@ __all__ = [
     "reduce",
     "reduce_scatter",
     "reduce_scatter_tensor",
+    "optim",
     "rendezvous",
     "scatter",
     "scatter_object_list",

@@ -336,12 +336,27 @@ def _cut(name: str, flat: Any, t: Tensor, sizes: Sequence[int] | None, n: int) -
 
 
 # ------------------------------------------------------------------------------ nobody's tensor
-def barrier(group: Any = None, async_op: bool = False, device_ids: Any = None) -> Work | None:
-    """Wait until every rank has come to this point."""
+def barrier(
+    group: Any = None,
+    async_op: bool = False,
+    device_ids: Any = None,
+    timeout: timedelta | float | None = None,
+) -> Work | None:
+    """Wait until every rank has come to this point, at most for `timeout` (that of the group)."""
     if _outside(group, "barrier"):
         return None
     pg = resolve(group)
-    return _launch(_Arrays("barrier", pg), pg.backend.barrier, async_op, [])
+    links = pg.backend.links
+    patience = links.timeout if timeout is None else seconds(timeout)
+
+    def task() -> None:
+        before, links.timeout = links.timeout, patience
+        try:
+            pg.backend.barrier()
+        finally:
+            links.timeout = before
+
+    return _launch(_Arrays("barrier", pg), task, async_op, [])
 
 
 def monitored_barrier(
@@ -350,15 +365,8 @@ def monitored_barrier(
     """A barrier that names, on every rank, one that does not come within the timeout; here every
     collective does that.
     """
-    if _outside(group, "monitored_barrier"):
-        return
-    links = resolve(group).backend.links
-    before = links.timeout
-    try:
-        links.timeout = before if timeout is None else seconds(timeout)
-        barrier(group)
-    finally:
-        links.timeout = before
+    if not _outside(group, "monitored_barrier"):
+        barrier(group, timeout=timeout)
 
 
 # ------------------------------------------------------------------------------ two ranks

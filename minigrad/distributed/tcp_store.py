@@ -6,7 +6,7 @@
     then                requests and answers: length, JSON
 
 Who cannot show that he knows the secret is not spoken to. Beyond the loopback address a secret is
-required (environment variable MINIGRAD_DISTRIBUTED_SECRET, the same everywhere; the launcher makes
+required (environment variable MASTER_SECRET, the same everywhere; the launcher makes
 one for its own processes). It keeps strangers out; it does not hide what is said: the network
 between the machines of one job is trusted. JSON is all that is ever parsed.
 """
@@ -27,7 +27,7 @@ from typing import Any
 from .errors import DistNetworkError, DistStoreError
 from .store import DEFAULT_TIMEOUT, Store, Table, apply, seconds
 
-SECRET = "MINIGRAD_DISTRIBUTED_SECRET"
+SECRET = "MASTER_SECRET"
 MAGIC = b"minigrad-store-1"
 NONCE = 32
 LIMIT = 1 << 26  # no honest message is larger
@@ -106,6 +106,7 @@ class _Server:
         threading.Thread(target=self._accept, name="TCPStore", daemon=True).start()
 
     def _accept(self) -> None:
+        # neither this thread nor those of the clients hold the TCPStore: it can be collected
         while self.open:
             try:
                 connection, _ = self.listener.accept()
@@ -179,9 +180,9 @@ class TCPStore(Store):
         timeout: timedelta | float = DEFAULT_TIMEOUT,
         wait_for_workers: bool = True,
     ):
+        self._lock, self._server = threading.Lock(), None
         super().__init__(timeout)
         self.host, self.world_size = host_name, world_size
-        self._lock, self._server = threading.Lock(), None
         if is_master:
             self._server = _Server(host_name, port)
             port = self._server.port
@@ -267,6 +268,9 @@ class TCPStore(Store):
             raise DistStoreError(
                 f"Store.wait: nobody has set {', '.join(map(repr, missing))} within {patience:g} s"
             )
+
+    def __del__(self) -> None:
+        self.close()
 
     def close(self) -> None:
         """Close the connection, and the server if it is here."""

@@ -37,7 +37,8 @@ class DistributedDataParallel(Module, Joinable):
     At construction the parameters' shapes are compared and the state of rank 0 is taken over.
 
     bucket_cap_mb: gradients travel in buckets of so many MiB (25), the first one of 1 MiB, last
-    layers first. broadcast_buffers: before each forward the buffers become those of rank 0.
+    layers first. broadcast_buffers (unless False): before each forward the buffers become those of
+    rank 0.
     find_unused_parameters: forward may leave out parameters, others in each step and on each rank.
     static_graph: it always leaves out the same. gradient_as_bucket_view: gradients share the
     buckets' memory, from step to step. process_group: the default group.
@@ -52,7 +53,7 @@ class DistributedDataParallel(Module, Joinable):
         device_ids: Any = None,
         output_device: Any = None,
         dim: int = 0,
-        broadcast_buffers: bool = True,
+        broadcast_buffers: bool | None = None,
         init_sync: bool = True,
         process_group: Any = None,
         bucket_cap_mb: float | None = None,
@@ -64,7 +65,7 @@ class DistributedDataParallel(Module, Joinable):
         super().__init__()
         self.module, self.process_group = module, resolve(process_group)
         self.device_ids, self.output_device, self.dim = device_ids, output_device, dim
-        self.broadcast_buffers = broadcast_buffers
+        self.broadcast_buffers = broadcast_buffers is None or broadcast_buffers
         self.find_unused_parameters, self.static_graph = find_unused_parameters, static_graph
         self.gradient_as_bucket_view = gradient_as_bucket_view
         self.require_backward_grad_sync = True

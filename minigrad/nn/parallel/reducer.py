@@ -69,10 +69,10 @@ class Reducer:
     def renew(self) -> None:
         """Before forward: let the gradients of the coming backward arrive as early as they can.
 
-        A leaf's AccumulateGrad node lives as long as a graph that uses it, and a loop holds the loss
-        of the last step until it has the new one. The walk takes nodes by age, so a node from the
-        last step would come after all others, and every gradient at the very end of backward. After
-        a finished step the old nodes are not needed any more: the new graph makes new ones.
+        A leaf's AccumulateGrad node lives as long as a graph that uses it, and a loop holds the
+        loss of the last step until it has the new one. The walk takes nodes by age, so a node from
+        the last step would come after all others, and every gradient at the very end of backward.
+        After a finished step the old nodes are not needed: the new graph makes new ones.
         """
         if self._finished:
             self._finished = False
