@@ -132,7 +132,9 @@ def beside_torch(rank: int, size: int, folder: str, norm: bool) -> tuple[np.ndar
 
 
 @pytest.mark.torch
-@pytest.mark.parametrize("size, norm", [(2, False), (3, False), (2, True)])
+@pytest.mark.parametrize(
+    "size, norm", [(2, False), (2, True), pytest.param(3, False, marks=pytest.mark.slow)]
+)
 def test_fifty_steps_beside_pytorchs_ddp(size: int, norm: bool, tmp_path: Path) -> None:
     for ours, theirs in run(beside_torch, size, str(tmp_path), norm):
         np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)

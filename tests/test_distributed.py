@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from typing import Any
 
 import numpy as np
@@ -411,6 +412,8 @@ def late(rank: int, size: int) -> None:
     if rank == 1:
         with pytest.raises(dist.DistTimeoutError, match="rank 0 did not answer.*2 s"):
             dist.monitored_barrier(timeout=2)
+    else:
+        time.sleep(4)
 
 
 def test_a_barrier_with_a_timeout_of_its_own() -> None:

@@ -22,15 +22,13 @@ TIMEOUT = 4.0
 
 
 def leftovers() -> set[str]:
-    """Shared memory and sockets of ours in the system."""
-    found = (
-        {p.name for p in Path("/dev/shm").glob("*minigrad*")}
-        if os.path.isdir("/dev/shm")
-        else set()
-    )
+    """Shared memory of ours in the system, and sockets of processes that are gone."""
+    found = {p.name for p in Path("/dev/shm").glob("*minigrad*")}
     if os.path.exists("/proc/net/unix"):
-        lines = Path("/proc/net/unix").read_text().splitlines()
-        found |= {line.split()[-1] for line in lines if "@minigrad-" in line}
+        for line in Path("/proc/net/unix").read_text().splitlines():
+            name = line.split()[-1]
+            if name.startswith("@minigrad-") and not Path("/proc", name.split("-")[1]).exists():
+                found.add(name)
     return found
 
 
@@ -52,9 +50,9 @@ def forever(rank: int, size: int, n: int, flag: str) -> None:
 
 
 def started(flag: Path, size: int) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 90
     while not all(Path(f"{flag}{rank}").exists() for rank in range(size)):
-        assert time.monotonic() < deadline
+        assert time.monotonic() < deadline, f"not started: {flag}"
         time.sleep(0.01)
 
 

@@ -56,7 +56,7 @@ def finish(process: subprocess.Popen, limit: float = LIMIT) -> str:
 @pytest.mark.torch
 @pytest.mark.parametrize(
     "name, n",
-    [("collectives", 2), ("collectives", 3), ("calls", 2), ("calls", 3), ("calls", 4),
+    [("collectives", 3), ("calls", 2), ("calls", 3), ("calls", 4),
      ("training", 3), ("same_bits", 4)],
 )  # fmt: skip
 def test_the_same_suite_under_mpi(name: str, n: int, tmp_path: Path) -> None:

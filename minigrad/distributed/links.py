@@ -323,7 +323,8 @@ def listen(store: Store, rank: int, kind: str = "links") -> tuple[socket.socket,
     token = os.urandom(16)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     if sys.platform == "linux":
-        address = f"\0minigrad-{os.urandom(16).hex()}"  # an abstract name: no file to be left over
+        # an abstract name: no file to be left over
+        address = f"\0minigrad-{os.getpid()}-{os.urandom(16).hex()}"
     else:
         address = os.path.join(tempfile.mkdtemp(prefix="minigrad-"), "socket")
     listener.bind(address)
