@@ -179,9 +179,9 @@ def test_random_kills_during_training(tmp_path: Path) -> None:
     rng = random.Random(os.environ.get("MINIGRAD_TEST_SEED", "0"))
     step = 0
     for kill in range(KILLS):
-        group = Group(train, 3, str(tmp_path), kill, timeout=10)
+        group = Group(train, 3, str(tmp_path), kill, timeout=5)
         try:
-            if kill % 3 == 0:  # the other kills may come before they have met
+            if kill % 3:  # one kill in three may come before they have met
                 started(tmp_path / f"on{kill}-", 3)
             time.sleep(rng.uniform(0, 0.4))
             victim = rng.randrange(3)
@@ -192,7 +192,7 @@ def test_random_kills_during_training(tmp_path: Path) -> None:
         assert isinstance(found.pop(victim), Died)
         for one in found:
             assert isinstance(one, Failed), one
-            if kill % 3 == 0:
+            if kill % 3:
                 assert f"rank {victim}" in one.text, one
         if (tmp_path / "checkpoint").exists():
             state: dict[str, Any] = {"model": {"weight": mg.zeros(20, 20), "bias": mg.zeros(20)}}
