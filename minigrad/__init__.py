@@ -19,6 +19,7 @@ The package in reading order, lower layers first:
     nn, optim, utils, io     layers, optimizers, data loading, checkpoints
     amp, distributions       mixed precision; probability distributions (imported when first used)
     rl                       reinforcement learning, from GridWorld to PPO (likewise)
+    distributed              process groups, collectives (imported when first used)
     compiler                 captured steps
     testing, debug           gradcheck, comparison, drawing
 
@@ -38,6 +39,7 @@ from typing import Any
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
 from . import amp, autograd, compiler, config, debug, io, nn, optim, profiler, testing, utils  # noqa: E402
+from . import futures as futures  # noqa: E402
 from . import multiprocessing as multiprocessing  # noqa: E402
 from . import version as version  # noqa: E402
 from ._version import __version__  # noqa: E402
@@ -52,7 +54,8 @@ if config.malloc == "auto":
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
-_LAZY = frozenset({"distributions", "rl"})  # large, and not everybody's: imported at first look
+# large, and not everybody's: imported at the first look
+_LAZY = frozenset({"distributed", "distributions", "rl"})
 
 
 def __getattr__(name: str) -> Any:

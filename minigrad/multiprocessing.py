@@ -6,6 +6,7 @@ Everything of Python's module is here. Tensors that are sent to another process 
 from __future__ import annotations
 
 import importlib
+import sys
 from typing import Any
 
 from .export import export
@@ -66,7 +67,8 @@ class SpawnContext:
         """
         connection = importlib.import_module("multiprocessing.connection")
         alive = {p.sentinel: i for i, p in enumerate(self.processes) if p.is_alive()}
-        connection.wait(list(alive), timeout)
+        if alive:  # with nothing to wait for it would wait for ever
+            connection.wait(list(alive), timeout)
         failed = [i for i, p in enumerate(self.processes) if p.exitcode not in (0, None)]
         if not failed:
             return all(p.exitcode == 0 for p in self.processes)
@@ -87,6 +89,7 @@ class SpawnContext:
 
 
 def _run(fn: Any, i: int, args: tuple[Any, ...], errors: Any) -> None:
+    _end_with_parent()
     try:
         fn(i, *args)
     except BaseException:
@@ -94,6 +97,13 @@ def _run(fn: Any, i: int, args: tuple[Any, ...], errors: Any) -> None:
 
         errors.send(traceback.format_exc())
         raise SystemExit(1) from None
+
+
+def _end_with_parent() -> None:
+    """Ask the kernel for SIGINT when the parent dies, as PyTorch does: no orphan goes on alone."""
+    if sys.platform == "linux":
+        ctypes, signal = importlib.import_module("ctypes"), importlib.import_module("signal")
+        ctypes.CDLL(None).prctl(1, signal.SIGINT)  # PR_SET_PDEATHSIG
 
 
 @export("multiprocessing.start_processes")

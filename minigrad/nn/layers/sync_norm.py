@@ -13,8 +13,9 @@ from .norm import _BatchNorm
 
 @export("nn.SyncBatchNorm")
 class SyncBatchNorm(_BatchNorm):
-    """Batch norm of (N, C, *) in any number of dimensions, for models that train on several
-    processes; on one it is BatchNorm.
+    """Batch norm of (N, C, *) in any number of dimensions with the statistics of the batches of all
+    processes of the group: N processes normalise as one with the whole batch would. Without a
+    process group, and in evaluation, it is BatchNorm.
 
     ValueError for an input without channels.
     """
@@ -40,6 +41,17 @@ class SyncBatchNorm(_BatchNorm):
     def _check_input_dim(self, input: Any) -> None:
         if input.dim() < 2:
             raise ValueError(f"expected at least 2D input (got {input.dim()}D input)")
+
+    def forward(self, input: Any) -> Any:
+        if self.training:
+            from ...distributed import get_world_size, is_initialized  # only where it is trained
+
+            if is_initialized() and get_world_size(self.process_group) > 1:
+                from .sync_function import sync_batch_norm
+
+                self._check_input_dim(input)
+                return sync_batch_norm(self, input)
+        return super().forward(input)
 
     @classmethod
     def convert_sync_batchnorm(cls, module: Module, process_group: Any = None) -> Module:

@@ -8,7 +8,6 @@ from typing import Any
 
 from ...backend.random import Generator
 from ...backend.sampling import randperm
-from ...errors import value_error
 from ...export import export
 from .sampler import Sampler
 
@@ -20,7 +19,8 @@ class DistributedSampler(Sampler[int]):
     All processes shuffle alike, by seed + epoch: call `set_epoch` before each epoch, or every epoch
     has the same order. So that all get equally many, the first indices are repeated at the end
     (10 samples, 3 processes, unshuffled: 0 3 6 9, 1 4 7 0, 2 5 8 1), or with `drop_last` the tail
-    is left out. ValueError for a rank outside [0, num_replicas), and if either is not given.
+    is left out. Number and rank are those of the default process group unless they are given;
+    ValueError if there is none, and for a rank outside [0, num_replicas).
     """
 
     def __init__(
@@ -33,11 +33,10 @@ class DistributedSampler(Sampler[int]):
         drop_last: bool = False,
     ):
         if num_replicas is None or rank is None:
-            raise value_error(
-                "DistributedSampler",
-                "there is no default process group to take num_replicas and rank from",
-                help="DistributedSampler(dataset, num_replicas=world_size, rank=rank)",
-            )
+            from ...distributed import get_rank, get_world_size  # only programs that use it
+
+            num_replicas = get_world_size() if num_replicas is None else num_replicas
+            rank = get_rank() if rank is None else rank
         if not 0 <= rank < num_replicas:
             raise ValueError(
                 f"Invalid rank {rank}, rank should be in the interval [0, {num_replicas - 1}]"
