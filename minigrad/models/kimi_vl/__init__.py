@@ -1,0 +1,3 @@
+"""Kimi-VL."""
+
+from __future__ import annotations
