@@ -1,7 +1,6 @@
-"""Tiny language models with weights that follow from their names, and what transformers makes of
-them.
+"""Tiny models with weights that follow from their names, and what transformers makes of them.
 
-    python -m tests.kimi_reference       write tests/golden/kimi_text.json (needs transformers)
+python -m tests.kimi_reference       write tests/golden/kimi_vl.json (needs transformers)
 """
 
 from __future__ import annotations
@@ -13,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-GOLDEN = Path(__file__).parent / "golden" / "kimi_text.json"
+GOLDEN = Path(__file__).parent / "golden" / "kimi_vl.json"
 
 TINY: dict[str, Any] = {
     "vocab_size": 13,
@@ -55,6 +54,18 @@ CASES: dict[str, dict[str, Any]] = {
     "yarn": {"rope_scaling": YARN},
 }
 IDS = np.random.default_rng(0).integers(0, TINY["vocab_size"], (2, 9))
+
+VISION: dict[str, Any] = {
+    "patch_size": 4,
+    "num_attention_heads": 2,
+    "num_hidden_layers": 2,
+    "hidden_size": 16,
+    "intermediate_size": 24,
+    "merge_kernel_size": [2, 2],
+}
+GRIDS = [(4, 6), (2, 2), (6, 4), (8, 8), (4, 6)]  # 8 x 8 is the size of the position table
+PATCHES = np.random.default_rng(1).uniform(-1, 1, (sum(h * w for h, w in GRIDS), 3, 4, 4))
+PATCHES = PATCHES.astype(np.float32)
 
 
 def weights(shapes: dict[str, tuple[int, ...]]) -> dict[str, np.ndarray]:
@@ -109,9 +120,74 @@ def transformers_logits(overrides: dict[str, Any]) -> np.ndarray:
         return model(torch.from_numpy(IDS)).logits.numpy()
 
 
+def transformers_features() -> np.ndarray:
+    """What Kimi-K2.5's vision tower and projector, MoonViT for single frames, make of PATCHES.
+
+    Its queries and keys are turned by halves, so rows of their weights are sorted: first the first
+    member of every pair, then the second.
+    """
+    import torch
+    from transformers.models.kimi_k25 import modeling_kimi_k25 as kimi
+    from transformers.models.kimi_k25.configuration_kimi_k25 import Kimi_K25Config
+
+    width, heads = VISION["hidden_size"], VISION["num_attention_heads"]
+    config = Kimi_K25Config(
+        vision_config={**VISION, "pos_emb_height": 8, "pos_emb_width": 8},
+        text_config={"model_type": "deepseek_v3", "hidden_size": TINY["hidden_size"]},
+        projection_hidden_size=width,
+    )
+    tower = kimi.Kimi_K25VisionModel(config.vision_config).eval()
+    projector = kimi.Kimi_K25MultimodalProjection(config).eval()
+    halves = np.arange(width).reshape(heads, -1, 2).transpose(0, 2, 1).reshape(-1)
+
+    def ours(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        return weights({name: shape})[name]
+
+    def value(name: str, shape: tuple[int, ...]) -> np.ndarray:
+        """What stands under a name of transformers."""
+        name = name.replace("position_embeddings", "weight")
+        block, _, rest = name.removeprefix("layers.").partition(".")
+        if not name.startswith("layers."):
+            return ours(_OUTSIDE.get(name, f"vision_tower.{name}"), shape)
+        module, _, kind = rest.rpartition(".")
+        stem = f"vision_tower.encoder.blocks.{block}."
+        if module in ("attn.q_proj", "attn.k_proj", "attn.v_proj"):
+            which = "qkv".index(module[5])
+            both = ours(f"{stem}wqkv.{kind}", (3 * shape[0], *shape[1:]))
+            part = both[which * width : (which + 1) * width]
+            return part if which == 2 else part[halves]
+        return ours(f"{stem}{_INSIDE[module]}.{kind}", shape)
+
+    with torch.no_grad():
+        for name, tensor in tower.state_dict().items():
+            tensor.copy_(torch.from_numpy(value(name, tuple(tensor.shape))))
+        for name, tensor in projector.state_dict().items():
+            module, kind = name.split(".")
+            full = f"multi_modal_projector.{_PROJECTOR[module]}.{kind}"
+            tensor.copy_(torch.from_numpy(ours(full, tuple(tensor.shape))))
+        grids = torch.tensor([[1, h, w] for h, w in GRIDS])
+        merged = tower(torch.from_numpy(PATCHES), grids).pooler_output
+        return projector(merged)[:, 0].numpy()
+
+
+_OUTSIDE = {
+    "final_layernorm.weight": "vision_tower.encoder.final_layernorm.weight",
+    "final_layernorm.bias": "vision_tower.encoder.final_layernorm.bias",
+}
+_INSIDE = {
+    "norm1": "norm0",
+    "norm2": "norm1",
+    "attn.proj": "wo",
+    "mlp.fc1": "mlp.fc0",
+    "mlp.fc2": "mlp.fc1",
+}
+_PROJECTOR = {"pre_norm": "pre_norm", "in_proj": "linear_1", "out_proj": "linear_2"}
+
+
 def main() -> None:
     """Write the golden file."""
     found = {name: transformers_logits(c).reshape(-1) for name, c in CASES.items()}
+    found["features"] = transformers_features().reshape(-1)
     texts = {name: " ".join(f"{x:.8g}" for x in logits) for name, logits in found.items()}
     GOLDEN.write_text(json.dumps(texts, indent=1) + "\n", encoding="utf-8")
 

@@ -26,9 +26,12 @@ def build(dtype: Any = None, **overrides: Any) -> DeepseekV3:
     return model.to(dtype).eval() if dtype is not None else model.eval()
 
 
+def golden_numbers(name: str) -> np.ndarray:
+    return np.array(json.loads(GOLDEN.read_text(encoding="utf-8"))[name].split(), np.float32)
+
+
 def golden(name: str) -> np.ndarray:
-    numbers = json.loads(GOLDEN.read_text(encoding="utf-8"))[name].split()
-    return np.array(numbers, np.float32).reshape(*IDS.shape, -1)
+    return golden_numbers(name).reshape(*IDS.shape, -1)
 
 
 # ------------------------------------------------------------------------------ the whole

@@ -1,0 +1,217 @@
+"""MoonViT: images of any size, all patches in one sequence (Kimi-VL, 2504.07491, section 2.1).
+
+    patches (L, 3, p, p) of all images, grids (n, 2) of their heights and widths in patches
+    x = W patch + b + position table, resized to the grid
+    x <- x + attention(LayerNorm(x))       patches see those of their own image, none else
+    x <- x + mlp(LayerNorm(x))             GELU (tanh)
+    features of 2 x 2 neighbours side by side: (h/2 · w/2, 4, D) of each image
+
+Positions enter twice: as the table, which knows where a patch is in the image, and as turns of
+queries and keys by column and row, which know how far two patches are apart.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from ...core.tensor import wrap
+from ...export import export
+from ...nn.containers import ModuleList
+from ...nn.layers.norm import LayerNorm
+from ...nn.module import Module
+from ...nn.parameter import Parameter
+from ...ops.attention import scaled_dot_product_attention
+from ...ops.filled import zeros
+from ...ops.join import cat
+from ...ops.matmul import linear
+from ...ops.resize import interpolate
+from ...ops.smooth import gelu
+from .config import VisionConfig
+from .layers import Linear, weight
+from .rope import as_turns, grid_angles, rotate
+
+EPS = 1e-5
+MAX_GRID = 512
+
+
+class Positions(Module):
+    """The table of learned positions (height, width, D), resized to the grid of an image."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        height, width = config.init_pos_emb_height, config.init_pos_emb_width
+        self.weight = weight(height, width, config.hidden_size, std=0.02)
+
+    def forward(self, height: int, width: int) -> Any:
+        """(height·width, D): bicubic between the table's entries, pixel centres aligned."""
+        table = self.weight
+        if (height, width) != tuple(table.shape[:2]):
+            image = table.permute(2, 0, 1).unsqueeze(0)
+            size = (height, width)
+            image = interpolate(image, size=size, mode="bicubic", align_corners=False)
+            table = image[0].permute(1, 2, 0)
+        return table.reshape(height * width, -1)
+
+
+class Projection(Module):
+    """Patches (L, 3, p, p) to (L, D): a convolution of stride p, which is one product."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        size = (config.num_channels, config.patch_size, config.patch_size)
+        self.weight = weight(config.hidden_size, *size, std=0.02)
+        self.bias = Parameter(zeros(config.hidden_size))
+
+    def forward(self, patches: Any) -> Any:
+        return linear(patches.flatten(1), self.weight.flatten(1), self.bias)
+
+
+class PatchEmbed(Module):
+    """Patches and their places to (L, D)."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        self.proj = Projection(config)
+        self.pos_emb = Positions(config)
+
+    def forward(self, patches: Any, grids: list[tuple[int, int]]) -> Any:
+        tables = {grid: self.pos_emb(*grid) for grid in dict.fromkeys(grids)}
+        return self.proj(patches) + cat([tables[grid] for grid in grids], 0)
+
+
+class Segments:
+    """Which rows of a packed sequence belong together: images, grouped by their length.
+
+    Attention runs once for each length, over all images that have it. ValueError unless lengths
+    are positive.
+    """
+
+    def __init__(self, lengths: list[int]):
+        if min(lengths, default=1) < 1:
+            raise ValueError(f"an image without patches among {lengths}")
+        self.cu_seqlens = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
+        sizes, starts = np.asarray(lengths), self.cu_seqlens[:-1]
+        self.groups = [
+            starts[sizes == n][:, None] + np.arange(n) for n in sorted(set(lengths))
+        ]  # of each length: (images, n) numbers of rows
+        order = np.concatenate([g.reshape(-1) for g in self.groups])
+        self.back = None if (np.diff(order) == 1).all() else wrap(np.argsort(order))
+
+    def attend(self, q: Any, k: Any, v: Any) -> Any:
+        """softmax(q kᵀ/√d) v inside each segment: (L, heads, d) each, and the result."""
+        if self.back is None and len(self.groups) == 1:
+            return self._attend(q, k, v, self.groups[0].shape)
+        found = []
+        for rows in self.groups:
+            at = wrap(rows.reshape(-1))
+            found.append(self._attend(q[at], k[at], v[at], rows.shape))
+        return cat(found, 0) if self.back is None else cat(found, 0)[self.back]
+
+    @staticmethod
+    def _attend(q: Any, k: Any, v: Any, shape: tuple[int, ...]) -> Any:
+        parts = [x.reshape(*shape, *x.shape[1:]).transpose(1, 2) for x in (q, k, v)]
+        y = scaled_dot_product_attention(*parts)  # (images, heads, n, d)
+        return y.transpose(1, 2).reshape(q.shape)
+
+
+class VisionMLP(Module):
+    """fc1(gelu_tanh(fc0(x)))."""
+
+    def __init__(self, width: int, inner: int):
+        super().__init__()
+        self.fc0, self.fc1 = Linear(width, inner, True), Linear(inner, width, True)
+
+    def forward(self, x: Any) -> Any:
+        return self.fc1(gelu(self.fc0(x), approximate="tanh"))
+
+
+class VisionBlock(Module):
+    """One layer over a packed sequence (L, D)."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        width, self.heads = config.hidden_size, config.num_attention_heads
+        self.norm0, self.norm1 = LayerNorm(width, eps=EPS), LayerNorm(width, eps=EPS)
+        self.wqkv, self.wo = Linear(width, 3 * width, True), Linear(width, width, True)
+        self.mlp = VisionMLP(width, config.intermediate_size)
+
+    def forward(self, x: Any, segments: Segments, turns: Any) -> Any:
+        qkv = self.wqkv(self.norm0(x)).view(len(x), 3, self.heads, -1)
+        q, k = rotate(qkv[:, 0], turns), rotate(qkv[:, 1], turns)
+        x = x + self.wo(segments.attend(q, k, qkv[:, 2]).reshape(x.shape))
+        return x + self.mlp(self.norm1(x))
+
+
+class Encoder(Module):
+    """All layers, and the last norm."""
+
+    def __init__(self, config: VisionConfig):
+        super().__init__()
+        self.blocks = ModuleList([VisionBlock(config) for _ in range(config.num_hidden_layers)])
+        self.final_layernorm = LayerNorm(config.hidden_size, eps=EPS)
+        self.head_dim = config.hidden_size // config.num_attention_heads
+
+    def forward(self, x: Any, grids: list[tuple[int, int]]) -> Any:
+        segments = Segments([h * w for h, w in grids])
+        angles = np.concatenate([grid_angles(h, w, self.head_dim) for h, w in grids])
+        turns = as_turns(angles[:, None], 1.0, x)  # (L, 1, head_dim/2): the heads share them
+        for block in self.blocks:
+            x = block(x, segments, turns)
+        return self.final_layernorm(x)
+
+
+@export("models.kimi_vl.merge_patches")
+def merge_patches(x: Any, height: int, width: int, kernel: tuple[int, int]) -> Any:
+    """Rows of an image (height·width, D) to neighbourhoods (h/a · w/b, a·b, D), row by row."""
+    a, b = kernel
+    grid = x.reshape(height // a, a, width // b, b, -1).transpose(1, 2)
+    return grid.reshape(height // a * (width // b), a * b, -1)
+
+
+@export("models.kimi_vl.MoonViT")
+class MoonViT(Module):
+    """Packed patches (L, 3, p, p) and grids (n, 2) to features of each image: a list of
+    (h/2 · w/2, 4, D).
+
+    ValueError for grids that do not add up to the patches, are no multiples of the merged
+    neighbourhood, or have 512 patches or more on a side.
+    """
+
+    def __init__(self, config: VisionConfig | None = None):
+        super().__init__()
+        self.config = config if config is not None else VisionConfig()
+        self.merge_kernel_size = self.config.merge_kernel_size
+        self.patch_embed = PatchEmbed(self.config)
+        self.encoder = Encoder(self.config)
+
+    def forward(self, pixel_values: Any, image_grid_hws: Any) -> list[Any]:
+        grids = self._grids(pixel_values, image_grid_hws)
+        if not grids:
+            return []
+        x = self.encoder(self.patch_embed(pixel_values, grids), grids)
+        images = x.split([h * w for h, w in grids])
+        return [
+            merge_patches(image, h, w, self.merge_kernel_size)
+            for image, (h, w) in zip(images, grids, strict=True)
+        ]
+
+    def _grids(self, pixel_values: Any, image_grid_hws: Any) -> list[tuple[int, int]]:
+        given = image_grid_hws.tolist() if not isinstance(image_grid_hws, list) else image_grid_hws
+        grids = [(int(h), int(w)) for h, w in given]
+        a, b = self.merge_kernel_size
+        for h, w in grids:
+            if h % a or w % b or not (0 < h < MAX_GRID and 0 < w < MAX_GRID):
+                raise ValueError(
+                    f"image_grid_hws: a grid of {h} x {w} patches; expected multiples of {a} x {b}"
+                    f" below {MAX_GRID}"
+                )
+        size = (self.config.num_channels, self.config.patch_size, self.config.patch_size)
+        expected = (sum(h * w for h, w in grids), *size)
+        if tuple(pixel_values.shape) != expected:
+            raise ValueError(
+                f"pixel_values: expected shape {expected} for the grids {grids}, but got"
+                f" {tuple(pixel_values.shape)}"
+            )
+        return grids
