@@ -41,7 +41,7 @@ def generate(
     rng, ends = np.random.default_rng(seed), [eos] if isinstance(eos, int) else list(eos)
     cache, found = model.new_cache(), []
     running = np.ones(input_ids.shape[0], bool)
-    ids, mask = input_ids, attention_mask
+    ids, mask, one = input_ids, attention_mask, np.ones((len(running), 1), np.int64)
     for _ in range(max_new_tokens):
         logits = model(ids, mask, cache=cache, **images)[:, -1].float().numpy()
         tokens = logits.argmax(-1) if temperature == 0 else _draw(logits, temperature, top_p, rng)
@@ -50,7 +50,8 @@ def generate(
         running &= ~np.isin(tokens, ends)
         if not running.any():
             break
-        ids, mask, images = wrap(tokens[:, None]), None, {}  # the cache knows what is padding
+        ids, images = wrap(tokens[:, None]), {}
+        mask = mask if mask is None else wrap(np.concatenate([mask.numpy(), one], axis=1))
     return wrap(np.stack(found, 1) if found else np.empty((len(running), 0), np.int64))
 
 

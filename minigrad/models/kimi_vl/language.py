@@ -39,7 +39,7 @@ class Block(Module):
         else:
             self.mlp = SwiGLU(width, config.intermediate_size, std=config.initializer_range)
 
-    def forward(self, x: Any, turns: Any, mask: Any, cache: LatentCache | None) -> Any:
+    def forward(self, x: Any, turns: Any, mask: Any, cache: Any) -> Any:
         x = x + self.self_attn(self.input_layernorm(x), turns, mask, cache)
         return x + self.mlp(self.post_attention_layernorm(x))
 
@@ -60,7 +60,7 @@ class TextModel(Module):
         self,
         input_ids: Any = None,
         attention_mask: Any = None,
-        cache: LatentCache | None = None,
+        cache: Any = None,
         inputs_embeds: Any = None,
         position_ids: Any = None,
     ) -> Any:
@@ -73,14 +73,12 @@ class TextModel(Module):
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
         batch, count, _ = x.shape
         past = cache.length if cache is not None else 0
-        valid = _validity(attention_mask, cache, batch, past, count)
+        valid = _validity(attention_mask, batch, past, count)
         positions = _positions(position_ids, valid, past)
         turns = self.rotary(positions, x)
         mask = _causal_mask(valid, past, count)
         for layer in self.layers:
             x = layer(x, turns, mask, cache)
-        if cache is not None:
-            cache.advance(valid[:, past:])
         return self.norm(x)
 
 
@@ -104,7 +102,7 @@ class DeepseekV3(Module):
         self,
         input_ids: Any = None,
         attention_mask: Any = None,
-        cache: LatentCache | None = None,
+        cache: Any = None,
         inputs_embeds: Any = None,
         position_ids: Any = None,
     ) -> Any:
@@ -146,19 +144,11 @@ def parameter_counts(model: Module) -> dict[str, int]:
 
 
 # ------------------------------------------------------------------------------ what sees what
-def _validity(
-    attention_mask: Any, cache: LatentCache | None, batch: int, past: int, count: int
-) -> np.ndarray:
+def _validity(attention_mask: Any, batch: int, past: int, count: int) -> np.ndarray:
     """(B, past + T) bool: which tokens are no padding."""
-    earlier = cache.valid if cache is not None else None
-    if earlier is not None and len(earlier) != batch:
-        raise ValueError(f"cache: holds a batch of {len(earlier)}, but got one of {batch}")
     if attention_mask is None:
-        new = np.ones((batch, count), bool)
-        return new if earlier is None else np.concatenate([earlier, new], axis=1)
+        return np.ones((batch, past + count), bool)
     given = np.asarray(attention_mask.numpy(), bool)
-    if given.shape == (batch, count) and earlier is not None:
-        return np.concatenate([earlier, given], axis=1)
     if given.shape != (batch, past + count):
         raise ValueError(
             f"attention_mask: expected shape {(batch, past + count)}, but got {given.shape}"

@@ -20,7 +20,6 @@ from ...nn.layers.norm import RMSNorm
 from ...nn.module import Module
 from ...ops.attention import scaled_dot_product_attention
 from ...ops.join import cat
-from .cache import LatentCache
 from .config import TextConfig
 from .layers import Linear
 from .rope import rotate, softmax_scale
@@ -58,14 +57,14 @@ class LatentAttention(Module):
         self.scale = softmax_scale(self.nope + self.rope, config.rope_scaling)
 
     def forward(
-        self, x: Any, turns: Any, mask: Any = None, cache: LatentCache | None = None
+        self, x: Any, turns: Any, mask: Any = None, cache: Any = None
     ) -> Any:
         """x (B, T, D), turns of its positions, mask (B, 1, T, S) bool; causal without a mask."""
         batch, count, _ = x.shape
         q_nope, q_rope = self._queries(x, turns)
         latents = self._latents(x, turns)
         if cache is not None:
-            latents = cache.append(self.layer, latents)
+            (latents,) = cache.update(self.layer, latents)
         absorb = self.absorb
         if absorb is None:
             absorb = cache is not None and count * 8 <= latents.shape[1]

@@ -44,7 +44,7 @@ class KimiVL(Module):
         self,
         input_ids: Any,
         attention_mask: Any = None,
-        cache: LatentCache | None = None,
+        cache: Any = None,
         pixel_values: Any = None,
         image_grid_hws: Any = None,
         position_ids: Any = None,
