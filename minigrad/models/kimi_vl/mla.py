@@ -56,9 +56,7 @@ class LatentAttention(Module):
         self.o_proj = Linear(self.heads * self.value, width, bias, std=std)
         self.scale = softmax_scale(self.nope + self.rope, config.rope_scaling)
 
-    def forward(
-        self, x: Any, turns: Any, mask: Any = None, cache: Any = None
-    ) -> Any:
+    def forward(self, x: Any, turns: Any, mask: Any = None, cache: Any = None) -> Any:
         """x (B, T, D), turns of its positions, mask (B, 1, T, S) bool; causal without a mask."""
         batch, count, _ = x.shape
         q_nope, q_rope = self._queries(x, turns)
