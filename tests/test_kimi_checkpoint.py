@@ -222,7 +222,8 @@ def test_loading_takes_the_weights_and_one_shard(tmp_path: Path) -> None:
     weights = sum(p.numel() for p in model.parameters()) * 4 / 2**20
     result = subprocess.run(
         [sys.executable, "-c", CHILD, str(tmp_path)],
-        capture_output=True, text=True, cwd=ROOT, timeout=120, env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True, text=True, cwd=ROOT, timeout=120,
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
     )  # fmt: skip
     assert result.returncode == 0, result.stderr
     grown = float(result.stdout)

@@ -135,6 +135,7 @@ class VisionConfig:
     init_pos_emb_width: int = 64
     merge_kernel_size: tuple[int, int] = (2, 2)
     num_channels: int = 3
+    initializer_range: float = 0.02
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "merge_kernel_size", tuple(self.merge_kernel_size))

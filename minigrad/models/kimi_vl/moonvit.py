@@ -12,6 +12,7 @@ queries and keys by column and row, which know how far two patches are apart.
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -42,7 +43,7 @@ class Positions(Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         height, width = config.init_pos_emb_height, config.init_pos_emb_width
-        self.weight = weight(height, width, config.hidden_size, std=0.02)
+        self.weight = weight(height, width, config.hidden_size, std=config.initializer_range)
 
     def forward(self, height: int, width: int) -> Any:
         """(height·width, D): bicubic between the table's entries, pixel centres aligned."""
@@ -61,7 +62,7 @@ class Projection(Module):
     def __init__(self, config: VisionConfig):
         super().__init__()
         size = (config.num_channels, config.patch_size, config.patch_size)
-        self.weight = weight(config.hidden_size, *size, std=0.02)
+        self.weight = weight(config.hidden_size, *size, std=config.initializer_range)
         self.bias = Parameter(zeros(config.hidden_size))
 
     def forward(self, patches: Any) -> Any:
@@ -82,36 +83,40 @@ class PatchEmbed(Module):
 
 
 class Segments:
-    """Which rows of a packed sequence belong together: images, grouped by their length.
+    """Which rows of a packed sequence belong together, and attention inside each.
 
-    Attention runs once for each length, over all images that have it. ValueError unless lengths
-    are positive.
+    Images are sorted by their length once (`pack`, undone by `unpack`), so that those of one length
+    are neighbours and attend as one batch. ValueError unless lengths are positive.
     """
 
     def __init__(self, lengths: list[int]):
         if min(lengths, default=1) < 1:
             raise ValueError(f"an image without patches among {lengths}")
         self.cu_seqlens = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        sizes, starts = np.asarray(lengths), self.cu_seqlens[:-1]
-        self.groups = [
-            starts[sizes == n][:, None] + np.arange(n) for n in sorted(set(lengths))
-        ]  # of each length: (images, n) numbers of rows
-        order = np.concatenate([g.reshape(-1) for g in self.groups])
-        self.back = None if (np.diff(order) == 1).all() else wrap(np.argsort(order))
+        counts = Counter(lengths)
+        self.groups = [(counts[n], n) for n in sorted(counts)]  # (images, patches of each)
+        first = np.argsort(lengths, kind="stable")
+        self.order = np.concatenate([np.arange(*self.cu_seqlens[i : i + 2]) for i in first])
+        self.sorted = bool((np.diff(first) == 1).all())
+
+    def pack(self, x: Any) -> Any:
+        """Rows in the order in which `attend` wants them."""
+        return x if self.sorted else x[wrap(self.order)]
+
+    def unpack(self, x: Any) -> Any:
+        """Rows in the order of the images."""
+        return x if self.sorted else x[wrap(np.argsort(self.order))]
 
     def attend(self, q: Any, k: Any, v: Any) -> Any:
-        """softmax(q kᵀ/√d) v inside each segment: (L, heads, d) each, and the result."""
-        if self.back is None and len(self.groups) == 1:
-            return self._attend(q, k, v, self.groups[0].shape)
-        found = []
-        for rows in self.groups:
-            at = wrap(rows.reshape(-1))
-            found.append(self._attend(q[at], k[at], v[at], rows.shape))
-        return cat(found, 0) if self.back is None else cat(found, 0)[self.back]
+        """softmax(q kᵀ/√d) v inside each segment: packed (L, heads, d) each, and the result."""
+        sizes = [images * n for images, n in self.groups]
+        parts = zip(*(x.split(sizes) for x in (q, k, v)), strict=True)
+        found = [self._attend(*part, group) for part, group in zip(parts, self.groups, strict=True)]
+        return found[0] if len(found) == 1 else cat(found, 0)
 
     @staticmethod
-    def _attend(q: Any, k: Any, v: Any, shape: tuple[int, ...]) -> Any:
-        parts = [x.reshape(*shape, *x.shape[1:]).transpose(1, 2) for x in (q, k, v)]
+    def _attend(q: Any, k: Any, v: Any, group: tuple[int, int]) -> Any:
+        parts = [x.reshape(*group, *x.shape[1:]).transpose(1, 2) for x in (q, k, v)]
         y = scaled_dot_product_attention(*parts)  # (images, heads, n, d)
         return y.transpose(1, 2).reshape(q.shape)
 
@@ -119,9 +124,10 @@ class Segments:
 class VisionMLP(Module):
     """fc1(gelu_tanh(fc0(x)))."""
 
-    def __init__(self, width: int, inner: int):
+    def __init__(self, width: int, inner: int, std: float):
         super().__init__()
-        self.fc0, self.fc1 = Linear(width, inner, True), Linear(inner, width, True)
+        self.fc0 = Linear(width, inner, True, std=std)
+        self.fc1 = Linear(inner, width, True, std=std)
 
     def forward(self, x: Any) -> Any:
         return self.fc1(gelu(self.fc0(x), approximate="tanh"))
@@ -132,14 +138,19 @@ class VisionBlock(Module):
 
     def __init__(self, config: VisionConfig):
         super().__init__()
-        width, self.heads = config.hidden_size, config.num_attention_heads
+        width, std, self.heads = (
+            config.hidden_size,
+            config.initializer_range,
+            config.num_attention_heads,
+        )
         self.norm0, self.norm1 = LayerNorm(width, eps=EPS), LayerNorm(width, eps=EPS)
-        self.wqkv, self.wo = Linear(width, 3 * width, True), Linear(width, width, True)
-        self.mlp = VisionMLP(width, config.intermediate_size)
+        self.wqkv = Linear(width, 3 * width, True, std=std)
+        self.wo = Linear(width, width, True, std=std)
+        self.mlp = VisionMLP(width, config.intermediate_size, std)
 
     def forward(self, x: Any, segments: Segments, turns: Any) -> Any:
         qkv = self.wqkv(self.norm0(x)).view(len(x), 3, self.heads, -1)
-        q, k = rotate(qkv[:, 0], turns), rotate(qkv[:, 1], turns)
+        q, k = rotate(qkv[:, :2], turns).unbind(1)
         x = x + self.wo(segments.attend(q, k, qkv[:, 2]).reshape(x.shape))
         return x + self.mlp(self.norm1(x))
 
@@ -156,10 +167,12 @@ class Encoder(Module):
     def forward(self, x: Any, grids: list[tuple[int, int]]) -> Any:
         segments = Segments([h * w for h, w in grids])
         angles = np.concatenate([grid_angles(h, w, self.head_dim) for h, w in grids])
-        turns = as_turns(angles[:, None], 1.0, x)  # (L, 1, head_dim/2): the heads share them
+        # (L, 1, 1, head_dim/2): queries, keys and all heads share them
+        turns = segments.pack(as_turns(angles[:, None, None], 1.0, x))
+        x = segments.pack(x)
         for block in self.blocks:
             x = block(x, segments, turns)
-        return self.final_layernorm(x)
+        return self.final_layernorm(segments.unpack(x))
 
 
 @export("models.kimi_vl.merge_patches")

@@ -23,8 +23,9 @@ class Projector(Module):
         a, b = config.vision_config.merge_kernel_size
         inner = config.vision_config.hidden_size * a * b
         self.pre_norm = LayerNorm(config.vision_config.hidden_size, eps=EPS)
-        self.linear_1 = Linear(inner, inner, True)
-        self.linear_2 = Linear(inner, config.text_config.hidden_size, True)
+        std = config.vision_config.initializer_range
+        self.linear_1 = Linear(inner, inner, True, std=std)
+        self.linear_2 = Linear(inner, config.text_config.hidden_size, True, std=std)
 
     def forward(self, x: Any) -> Any:
         return self.linear_2(gelu(self.linear_1(self.pre_norm(x).flatten(1))))

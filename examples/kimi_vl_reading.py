@@ -1,0 +1,271 @@
+"""A small Kimi-VL learns to read: digits rendered in images of different sizes, from nothing.
+
+    python examples/kimi_vl_reading.py            about five minutes on two cores
+
+Every image is drawn on the fly: one to four digits, in one of several typefaces, sizes, colours and
+places, in an image between 16 x 24 and 48 x 120 pixels. The model gets the image's patches in place
+of media tokens and writes the digits. It is Kimi-VL with all its parts (MoonViT with packed images
+and resized positions, projector, latent attention, mixture of experts balanced by their biases),
+trained with Muon and AdamW. In the folder --out are left: the weights as a checkpoint, curves.png,
+loads.png and samples.png.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+from tqdm import tqdm
+
+import minigrad as mg
+from minigrad.models.kimi_vl import (
+    ImageProcessor,
+    KimiVL,
+    KimiVLConfig,
+    LoadMonitor,
+    Processor,
+    TextConfig,
+    VisionConfig,
+    balance,
+    caption_loss,
+    generate,
+    optimizers,
+    save_checkpoint,
+    sequence_aux_loss,
+)
+
+SPECIAL = {
+    "<|im_end|>": 10,
+    "<|media_start|>": 11,
+    "<|media_content|>": 12,
+    "<|media_end|>": 13,
+    "<|media_pad|>": 14,
+}
+PROMPT = "<|media_start|><|media_content|><|media_pad|><|media_end|>"
+TYPEFACES = ("Sans", "Sans-Bold", "Sans-Oblique", "SansMono", "Serif", "Serif-Bold")
+CONFIG = KimiVLConfig(
+    TextConfig(
+        vocab_size=16,
+        hidden_size=64,
+        intermediate_size=192,
+        moe_intermediate_size=48,
+        num_hidden_layers=3,
+        num_attention_heads=4,
+        n_shared_experts=1,
+        n_routed_experts=8,
+        num_experts_per_tok=2,
+        kv_lora_rank=24,
+        qk_nope_head_dim=16,
+        qk_rope_head_dim=8,
+        v_head_dim=16,
+        max_position_embeddings=256,
+        rope_theta=10000.0,
+        initializer_range=0.1,
+    ),
+    VisionConfig(
+        patch_size=8,
+        num_attention_heads=4,
+        num_hidden_layers=3,
+        hidden_size=64,
+        intermediate_size=192,
+        init_pos_emb_height=6,
+        init_pos_emb_width=16,
+        initializer_range=0.1,
+    ),
+    media_placeholder_token_id=SPECIAL["<|media_pad|>"],
+)
+
+
+class Sample(NamedTuple):
+    """An image and what stands in it."""
+
+    image: Any
+    text: str
+
+
+class Painter:
+    """Draws samples; the same seed, the same images."""
+
+    def __init__(self, seed: int):
+        self.rng = np.random.default_rng(seed)
+        self.fonts: dict[tuple[str, int], Any] = {}
+
+    def font(self, name: str, size: int) -> Any:
+        """One of the typefaces that come with matplotlib."""
+        if (name, size) not in self.fonts:
+            import matplotlib
+
+            path = Path(matplotlib.get_data_path(), "fonts", "ttf", f"DejaVu{name}.ttf")
+            self.fonts[name, size] = ImageFont.truetype(str(path), size)
+        return self.fonts[name, size]
+
+    def sample(self) -> Sample:
+        """One to four digits somewhere in an image that has room for them."""
+        rng = self.rng
+        text = "".join(map(str, rng.integers(0, 10, rng.integers(1, 5))))
+        font = self.font(rng.choice(TYPEFACES), int(rng.integers(14, 25)))
+        left, top, right, bottom = font.getbbox(text)
+        wide, high = int(right - left), int(bottom - top)
+        width = int(rng.integers(max(24, wide + 4), max(24, wide + 4) + 32))
+        height = int(rng.integers(max(16, high + 4), max(16, high + 4) + 20))
+        ground = rng.integers(0, 256, 3)
+        ink = (ground + rng.integers(90, 167, 3)) % 256  # far from the ground in every channel
+        image = Image.new("RGB", (width, height), tuple(map(int, ground)))
+        place = (int(rng.integers(2, width - wide - 1)), int(rng.integers(2, height - high - 1)))
+        where = (place[0] - left, place[1] - top)
+        ImageDraw.Draw(image).text(where, text, fill=tuple(map(int, ink)), font=font)
+        return Sample(image, text)
+
+    def batch(self, count: int) -> list[Sample]:
+        """Several samples."""
+        return [self.sample() for _ in range(count)]
+
+
+def make_processor() -> Processor:
+    """Digits are their own tokens."""
+    images = ImageProcessor(CONFIG.vision_config.patch_size, in_token_limit=256)
+    return Processor(lambda text: [int(c) for c in text], images, SPECIAL, SPECIAL["<|im_end|>"])
+
+
+def loss_of(model: KimiVL, processor: Processor, batch: list[Sample]) -> Any:
+    """−log p of the digits and the end, after the image; rows are padded on the left."""
+    texts = [f"{PROMPT}{s.text}<|im_end|>" for s in batch]
+    inputs = processor(texts, [s.image for s in batch])
+    labels = np.full(inputs.input_ids.shape, -100, np.int64)
+    for i, s in enumerate(batch):
+        n = len(s.text) + 1
+        labels[i, -n:] = inputs.input_ids.numpy()[i, -n:]
+    logits = model(
+        inputs.input_ids,
+        inputs.attention_mask,
+        pixel_values=inputs.pixel_values,
+        image_grid_hws=inputs.image_grid_hws,
+    )
+    return caption_loss(logits, mg.from_numpy(labels))
+
+
+def read(model: KimiVL, processor: Processor, batch: list[Sample]) -> list[str]:
+    """What the model writes for each image."""
+    inputs = processor([PROMPT] * len(batch), [s.image for s in batch])
+    tokens = generate(
+        model,
+        inputs.input_ids,
+        6,
+        inputs.attention_mask,
+        eos=SPECIAL["<|im_end|>"],
+        pad=SPECIAL["<|im_end|>"],
+        pixel_values=inputs.pixel_values,
+        image_grid_hws=inputs.image_grid_hws,
+    )
+    return ["".join(str(t) for t in row if t < 10) for row in tokens.tolist()]
+
+
+def accuracy(model: KimiVL, processor: Processor, samples: list[Sample]) -> float:
+    """The share of images of which every digit is right."""
+    model.eval()
+    right = 0
+    for i in range(0, len(samples), 64):
+        part = samples[i : i + 64]
+        found = read(model, processor, part)
+        right += sum(f == s.text for f, s in zip(found, part, strict=True))
+    model.train()
+    return right / len(samples)
+
+
+def train(steps: int, size: int, lr: float, seed: int, bar: bool = True) -> tuple[KimiVL, dict]:
+    """The trained model, and what happened: losses, accuracies, loads, seconds."""
+    mg.manual_seed(seed)
+    model, processor = KimiVL(CONFIG).train(), make_processor()
+    painter, held_out = Painter(seed), Painter(seed + 1).batch(128)
+    both = optimizers(model, lr)
+    loads = LoadMonitor(model)
+    losses, accuracies, start = [], [], time.perf_counter()
+    progress = tqdm(range(steps), desc="reading", unit="step", disable=not bar)
+    for step in progress:
+        rate = lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        batch = painter.batch(size)
+        loss = loss_of(model, processor, batch)
+        losses.append(loss.item())
+        loss = loss + 1e-3 * sequence_aux_loss(model, size)
+        for optimizer in both:
+            optimizer.param_groups[0]["lr"] = rate
+            optimizer.zero_grad()
+        loss.backward()
+        mg.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+        for optimizer in both:
+            optimizer.step()
+        loads.record()
+        balance(model)
+        if (step + 1) % max(1, steps // 12) == 0:
+            accuracies.append((step + 1, accuracy(model, processor, held_out)))
+            recent = float(np.mean(losses[-50:]))
+            progress.set_postfix(loss=f"{recent:.3f}", read=f"{accuracies[-1][1]:.1%}")
+    seconds = time.perf_counter() - start
+    return model.eval(), {
+        "losses": losses, "accuracies": accuracies, "loads": loads, "seconds": seconds,
+    }  # fmt: skip
+
+
+def plot_curves(found: dict, path: Path) -> None:
+    """Loss and accuracy by step."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 3.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    losses = np.array(found["losses"])
+    left.plot(losses, linewidth=0.3, alpha=0.5)
+    width = min(30, len(losses))
+    left.plot(np.convolve(losses, np.ones(width) / width, "valid"), linewidth=1.5)
+    left.set(xlabel="step", ylabel="nats a token", title="loss of the digits", yscale="log")
+    steps, values = zip(*found["accuracies"], strict=True)
+    right.plot(steps, values, marker="o")
+    right.axhline(0.95, linestyle=":", color="grey")
+    right.set(xlabel="step", title="images read without an error", ylim=(0, 1.02))
+    figure.savefig(path, dpi=120)
+
+
+def plot_samples(model: KimiVL, path: Path, seed: int, count: int = 24) -> None:
+    """Images at their sizes, what the model reads in them, and what stands there if it differs."""
+    from matplotlib.figure import Figure
+
+    samples = Painter(seed).batch(count)
+    found = read(model, make_processor(), samples)
+    figure = Figure(figsize=(9, 4.2), layout="constrained")
+    for axes, sample, text in zip(figure.subplots(4, 6).flat, samples, found, strict=True):
+        axes.imshow(sample.image)
+        right = text == sample.text
+        label = text if right else f"{text or '(nothing)'}, not {sample.text}"
+        axes.set_title(label, color="green" if right else "red", fontsize=9)
+        axes.axis("off")
+    figure.savefig(path, dpi=120)
+
+
+def main() -> None:
+    """Train, measure on a thousand new images, and leave weights and pictures."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--batch", type=int, default=32)
+    parser.add_argument("--lr", type=float, default=5e-3)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", type=Path, default=Path("out/kimi_vl"))
+    options = parser.parse_args()
+    model, found = train(options.steps, options.batch, options.lr, options.seed)
+    score = accuracy(model, make_processor(), Painter(options.seed + 2).batch(1000))
+    print(
+        f"{found['seconds']:.0f} s, {options.steps} steps; of 1000 new images {score:.1%} are read"
+    )
+    options.out.mkdir(parents=True, exist_ok=True)
+    save_checkpoint(model.eval(), options.out)
+    plot_curves(found, options.out / "curves.png")
+    found["loads"].plot(options.out / "loads.png")
+    plot_samples(model, options.out / "samples.png", options.seed + 3)
+    print(f"weights and pictures are in {options.out}")
+
+
+if __name__ == "__main__":
+    main()
