@@ -18,6 +18,7 @@ The package in reading order, lower layers first:
     ops                      differentiable functions, a family a file
     nn, optim, utils, io     layers, optimizers, data loading, checkpoints
     amp, distributions       mixed precision; probability distributions (imported when first used)
+    models                   whole models (imported when first used)
     compiler                 captured steps
     testing, debug           gradcheck, comparison, drawing
 
@@ -51,7 +52,9 @@ if config.malloc == "auto":
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
-_LAZY = frozenset({"distributions", "models"})  # large, and not everybody's: imported at the first look
+_LAZY = frozenset(
+    {"distributions", "models"}
+)  # large, and not everybody's: imported at the first look
 
 
 def __getattr__(name: str) -> Any:

@@ -285,7 +285,7 @@ def test_frames_of_a_video() -> None:
 
 def test_pillow_is_asked_for_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "PIL", None)
-    with pytest.raises(ImportError, match="pip install pillow"):
+    with pytest.raises(ImportError, match=r"pip install 'minigrad\[vision\]'"):
         images_module._as_picture("x.png")
 
 

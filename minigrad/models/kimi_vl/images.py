@@ -126,7 +126,7 @@ def _as_picture(image: Any) -> Any:
     try:
         from PIL import Image
     except ImportError:
-        raise errors.missing_package("ImageProcessor", "pillow") from None
+        raise errors.missing_package("ImageProcessor", "pillow", "vision") from None
     if isinstance(image, (str, os.PathLike)):
         with Image.open(image) as file:
             file.load()
