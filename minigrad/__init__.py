@@ -51,7 +51,7 @@ if config.malloc == "auto":
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
-_LAZY = frozenset({"distributions"})  # large, and not everybody's: imported at the first look
+_LAZY = frozenset({"alignment", "distributions", "models"})  # large, and not everybody's: imported at the first look
 
 
 def __getattr__(name: str) -> Any:
