@@ -62,7 +62,7 @@ def beam_search(
         for step in range(1, max_new_tokens + 1):
             scores = model(new, attention_mask=mask, cache=cache)[:, -1].float().log_softmax(-1)
             if repetition_penalty != 1.0:
-                scores = penalize_repetition(scores, sequence, repetition_penalty)
+                scores = penalize_repetition(scores, sequence, repetition_penalty, mask)
             total = scores + tensor(logp, dtype=scores.dtype).view(-1, 1)
             vocab = total.shape[1]
             best, where = total.view(rows, -1).topk(min(2 * beams, beams * vocab), -1)

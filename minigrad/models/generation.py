@@ -72,9 +72,9 @@ def generate(
             ends, pad_token_id, repetition_penalty,
         )  # fmt: skip
 
-    def choose(logits: Tensor, sequence: Tensor) -> Tensor:
+    def choose(logits: Tensor, sequence: Tensor, mask: Tensor | None) -> Tensor:
         if repetition_penalty != 1.0:
-            logits = penalize_repetition(logits, sequence, repetition_penalty)
+            logits = penalize_repetition(logits, sequence, repetition_penalty, mask)
         if ends and sequence.shape[1] - input_ids.shape[1] < min_new_tokens:
             for token in ends:
                 logits[:, token] = -float("inf")
@@ -95,7 +95,7 @@ def _write(
     sequence: Tensor,
     mask: Tensor | None,
     max_new_tokens: int,
-    choose: Callable[[Tensor, Tensor], Tensor],
+    choose: Callable[[Tensor, Tensor, Tensor | None], Tensor],
     ends: tuple[int, ...],
     pad: int,
     stop: Callable[[Tensor], list[bool]] | None,
@@ -108,7 +108,7 @@ def _write(
     cache, new = Cache(), sequence
     for _ in range(max_new_tokens):
         logits = model(new, attention_mask=mask, cache=cache)[:, -1].float()
-        new = choose(logits, sequence)
+        new = choose(logits, sequence, mask)
         if ends or stop:
             new = where(done[:, None], pad, new)
         sequence = cat([sequence, new], 1)

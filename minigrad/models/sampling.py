@@ -55,10 +55,16 @@ def warp_logits(
     return logits
 
 
-def penalize_repetition(logits: Tensor, seen: Tensor, penalty: float) -> Tensor:
+def penalize_repetition(
+    logits: Tensor, seen: Tensor, penalty: float, mask: Tensor | None = None
+) -> Tensor:
     """Positive logits of tokens seen (B, T) divided by the penalty, negative ones multiplied
     (Keskar et al. 2019, arXiv:1909.05858, section 4.1, in transformers' form).
+
+    Where the mask is 0 stands padding, which nobody has written; the last token is a real one.
     """
+    if mask is not None:
+        seen = where(mask != 0, seen, seen[:, -1:])
     if penalty <= 0:
         raise ValueError(f"repetition_penalty must be positive; got {penalty}")
     score = logits.gather(1, seen)
