@@ -68,6 +68,17 @@ def test_padding_on_the_left_changes_nothing(make) -> None:
 
 
 @BOTH
+def test_packed_documents_do_not_see_each_other(make) -> None:
+    model = spread(make())
+    a, b = mg.randint(0, 41, (1, 4)), mg.randint(0, 41, (1, 6))
+    mask = mg.tensor([[1] * 4 + [2] * 6 + [0] * 2])
+    with mg.no_grad():
+        packed = model(mg.cat([a, b, a[:, :2]], 1), attention_mask=mask)
+        alone = mg.cat([model(a), model(b)], 1)
+    np.testing.assert_allclose(packed[:, :10].numpy(), alone.numpy(), atol=1e-4, rtol=1e-4)
+
+
+@BOTH
 def test_greedy_is_the_likeliest_token_each_time(make) -> None:
     model, ids = spread(make()), mg.tensor([[3, 1, 4], [1, 5, 9]])
     written = models.generate(model, ids, max_new_tokens=6)

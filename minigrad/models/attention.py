@@ -6,9 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 from .. import nn
-from ..backend.dtypes import bool_, int64
+from ..backend.dtypes import bool_
 from ..core.tensor import Tensor
 from ..ops.filled import ones
+from ..ops.join import cat
 from ..ops.steps import arange
 from .cache import Cache
 
@@ -16,18 +17,24 @@ F = nn.functional  # type: ignore[attr-defined]
 
 
 def positions(attention_mask: Tensor | None, past: int, length: int, device: Any) -> Tensor:
-    """The position of each new token, (B, T) or (1, T): counted from the first real one."""
+    """The position of each new token, (B, T) or (1, T): counted from the first of its document."""
     if attention_mask is None:
         return arange(past, past + length, device=device)[None]
-    counted = attention_mask.to(int64).cumsum(1) - 1
-    return counted.clamp(min=0)[:, past:]
+    places = arange(past + length, device=device)
+    changes = attention_mask[:, 1:] != attention_mask[:, :-1]
+    begins = cat([ones(changes.shape[0], 1, dtype=bool_, device=device), changes], 1)
+    first = (places * begins).cummax(1)[0]
+    return (places - first)[:, past:]
 
 
 def causal_mask(
     attention_mask: Tensor | None, past: int, length: int, device: Any
 ) -> Tensor | None:
-    """Which keys each new token sees, boolean (B or 1, 1, T, past + T): itself, the ones before,
-    no padding. None if plain causality (past = 0) or everything (T = 1) says the same.
+    """Which keys each new token sees, boolean (B or 1, 1, T, past + T): itself and those before it
+    in its document. None if plain causality (past = 0) or everything (T = 1) says the same.
+
+    attention_mask (B, past + T) is 0 on padding. Rows packed with several documents have 1 on the
+    first, 2 on the second and so on: none sees another.
     """
     if attention_mask is not None and attention_mask.shape[1] != past + length:
         raise ValueError(
@@ -39,7 +46,8 @@ def causal_mask(
     causal = ones(length, past + length, dtype=bool_, device=device).tril(past)[None, None]
     if attention_mask is None:
         return causal
-    return causal & (attention_mask != 0)[:, None, None, :]
+    key, query = attention_mask[:, None, None, :], attention_mask[:, None, past:, None]
+    return causal & (key == query) & (key != 0)
 
 
 def attend(
