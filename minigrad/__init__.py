@@ -18,8 +18,8 @@ The package in reading order, lower layers first:
     ops                      differentiable functions, a family a file
     nn, optim, utils, io     layers, optimizers, data loading, checkpoints
     amp, distributions       mixed precision; probability distributions (imported when first used)
-    models                   whole models (imported when first used)
     compiler                 captured steps
+    models, alignment        language models; SFT, PPO, DPO (imported when first used)
     testing, debug           gradcheck, comparison, drawing
 
 Public names are gathered from their `@export` declarations by `export.populate`.
@@ -52,9 +52,8 @@ if config.malloc == "auto":
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
-_LAZY = frozenset(
-    {"distributions", "models"}
-)  # large, and not everybody's: imported at the first look
+# large, and not everybody's: imported at the first look
+_LAZY = frozenset({"alignment", "distributions", "models"})
 
 
 def __getattr__(name: str) -> Any:
