@@ -108,17 +108,16 @@ class Painter:
         """One to four digits somewhere in an image that has room for them."""
         rng = self.rng
         text = "".join(map(str, rng.integers(0, 10, rng.integers(1, 5))))
-        font = self.font(rng.choice(TYPEFACES), int(rng.integers(14, 25)))
-        left, top, right, bottom = font.getbbox(text)
-        wide, high = int(right - left), int(bottom - top)
-        width = int(rng.integers(max(24, wide + 4), max(24, wide + 4) + 32))
-        height = int(rng.integers(max(16, high + 4), max(16, high + 4) + 20))
-        ground = rng.integers(0, 256, 3)
-        ink = (ground + rng.integers(90, 167, 3)) % 256  # far from the ground in every channel
-        image = Image.new("RGB", (width, height), tuple(map(int, ground)))
-        place = (int(rng.integers(2, width - wide - 1)), int(rng.integers(2, height - high - 1)))
+        font = self.font(rng.choice(TYPEFACES), int(rng.integers(14, 21)))
+        left, top, right, bottom = map(int, font.getbbox(text))
+        wide, high = right - left, bottom - top
+        width = wide + 4 + int(rng.integers(0, 25))
+        height = high + 4 + int(rng.integers(0, 13))
+        place = [int(rng.integers(2, room - 1)) for room in (min(width - wide, 14), height - high)]
+        ground, ink = rng.integers(170, 256, 3).tolist(), rng.integers(0, 86, 3).tolist()
+        image = Image.new("RGB", (width, height), tuple(ground))
         where = (place[0] - left, place[1] - top)
-        ImageDraw.Draw(image).text(where, text, fill=tuple(map(int, ink)), font=font)
+        ImageDraw.Draw(image).text(where, text, fill=tuple(ink), font=font)
         return Sample(image, text)
 
     def batch(self, count: int) -> list[Sample]:
@@ -140,29 +139,16 @@ def loss_of(model: KimiVL, processor: Processor, batch: list[Sample]) -> Any:
     for i, s in enumerate(batch):
         n = len(s.text) + 1
         labels[i, -n:] = inputs.input_ids.numpy()[i, -n:]
-    logits = model(
-        inputs.input_ids,
-        inputs.attention_mask,
-        pixel_values=inputs.pixel_values,
-        image_grid_hws=inputs.image_grid_hws,
-    )
-    return caption_loss(logits, mg.from_numpy(labels))
+    return caption_loss(model(**inputs._asdict()), mg.from_numpy(labels))
 
 
 def read(model: KimiVL, processor: Processor, batch: list[Sample]) -> list[str]:
     """What the model writes for each image."""
     inputs = processor([PROMPT] * len(batch), [s.image for s in batch])
-    tokens = generate(
-        model,
-        inputs.input_ids,
-        6,
-        inputs.attention_mask,
-        eos=SPECIAL["<|im_end|>"],
-        pad=SPECIAL["<|im_end|>"],
-        pixel_values=inputs.pixel_values,
-        image_grid_hws=inputs.image_grid_hws,
-    )
-    return ["".join(str(t) for t in row if t < 10) for row in tokens.tolist()]
+    end = SPECIAL["<|im_end|>"]
+    tokens = generate(model, **inputs._asdict(), max_new_tokens=6, eos_token_id=end)
+    new = tokens[:, inputs.input_ids.shape[1] :]
+    return ["".join(str(t) for t in row if t < 10) for row in new.tolist()]
 
 
 def accuracy(model: KimiVL, processor: Processor, samples: list[Sample]) -> float:

@@ -66,7 +66,7 @@ def test_decoding_after_images_equals_the_full_pass() -> None:
     model, ids = build(), mg.tensor([row(1, "0", 2, 3, 4, 5)])
     with mg.no_grad():
         full = model(ids, **pixels(0))
-        cache = model.new_cache()
+        cache = mg.models.Cache()
         parts = [model(ids[:, :8], cache=cache, **pixels(0))]
         parts += [model(ids[:, i : i + 1], cache=cache) for i in range(8, ids.shape[1])]
     assert abs(mg.cat(parts, 1) - full).max().item() < 1e-5
@@ -92,9 +92,10 @@ def test_media_tokens_and_images_must_come_out_even() -> None:
 # ------------------------------------------------------------------------------ generation
 def test_greedy_generation_is_the_likeliest_token_each_time() -> None:
     model, ids = build(), mg.tensor([row(1, "0", 2)])
-    new = generate(model, ids, 5, **pixels(0))
+    found = generate(model, ids, max_new_tokens=5, **pixels(0))
+    assert found.shape == (1, ids.shape[1] + 5)
     with mg.no_grad():
-        for token in new[0].tolist():
+        for token in found[0, ids.shape[1] :].tolist():
             assert model(ids, **pixels(0))[0, -1].argmax().item() == token
             ids = mg.cat([ids, mg.tensor([[token]])], 1)
 
@@ -102,40 +103,43 @@ def test_greedy_generation_is_the_likeliest_token_each_time() -> None:
 def test_generation_of_a_padded_batch_equals_its_rows() -> None:
     model = build()
     rows = [row(1, "0", 2), [3, 4]]
-    ids = mg.tensor([rows[0], [0] * (len(rows[0]) - 2) + rows[1]])
-    mask = mg.tensor([[1] * len(rows[0]), [0] * (len(rows[0]) - 2) + [1, 1]])
-    both = generate(model, ids, 6, mask, **pixels(0)).tolist()
-    assert both[0] == generate(model, mg.tensor([rows[0]]), 6, **pixels(0))[0].tolist()
-    assert both[1] == generate(model, mg.tensor([rows[1]]), 6)[0].tolist()
+    pad = len(rows[0]) - 2
+    ids = mg.tensor([rows[0], [0] * pad + rows[1]])
+    mask = mg.tensor([[1] * len(rows[0]), [0] * pad + [1, 1]])
+    both = generate(model, ids, attention_mask=mask, max_new_tokens=6, **pixels(0)).tolist()
+    assert (
+        both[0] == generate(model, mg.tensor([rows[0]]), max_new_tokens=6, **pixels(0))[0].tolist()
+    )
+    assert both[1][pad:] == generate(model, mg.tensor([rows[1]]), max_new_tokens=6)[0].tolist()
 
 
-def test_generation_ends_and_fills() -> None:
+def test_beams_see_the_images_of_their_prompts() -> None:
     model = build()
-    free = generate(model, mg.tensor([[1, 2], [3, 4]]), 6).tolist()
-    end = free[0][1]
-    ended = generate(model, mg.tensor([[1, 2], [3, 4]]), 6, eos=end, pad=9)
-    first = ended[0].tolist()
-    stop = first.index(end)
-    assert set(first[stop + 1 :]) <= {9}
-    assert generate(model, mg.tensor([[1, 2]]), 0).shape == (1, 0)
+    ids = mg.tensor([row(1, "0", 2), row(3, "0", 4)])
+    one_beam = generate(model, ids, max_new_tokens=4, **pixels(0, 4))
+    beams = generate(model, ids, max_new_tokens=4, num_beams=1, **pixels(0, 4))
+    np.testing.assert_array_equal(one_beam.numpy(), beams.numpy())
+    several = generate(model, ids, max_new_tokens=4, num_beams=3, **pixels(0, 4)).tolist()
+    for i, which in enumerate((0, 4)):
+        alone = generate(model, ids[i : i + 1], max_new_tokens=4, num_beams=3, **pixels(which))
+        assert alone[0].tolist() == several[i]
 
 
-def test_sampling_follows_the_distribution() -> None:
-    model = build()
-    ids = mg.tensor([[1, 2]] * 4000)
-    with mg.no_grad():
-        p = (model(ids[:1])[0, -1] / 0.7).softmax(-1).numpy()
-    drawn = generate(model, ids, 1, temperature=0.7, seed=0)[:, 0].numpy()
-    share = np.bincount(drawn, minlength=13) / 4000
-    assert abs(share - p).max() < 0.03
-    nucleus = generate(model, ids, 1, temperature=0.7, top_p=0.5, seed=0)[:, 0].numpy()
-    order = np.argsort(-p)
-    kept = order[: int(np.searchsorted(np.cumsum(p[order]), 0.5)) + 1]
-    assert set(nucleus) == set(kept)
-    again = generate(model, ids, 1, temperature=0.7, seed=0)[:, 0].numpy()
-    np.testing.assert_array_equal(drawn, again)
-    with pytest.raises(ValueError, match="0 < top_p <= 1"):
-        generate(model, ids, 1, top_p=0.0)
+def test_text_alone_is_generated_by_any_means() -> None:
+    """Options of `models.generate`, on Kimi-VL itself."""
+    model, ids = build(), mg.tensor([[1, 2, 3], [4, 5, 6]])
+    plain = mg.models.generate(model, ids, max_new_tokens=4)
+    np.testing.assert_array_equal(plain.numpy(), generate(model, ids, max_new_tokens=4).numpy())
+    beams = mg.models.generate(model, ids, max_new_tokens=4, num_beams=3)
+
+    def score(found: Any) -> np.ndarray:
+        with mg.no_grad():
+            logps = model.language_model(found)[:, :-1].log_softmax(-1)
+        return logps.gather(2, found[:, 1:].unsqueeze(2))[:, 2:].sum((1, 2)).numpy()
+
+    assert (score(beams) >= score(plain) - 1e-5).all()
+    drawn = mg.models.generate(model, ids, max_new_tokens=4, do_sample=True, temperature=1.5)
+    assert drawn.shape == (2, 7)
 
 
 # ------------------------------------------------------------------------------ conversations

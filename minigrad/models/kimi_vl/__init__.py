@@ -4,15 +4,14 @@
     processor = Processor(encode)                       # encode: ordinary text to numbers
     question = [{"type": "image"}, {"type": "text", "text": "What is this?"}]
     inputs = processor(chat_text([{"role": "user", "content": question}]), ["photo.jpg"])
-    tokens = generate(model, inputs.input_ids, 50, pixel_values=inputs.pixel_values,
-                      image_grid_hws=inputs.image_grid_hws, eos=SPECIAL_TOKENS["<|im_end|>"])
+    tokens = generate(model, **inputs._asdict(), max_new_tokens=50,
+                      eos_token_id=SPECIAL_TOKENS["<|im_end|>"])
 
 The files in reading order:
 
     config.py      config.json as it is published
     layers.py      linear maps and tables that may have no memory
     rope.py        pairs turned by position: along a text, over an image; YaRN
-    cache.py       latents of the tokens before
     mla.py         latent attention, expanded and absorbed
     moe.py         the gate, its balance, the layer
     grouped.py     the experts' products, sorted by expert
@@ -29,7 +28,6 @@ The files in reading order:
 
 from __future__ import annotations
 
-from .cache import LatentCache
 from .chat import SPECIAL_TOKENS, Processor, chat_text
 from .checkpoint import CheckpointMismatch, load_checkpoint, load_weights, save_checkpoint
 from .config import KimiVLConfig, TextConfig, VisionConfig, read_config
@@ -58,7 +56,6 @@ __all__ = [
     "ImageProcessor",
     "KimiVL",
     "KimiVLConfig",
-    "LatentCache",
     "LoadMonitor",
     "MoE",
     "MoonViT",

@@ -17,7 +17,6 @@ from ...export import export
 from ...nn.containers import ModuleList
 from ...nn.layers.norm import RMSNorm
 from ...nn.module import Module
-from .cache import LatentCache
 from .config import TextConfig
 from .layers import Embedding, Linear, SwiGLU
 from .mla import LatentAttention
@@ -86,8 +85,8 @@ class TextModel(Module):
 class DeepseekV3(Module):
     """The language model with its head: token numbers (B, T) to logits (B, T, vocab_size).
 
-    Moonlight-16B-A3B, and the language part of Kimi-VL, are of this class. With a cache of
-    `new_cache()` the tokens continue those of earlier calls.
+    Moonlight-16B-A3B, and the language part of Kimi-VL, are of this class. With a `models.Cache`
+    the tokens continue those of earlier calls; it then holds 576 numbers a token and layer.
     """
 
     def __init__(self, config: TextConfig | None = None):
@@ -110,11 +109,6 @@ class DeepseekV3(Module):
         return self.lm_head(
             self.model(input_ids, attention_mask, cache, inputs_embeds, position_ids)
         )
-
-    def new_cache(self) -> LatentCache:
-        """An empty cache for `forward`: 576 numbers a token and layer with Kimi-VL's sizes."""
-        c = self.config
-        return LatentCache(c.num_hidden_layers, c.kv_lora_rank + c.qk_rope_head_dim)
 
     def set_absorb(self, absorb: bool | None) -> None:
         """Which form of attention all layers use; see `LatentAttention`."""

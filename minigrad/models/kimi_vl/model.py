@@ -14,7 +14,6 @@ from ...core.tensor import wrap
 from ...export import export
 from ...nn.module import Module
 from ...ops.join import cat
-from .cache import LatentCache
 from .config import KimiVLConfig
 from .language import DeepseekV3
 from .moonvit import MoonViT
@@ -89,10 +88,6 @@ class KimiVL(Module):
             return []
         lengths = [len(image) for image in merged]
         return list(self.multi_modal_projector(cat(merged, 0)).split(lengths))
-
-    def new_cache(self) -> LatentCache:
-        """An empty cache for `forward`; images are in it like other tokens."""
-        return self.language_model.new_cache()
 
     def set_absorb(self, absorb: bool | None) -> None:
         """Which form of attention the language model uses; see `LatentAttention`."""
