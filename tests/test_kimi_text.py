@@ -103,6 +103,17 @@ def test_padding_on_the_left_changes_nothing() -> None:
     assert abs(padded - alone).max().item() < 1e-5
 
 
+def test_packed_documents_equal_the_documents_alone() -> None:
+    """Numbers in the mask: documents of one row neither see nor push each other."""
+    model, ids = build(), mg.from_numpy(IDS)
+    mask = mg.tensor([[1] * 4 + [2] * 5, [1] * 2 + [2] * 6 + [0]])
+    with mg.no_grad():
+        packed = model(ids, mask)
+        for r, start, stop in ((0, 0, 4), (0, 4, 9), (1, 0, 2), (1, 2, 8)):
+            alone = model(ids[r : r + 1, start:stop])
+            assert abs(packed[r, start:stop] - alone[0]).max().item() < 1e-5
+
+
 def test_rows_of_a_cache_can_be_reordered() -> None:
     model, ids = build(), mg.from_numpy(IDS)
     with mg.no_grad():
@@ -118,7 +129,7 @@ def test_errors_of_a_call() -> None:
     model = build()
     with pytest.raises(ValueError, match="either input_ids or inputs_embeds"):
         model()
-    with pytest.raises(ValueError, match=r"expected shape \(2, 9\), but got \(2, 3\)"):
+    with pytest.raises(ValueError, match="attention_mask must have 9 columns"):
         model(mg.from_numpy(IDS), mg.ones(2, 3))
 
 
@@ -351,7 +362,7 @@ def test_grouped_experts_gradients_of_both_orders() -> None:
         return GroupedExperts.apply(x, w, chosen, routes, *m)
 
     assert mg.autograd.gradcheck(f, (x, w, *m))
-    assert mg.autograd.gradgradcheck(f, (x, w, *m))
+    assert mg.autograd.gradgradcheck(f, (x, w, *m), fast_mode=True)
 
 
 def test_gradients_of_a_part_only() -> None:

@@ -10,13 +10,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
-from ...core.tensor import wrap
 from ...export import export
 from ...nn.containers import ModuleList
 from ...nn.layers.norm import RMSNorm
 from ...nn.module import Module
+from ..attention import causal_mask, positions
 from .config import TextConfig
 from .layers import Embedding, Linear, SwiGLU
 from .mla import LatentAttention
@@ -63,19 +61,19 @@ class TextModel(Module):
         inputs_embeds: Any = None,
         position_ids: Any = None,
     ) -> Any:
-        """attention_mask (B, past + T): 0 for padding; position_ids (B, T), counted if not given.
+        """attention_mask (B, past + T): 0 for padding, or the numbers of documents that do not see
+        each other; position_ids (B, T), counted within documents if not given.
 
-        ValueError for both or none of input_ids and inputs_embeds, and for masks of another shape.
+        ValueError for both or none of input_ids and inputs_embeds, and for masks of another length.
         """
         if (input_ids is None) == (inputs_embeds is None):
             raise ValueError("forward: give either input_ids or inputs_embeds")
         x = self.embed_tokens(input_ids) if inputs_embeds is None else inputs_embeds
-        batch, count, _ = x.shape
-        past = cache.length if cache is not None else 0
-        valid = _validity(attention_mask, batch, past, count)
-        positions = _positions(position_ids, valid, past)
-        turns = self.rotary(positions, x)
-        mask = _causal_mask(valid, past, count)
+        past, count = cache.length if cache is not None else 0, x.shape[1]
+        mask = causal_mask(attention_mask, past, count, x.device)
+        if position_ids is None:
+            position_ids = positions(attention_mask, past, count, x.device)
+        turns = self.rotary(position_ids.numpy(), x)
         for layer in self.layers:
             x = layer(x, turns, mask, cache)
         return self.norm(x)
@@ -135,33 +133,3 @@ def parameter_counts(model: Module) -> dict[str, int]:
     routed = sum(n for k, n in inner.items() if ".mlp.experts." in k)
     idle = routed - sum(g.top_k * routed // (g.experts * len(found)) for g in found)
     return {"total": sum(sizes.values()), "non_embedding": held, "activated": held - idle}
-
-
-# ------------------------------------------------------------------------------ what sees what
-def _validity(attention_mask: Any, batch: int, past: int, count: int) -> np.ndarray:
-    """(B, past + T) bool: which tokens are no padding."""
-    if attention_mask is None:
-        return np.ones((batch, past + count), bool)
-    given = np.asarray(attention_mask.numpy(), bool)
-    if given.shape != (batch, past + count):
-        raise ValueError(
-            f"attention_mask: expected shape {(batch, past + count)}, but got {given.shape}"
-        )
-    return given
-
-
-def _positions(position_ids: Any, valid: np.ndarray, past: int) -> np.ndarray:
-    """(B, T): how many tokens that are no padding come before each."""
-    if position_ids is not None:
-        positions = position_ids.numpy()
-        return positions if positions.ndim == 2 else positions[None]
-    return np.maximum(np.cumsum(valid, axis=1) - 1, 0)[:, past:]
-
-
-def _causal_mask(valid: np.ndarray, past: int, count: int) -> Any:
-    """(B or 1, 1, T, S) bool; None where plain causal attention is meant."""
-    full = bool(valid.all())
-    if full and past == 0:
-        return None
-    seen = np.tri(count, past + count, past, dtype=bool)[None]
-    return wrap((seen if full else seen & valid[:, None, :])[:, None])

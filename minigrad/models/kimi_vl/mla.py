@@ -20,6 +20,7 @@ from ...nn.layers.norm import RMSNorm
 from ...nn.module import Module
 from ...ops.attention import scaled_dot_product_attention
 from ...ops.join import cat
+from ...ops.steps import eye
 from .config import TextConfig
 from .layers import Linear
 from .rope import rotate, softmax_scale
@@ -57,7 +58,7 @@ class LatentAttention(Module):
         self.scale = softmax_scale(self.nope + self.rope, config.rope_scaling)
 
     def forward(self, x: Any, turns: Any, mask: Any = None, cache: Any = None) -> Any:
-        """x (B, T, D), turns of its positions, mask (B, 1, T, S) bool; causal without a mask."""
+        """x (B, T, D), turns of its positions, mask (B, 1, T, S) bool as of `causal_mask`."""
         batch, count, _ = x.shape
         q_nope, q_rope = self._queries(x, turns)
         latents = self._latents(x, turns)
@@ -94,13 +95,21 @@ class LatentAttention(Module):
         return self._attention(q, k, kv[..., self.nope :], mask)
 
     def _attend_latents(self, q_nope: Any, q_rope: Any, latents: Any, mask: Any) -> Any:
-        up = self.kv_b_proj.weight.view(self.heads, self.nope + self.value, self.rank)
+        up = self._up_projection().view(self.heads, self.nope + self.value, self.rank)
         q = cat([q_nope @ up[:, : self.nope], q_rope], -1)  # (B, H, T, rank + rope)
         shared = latents.unsqueeze(1)  # one head of keys and values for all heads of queries
         y = self._attention(q, shared, shared[..., : self.rank], mask)
         return y @ up[:, self.nope :].transpose(1, 2)
 
+    def _up_projection(self) -> Any:
+        """W_uk and W_uv; of an adapted layer, what it does to unit vectors."""
+        if isinstance(self.kv_b_proj, Linear):
+            return self.kv_b_proj.weight
+        unit = eye(self.rank, dtype=self.kv_a_layernorm.weight.dtype)
+        return self.kv_b_proj(unit).transpose(0, 1).reshape(-1, self.rank)
+
     def _attention(self, q: Any, k: Any, v: Any, mask: Any) -> Any:
+        causal = mask is None and q.shape[2] == k.shape[2]
         return scaled_dot_product_attention(
-            q, k, v, mask, is_causal=mask is None, scale=self.scale, enable_gqa=True
+            q, k, v, mask, is_causal=causal, scale=self.scale, enable_gqa=True
         )

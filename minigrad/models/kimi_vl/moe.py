@@ -99,6 +99,10 @@ class Gate(Module):
         share = share.view(sequences, -1, self.experts).mean(1)
         return (share * wrap(used)).sum(-1).mean()
 
+    def __getstate__(self) -> dict[str, Any]:
+        """Copies do not hold the graph of the last call."""
+        return {**super().__getstate__(), "scores": None, "choices": None}
+
     def extra_repr(self) -> str:
         return f"experts={self.experts}, top_k={self.top_k}, scaling={self.scaling}"
 
