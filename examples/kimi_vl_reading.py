@@ -173,13 +173,13 @@ def train(steps: int, size: int, lr: float, seed: int, bar: bool = True) -> tupl
     losses, accuracies, start = [], [], time.perf_counter()
     progress = tqdm(range(steps), desc="reading", unit="step", disable=not bar)
     for step in progress:
-        rate = lr * min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
+        rate = min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
         batch = painter.batch(size)
         loss = loss_of(model, processor, batch)
         losses.append(loss.item())
         loss = loss + 1e-3 * sequence_aux_loss(model, size)
-        for optimizer in both:
-            optimizer.param_groups[0]["lr"] = rate
+        for optimizer, peak in zip(both, (lr, lr / 4), strict=True):
+            optimizer.param_groups[0]["lr"] = rate * peak
             optimizer.zero_grad()
         loss.backward()
         mg.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -234,9 +234,9 @@ def plot_samples(model: KimiVL, path: Path, seed: int, count: int = 24) -> None:
 def main() -> None:
     """Train, measure on a thousand new images, and leave weights and pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1000)
+    parser.add_argument("--steps", type=int, default=1300)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=5e-3)
+    parser.add_argument("--lr", type=float, default=8e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out/kimi_vl"))
     options = parser.parse_args()

@@ -23,7 +23,6 @@ from minigrad.models.kimi_vl.checkpoint import (
 )
 from minigrad.models.kimi_vl.config import KimiVLConfig, TextConfig, read_config
 from minigrad.models.kimi_vl.language import DeepseekV3
-from minigrad.models.kimi_vl.layers import has_memory, without_memory
 from minigrad.models.kimi_vl.model import KimiVL
 from tests import test_kimi_text, test_kimi_vision
 from tests.kimi_reference import IDS
@@ -228,13 +227,6 @@ def test_loading_takes_the_weights_and_one_shard(tmp_path: Path) -> None:
     assert result.returncode == 0, result.stderr
     grown = float(result.stdout)
     assert 0.8 * weights < grown < weights + max(sizes) + 10, (grown, weights, max(sizes))
-
-
-def test_parameters_without_memory_are_told_apart() -> None:
-    with without_memory():
-        model = DeepseekV3(TextConfig(**test_kimi_text.TINY))
-    assert not has_memory(model.lm_head.weight)
-    assert has_memory(test_kimi_text.build().lm_head.weight)
 
 
 # ------------------------------------------------------------------------------ configurations

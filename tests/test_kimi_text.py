@@ -270,6 +270,11 @@ def test_gate_computes_in_float32() -> None:
     g = gate().to(mg.bfloat16)
     weights_, _ = g(mg.randn(4, 16).to(mg.bfloat16))
     assert weights_.dtype is mg.float32
+    with mg.autocast("cpu", dtype=mg.bfloat16):
+        assert gate()(mg.randn(4, 16))[0].dtype is mg.float32
+        logits = build()(mg.from_numpy(IDS))
+    assert logits.dtype is mg.bfloat16
+    assert abs(logits.detach().float().numpy() - golden("moonlight")).mean() < 0.1
 
 
 def test_balance_moves_the_bias_against_the_load() -> None:

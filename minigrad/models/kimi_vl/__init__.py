@@ -34,7 +34,7 @@ from .config import KimiVLConfig, TextConfig, VisionConfig, read_config
 from .decode import generate
 from .images import ImageProcessor, video_frames
 from .language import DeepseekV3, gates, parameter_counts
-from .layers import has_memory, without_memory
+from .layers import without_memory
 from .model import KimiVL
 from .moe import MoE
 from .moonvit import MoonViT, merge_patches
@@ -69,7 +69,6 @@ __all__ = [
     "frequencies",
     "gates",
     "generate",
-    "has_memory",
     "load_checkpoint",
     "load_weights",
     "merge_patches",

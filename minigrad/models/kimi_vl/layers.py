@@ -54,11 +54,6 @@ def weight(*shape: int, std: float) -> Parameter:
     return p
 
 
-def has_memory(p: Any) -> bool:
-    """False for a parameter made `without_memory` that nothing was loaded into."""
-    return p.numel() <= 1 or any(p.stride())
-
-
 class Linear(_Linear):
     """nn.Linear with weights from N(0, std²) and a bias of zeros."""
 

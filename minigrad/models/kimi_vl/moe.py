@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from ...amp.autocast_mode import autocast
 from ...core.modes import is_grad_enabled
 from ...core.tensor import wrap
 from ...export import export
@@ -48,7 +49,8 @@ class Gate(Module):
         self.choices: np.ndarray | None = None
 
     def forward(self, x: Any) -> tuple[Any, np.ndarray]:
-        scores = linear(_wide(x), _wide(self.weight)).sigmoid()
+        with autocast(x.device.type, enabled=False):  # choices hang on small differences
+            scores = linear(_wide(x), _wide(self.weight)).sigmoid()
         chosen = self.choose(scores._data)
         weights = scores.gather(1, wrap(chosen))
         if self.normalised:
@@ -75,7 +77,7 @@ class Gate(Module):
     def balance(self, rate: float) -> None:
         """b += rate (sign(e) − mean sign(e)), e = mean load − load; the counts start anew.
 
-        Wang et al. 2408.15664; Moonlight subtracts the mean, so that b does not drift (appendix C).
+        Wang et al. 2408.15664; taking off the mean, as Moonlight does, keeps b from drifting.
         """
         error = np.sign(self.loads.mean() - self.loads)
         bias = self.e_score_correction_bias

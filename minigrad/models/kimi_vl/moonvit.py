@@ -30,11 +30,11 @@ from ...ops.matmul import linear
 from ...ops.resize import interpolate
 from ...ops.smooth import gelu
 from .config import VisionConfig
+from .images import MAX_GRID
 from .layers import Linear, weight
 from .rope import as_turns, grid_angles, rotate
 
 EPS = 1e-5
-MAX_GRID = 512
 
 
 class Positions(Module):

@@ -25,7 +25,7 @@ from ...optim.adamw import AdamW
 from ...optim.muon import Muon
 from .language import gates
 
-BALANCE_RATE = 1e-3  # Moonlight, section 3.3
+BALANCE_RATE = 1e-3  # DeepSeek-V3's and Moonlight's
 NO_LABEL = -100
 
 
@@ -93,7 +93,7 @@ class SigLIPLoss(Module):
 
 @export("models.kimi_vl.vision_pretraining_loss")
 def vision_pretraining_loss(siglip: Any, caption: Any, weight: float = 2.0) -> Any:
-    """MoonViT's own: SigLIP + λ caption, λ = 2 (Kimi-VL, 2504.07491, section 2.2)."""
+    """MoonViT's own: SigLIP + λ caption, λ = 2 (Kimi-VL, 2504.07491)."""
     return siglip + weight * caption
 
 
@@ -129,7 +129,6 @@ class LoadMonitor:
         self.gates = gates(model)
         self.violation: list[list[float]] = []
         self.totals = [np.zeros(g.experts, np.int64) for g in self.gates]
-        self.last = [np.zeros(g.experts, np.int64) for g in self.gates]
 
     def record(self) -> None:
         """Take the loads since the last `balance`."""
@@ -137,7 +136,6 @@ class LoadMonitor:
         for i, gate in enumerate(self.gates):
             loads = gate.loads
             self.totals[i] = self.totals[i] + loads
-            self.last[i] = loads.copy()
             row.append(float(loads.max() / max(loads.mean(), 1e-12) - 1))
         self.violation.append(row)
 
