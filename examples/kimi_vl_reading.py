@@ -2,12 +2,13 @@
 
     python examples/kimi_vl_reading.py            about five minutes on two cores
 
-Every image is drawn on the fly: one to four digits, in one of several typefaces, sizes, colours and
-places, in an image between 16 x 24 and 48 x 120 pixels. The model gets the image's patches in place
-of media tokens and writes the digits. It is Kimi-VL with all its parts (MoonViT with packed images
-and resized positions, projector, latent attention, mixture of experts balanced by their biases),
-trained with Muon and AdamW. In the folder --out are left: the weights as a checkpoint, curves.png,
-loads.png and samples.png.
+Every image is drawn on the fly: one to three digits, in one of several typefaces, sizes, colours
+and places, in an image with more or less room around them. The model gets the image's patches in
+place of media tokens and writes the digits. It is Kimi-VL with all its parts (MoonViT with packed
+images and resized positions, projector, latent attention, mixture of experts balanced by their
+biases), trained with Muon and AdamW; it begins with one digit, then gets two, then three. In the
+folder --out are left: the weights as a checkpoint, curves.png, loads.png and samples.png. A run
+that was stopped goes on from there.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import argparse
 import math
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -46,6 +47,7 @@ SPECIAL = {
     "<|media_end|>": 13,
     "<|media_pad|>": 14,
 }
+SAVED = 100  # steps from one file to the next
 PROMPT = "<|media_start|><|media_content|><|media_pad|><|media_end|>"
 TYPEFACES = ("Sans", "Sans-Bold", "Sans-Oblique", "SansMono", "Serif", "Serif-Bold")
 CONFIG = KimiVLConfig(
@@ -91,9 +93,10 @@ class Sample(NamedTuple):
 class Painter:
     """Draws samples; the same seed, the same images."""
 
-    def __init__(self, seed: int):
+    fonts: ClassVar[dict[tuple[str, int], Any]] = {}
+
+    def __init__(self, seed: int | tuple[int, int]):
         self.rng = np.random.default_rng(seed)
-        self.fonts: dict[tuple[str, int], Any] = {}
 
     def font(self, name: str, size: int) -> Any:
         """One of the typefaces that come with matplotlib."""
@@ -104,10 +107,10 @@ class Painter:
             self.fonts[name, size] = ImageFont.truetype(str(path), size)
         return self.fonts[name, size]
 
-    def sample(self) -> Sample:
-        """One to four digits somewhere in an image that has room for them."""
+    def sample(self, longest: int = 3) -> Sample:
+        """Up to `longest` digits somewhere in an image that has room for them."""
         rng = self.rng
-        text = "".join(map(str, rng.integers(0, 10, rng.integers(1, 5))))
+        text = "".join(map(str, rng.integers(0, 10, rng.integers(1, longest + 1))))
         font = self.font(rng.choice(TYPEFACES), int(rng.integers(14, 21)))
         left, top, right, bottom = map(int, font.getbbox(text))
         wide, high = right - left, bottom - top
@@ -120,9 +123,9 @@ class Painter:
         ImageDraw.Draw(image).text(where, text, fill=tuple(ink), font=font)
         return Sample(image, text)
 
-    def batch(self, count: int) -> list[Sample]:
+    def batch(self, count: int, longest: int = 3) -> list[Sample]:
         """Several samples."""
-        return [self.sample() for _ in range(count)]
+        return [self.sample(longest) for _ in range(count)]
 
 
 def make_processor() -> Processor:
@@ -163,38 +166,83 @@ def accuracy(model: KimiVL, processor: Processor, samples: list[Sample]) -> floa
     return right / len(samples)
 
 
-def train(steps: int, size: int, lr: float, seed: int, bar: bool = True) -> tuple[KimiVL, dict]:
-    """The trained model, and what happened: losses, accuracies, loads, seconds."""
-    mg.manual_seed(seed)
-    model, processor = KimiVL(CONFIG).train(), make_processor()
-    painter, held_out = Painter(seed), Painter(seed + 1).batch(128)
-    both = optimizers(model, lr)
-    loads = LoadMonitor(model)
-    losses, accuracies, start = [], [], time.perf_counter()
-    progress = tqdm(range(steps), desc="reading", unit="step", disable=not bar)
-    for step in progress:
-        rate = min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        batch = painter.batch(size)
-        loss = loss_of(model, processor, batch)
-        losses.append(loss.item())
-        loss = loss + 1e-3 * sequence_aux_loss(model, size)
-        for optimizer, peak in zip(both, (lr, lr / 4), strict=True):
+class Run:
+    """One training run, which goes on where a stopped one was saved.
+
+    Step s draws its batch from the seed (seed, s), so nothing but weights, optimizers and the
+    history is kept, in `folder`/training.safetensors, every `SAVED` steps.
+    """
+
+    def __init__(self, steps: int, size: int, lr: float, seed: int, folder: Path | None = None):
+        mg.manual_seed(seed)
+        self.steps, self.size, self.lr, self.seed = steps, size, lr, seed
+        self.model, self.processor = KimiVL(CONFIG).train(), make_processor()
+        self.optimizers = optimizers(self.model, lr)
+        self.loads = LoadMonitor(self.model)
+        self.history: dict[str, Any] = {"losses": [], "accuracies": [], "seconds": 0.0}
+        self.file = None if folder is None else folder / "training.safetensors"
+        if self.file is not None and self.file.exists():
+            self.resume()
+
+    def resume(self) -> None:
+        """Go on from the file."""
+        found = mg.load(self.file)
+        self.model.load_state_dict(found["model"])
+        for optimizer, state in zip(self.optimizers, found["optimizers"], strict=True):
+            optimizer.load_state_dict(state)
+        self.history = found["history"]
+        self.loads.violation = found["violation"]
+        self.loads.totals = [t.numpy() for t in found["totals"]]
+
+    def save(self) -> None:
+        """Write the file, whole or not at all."""
+        if self.file is None:
+            return
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        state = {
+            "model": self.model.state_dict(),
+            "optimizers": [optimizer.state_dict() for optimizer in self.optimizers],
+            "history": self.history,
+            "violation": self.loads.violation,
+            "totals": [mg.from_numpy(t) for t in self.loads.totals],
+        }
+        mg.save(state, self.file)
+
+    def step(self, step: int) -> float:
+        """One step; the loss of the digits."""
+        longest = min(3, 1 + 6 * step // self.steps)  # first one digit, then two, then three
+        batch = Painter((self.seed, step)).batch(self.size, longest)
+        loss = loss_of(self.model, self.processor, batch)
+        total = loss + 1e-3 * sequence_aux_loss(self.model, self.size)
+        rate = min(1.0, (step + 1) / 50) * 0.5 * (1 + math.cos(math.pi * step / self.steps))
+        for optimizer, peak in zip(self.optimizers, (self.lr, self.lr / 2), strict=True):
             optimizer.param_groups[0]["lr"] = rate * peak
             optimizer.zero_grad()
-        loss.backward()
-        mg.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-        for optimizer in both:
+        total.backward()
+        mg.nn.utils.clip_grad_norm_(self.model.parameters(), 1.0)
+        for optimizer in self.optimizers:
             optimizer.step()
-        loads.record()
-        balance(model)
-        if (step + 1) % max(1, steps // 12) == 0:
-            accuracies.append((step + 1, accuracy(model, processor, held_out)))
-            recent = float(np.mean(losses[-50:]))
-            progress.set_postfix(loss=f"{recent:.3f}", read=f"{accuracies[-1][1]:.1%}")
-    seconds = time.perf_counter() - start
-    return model.eval(), {
-        "losses": losses, "accuracies": accuracies, "loads": loads, "seconds": seconds,
-    }  # fmt: skip
+        self.loads.record()
+        balance(self.model)
+        return loss.item()
+
+    def train(self, held_out: int = 128, bar: bool = True) -> KimiVL:
+        """All steps that are left, and a look at unseen images now and then."""
+        unseen, losses = Painter(self.seed + 1).batch(held_out), self.history["losses"]
+        left = range(len(losses), self.steps)
+        progress = tqdm(left, desc="reading", unit="step", disable=not bar)
+        for step in progress:
+            start = time.perf_counter()
+            losses.append(self.step(step))
+            if (step + 1) % max(1, self.steps // 15) == 0:
+                right = accuracy(self.model, self.processor, unseen)
+                self.history["accuracies"].append([step + 1, right])
+                progress.set_postfix(loss=f"{np.mean(losses[-50:]):.3f}", read=f"{right:.1%}")
+            self.history["seconds"] += time.perf_counter() - start
+            if (step + 1) % SAVED == 0:
+                self.save()
+        self.save()
+        return self.model.eval()
 
 
 def plot_curves(found: dict, path: Path) -> None:
@@ -234,21 +282,20 @@ def plot_samples(model: KimiVL, path: Path, seed: int, count: int = 24) -> None:
 def main() -> None:
     """Train, measure on a thousand new images, and leave weights and pictures."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--steps", type=int, default=1300)
+    parser.add_argument("--steps", type=int, default=2500)
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--lr", type=float, default=8e-3)
+    parser.add_argument("--lr", type=float, default=6e-3)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, default=Path("out/kimi_vl"))
     options = parser.parse_args()
-    model, found = train(options.steps, options.batch, options.lr, options.seed)
-    score = accuracy(model, make_processor(), Painter(options.seed + 2).batch(1000))
-    print(
-        f"{found['seconds']:.0f} s, {options.steps} steps; of 1000 new images {score:.1%} are read"
-    )
-    options.out.mkdir(parents=True, exist_ok=True)
+    run = Run(options.steps, options.batch, options.lr, options.seed, options.out)
+    model = run.train()
+    score = accuracy(model, run.processor, Painter(options.seed + 2).batch(1000))
+    seconds = run.history["seconds"]
+    print(f"{seconds:.0f} s, {options.steps} steps; of 1000 new images {score:.1%} are read")
     save_checkpoint(model.eval(), options.out)
-    plot_curves(found, options.out / "curves.png")
-    found["loads"].plot(options.out / "loads.png")
+    plot_curves(run.history, options.out / "curves.png")
+    run.loads.plot(options.out / "loads.png")
     plot_samples(model, options.out / "samples.png", options.seed + 3)
     print(f"weights and pictures are in {options.out}")
 

@@ -173,8 +173,8 @@ def reading() -> Any:
 
 def test_samples_fit_their_images(reading: Any) -> None:
     samples = reading.Painter(0).batch(60)
-    assert len({s.image.size for s in samples}) > 40
-    assert {len(s.text) for s in samples} == {1, 2, 3, 4}
+    assert len({s.image.size for s in samples}) > 30
+    assert {len(s.text) for s in samples} == {1, 2, 3}
     again = reading.Painter(0).batch(60)
     assert all(a.text == b.text and a.image == b.image for a, b in zip(samples, again, strict=True))
     for s in samples:
@@ -184,10 +184,22 @@ def test_samples_fit_their_images(reading: Any) -> None:
 
 
 @pytest.mark.slow
-def test_a_short_run_of_the_example_learns(reading: Any, tmp_path: Path) -> None:
-    model, found = reading.train(steps=40, size=16, lr=3e-3, seed=0, bar=False)
-    losses = found["losses"]
-    assert np.mean(losses[-5:]) < 0.85 * np.mean(losses[:5]), losses
-    reading.plot_curves(found, tmp_path / "curves.png")
+def test_a_short_run_of_the_example_learns_and_goes_on(reading: Any, tmp_path: Path) -> None:
+    def run(folder: Path) -> Any:
+        return reading.Run(steps=16, size=8, lr=6e-3, seed=0, folder=folder)
+
+    whole = run(tmp_path / "whole")
+    model = whole.train(held_out=8, bar=False)
+    losses = whole.history["losses"]
+    assert losses[-1] < 0.85 * losses[0], losses
+    stopped = run(tmp_path / "stopped")
+    for step in range(7):
+        stopped.history["losses"].append(stopped.step(step))
+    stopped.save()
+    resumed = run(tmp_path / "stopped")
+    resumed.train(held_out=8, bar=False)
+    assert resumed.history["losses"] == losses
+    assert resumed.loads.violation == whole.loads.violation
+    reading.plot_curves(whole.history, tmp_path / "curves.png")
     reading.plot_samples(model, tmp_path / "samples.png", seed=3)
-    assert {p.name for p in tmp_path.iterdir()} == {"curves.png", "samples.png"}
+    assert (tmp_path / "curves.png").exists() and (tmp_path / "samples.png").exists()

@@ -169,16 +169,21 @@ def test_neighbourhoods_are_merged_row_by_row() -> None:
     assert merged[3].flatten().tolist() == [12, 13, 18, 19]
 
 
-def test_segments_equal_a_block_diagonal_mask() -> None:
-    lengths = [3, 5, 3, 1]
+@pytest.mark.parametrize("lengths", [[3, 5, 3, 1], [4, 4, 4], [1, 10, 1], [12]])
+@pytest.mark.parametrize("call", [0, 4096])
+def test_segments_equal_a_block_diagonal_mask(
+    lengths: list[int], call: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("minigrad.models.kimi_vl.moonvit.CALL", call)
     q, k, v = (mg.randn(12, 2, 4, dtype=mg.float64, requires_grad=True) for _ in range(3))
-    of = np.repeat(np.arange(4), lengths)
+    of = np.repeat(np.arange(len(lengths)), lengths)
     mask = mg.tensor(of[:, None] == of[None])
     heads = [t.transpose(0, 1) for t in (q, k, v)]
     dense = mg.nn.functional.scaled_dot_product_attention(*heads, mask).transpose(0, 1)
     segments = Segments(lengths)
-    assert segments.cu_seqlens.tolist() == [0, 3, 8, 11, 12]
-    packed = segments.unpack(segments.attend(*map(segments.pack, (q, k, v))))
+    assert segments.cu_seqlens.tolist() == [0, *np.cumsum(lengths)]
+    assert segments.padded == (call > 0 or len(set(lengths)) == 1)
+    packed = segments.attend(q, k, v)
     np.testing.assert_allclose(packed.detach().numpy(), dense.detach().numpy(), rtol=1e-12)
     g = mg.randn(12, 2, 4, dtype=mg.float64)
     for a, b in zip(

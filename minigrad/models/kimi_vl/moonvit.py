@@ -12,7 +12,6 @@ queries and keys by column and row, which know how far two patches are apart.
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import Any
 
 import numpy as np
@@ -35,6 +34,7 @@ from .layers import Linear, weight
 from .rope import as_turns, grid_angles, rotate
 
 EPS = 1e-5
+CALL = 4096  # pairs of patches that take as long as one more call of attention does
 
 
 class Positions(Module):
@@ -85,40 +85,39 @@ class PatchEmbed(Module):
 class Segments:
     """Which rows of a packed sequence belong together, and attention inside each.
 
-    Images are sorted by their length once (`pack`, undone by `unpack`), so that those of one length
-    are neighbours and attend as one batch. ValueError unless lengths are positive.
+    Images of one length, or of lengths so near that padding costs little, attend as one batch; all
+    others one after the other. ValueError unless lengths are positive.
     """
 
     def __init__(self, lengths: list[int]):
         if min(lengths, default=1) < 1:
             raise ValueError(f"an image without patches among {lengths}")
         self.cu_seqlens = np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-        counts = Counter(lengths)
-        self.groups = [(counts[n], n) for n in sorted(counts)]  # (images, patches of each)
-        first = np.argsort(lengths, kind="stable")
-        self.order = np.concatenate([np.arange(*self.cu_seqlens[i : i + 2]) for i in first])
-        self.sorted = bool((np.diff(first) == 1).all())
-
-    def pack(self, x: Any) -> Any:
-        """Rows in the order in which `attend` wants them."""
-        return x if self.sorted else x[wrap(self.order)]
-
-    def unpack(self, x: Any) -> Any:
-        """Rows in the order of the images."""
-        return x if self.sorted else x[wrap(np.argsort(self.order))]
+        self.lengths, sizes, longest = lengths, np.array(lengths), max(lengths)
+        self.even = bool((sizes == longest).all())
+        self.padded = len(sizes) * longest**2 <= (sizes**2 + CALL).sum()
+        if self.padded and not self.even:
+            places = np.arange(longest)
+            seen = places < sizes[:, None]  # (images, longest)
+            rows = np.where(seen, self.cu_seqlens[:-1, None] + places, 0)
+            self.rows, self.seen = wrap(rows), wrap(seen)
+            self.mask = wrap(seen[:, None, None, :])
 
     def attend(self, q: Any, k: Any, v: Any) -> Any:
-        """softmax(q kᵀ/√d) v inside each segment: packed (L, heads, d) each, and the result."""
-        sizes = [images * n for images, n in self.groups]
-        parts = zip(*(x.split(sizes) for x in (q, k, v)), strict=True)
-        found = [self._attend(*part, group) for part, group in zip(parts, self.groups, strict=True)]
-        return found[0] if len(found) == 1 else cat(found, 0)
+        """softmax(q kᵀ/√d) v inside each segment: (L, heads, d) each, and the result."""
+        if self.even:
+            shape = (len(self.lengths), -1, *q.shape[1:])
+            return _attend(*(x.reshape(shape) for x in (q, k, v))).reshape(q.shape)
+        if self.padded:
+            return _attend(q[self.rows], k[self.rows], v[self.rows], self.mask)[self.seen]
+        parts = zip(*(x.split(self.lengths) for x in (q, k, v)), strict=True)
+        return cat([_attend(*(x.unsqueeze(0) for x in part))[0] for part in parts], 0)
 
-    @staticmethod
-    def _attend(q: Any, k: Any, v: Any, group: tuple[int, int]) -> Any:
-        parts = [x.reshape(*group, *x.shape[1:]).transpose(1, 2) for x in (q, k, v)]
-        y = scaled_dot_product_attention(*parts)  # (images, heads, n, d)
-        return y.transpose(1, 2).reshape(q.shape)
+
+def _attend(q: Any, k: Any, v: Any, mask: Any = None) -> Any:
+    """(images, n, heads, d) each, and the result."""
+    heads_first = [x.transpose(1, 2) for x in (q, k, v)]
+    return scaled_dot_product_attention(*heads_first, mask).transpose(1, 2)
 
 
 class VisionMLP(Module):
@@ -168,11 +167,10 @@ class Encoder(Module):
         segments = Segments([h * w for h, w in grids])
         angles = np.concatenate([grid_angles(h, w, self.head_dim) for h, w in grids])
         # (L, 1, 1, head_dim/2): queries, keys and all heads share them
-        turns = segments.pack(as_turns(angles[:, None, None], 1.0, x))
-        x = segments.pack(x)
+        turns = as_turns(angles[:, None, None], 1.0, x)
         for block in self.blocks:
             x = block(x, segments, turns)
-        return self.final_layernorm(segments.unpack(x))
+        return self.final_layernorm(x)
 
 
 @export("models.kimi_vl.merge_patches")
