@@ -297,6 +297,9 @@ def test_lora(tmp_path, make) -> None:
             p.copy_(target[key])
         models.load_lora(other, tmp_path)
         assert (other(ids) == adapted).all()
+        names = list(make().state_dict())
+        assert list(models.merge_and_unload(other).state_dict()) == names
+        np.testing.assert_allclose(other(ids).numpy(), adapted.numpy(), atol=2e-6)
 
 
 def test_lora_errors(tmp_path) -> None:
