@@ -86,9 +86,9 @@ class Experiment:
     @classmethod
     def small(cls) -> Experiment:
         return cls(
-            vocab=300, width=32, layers=1, heads=2, sft_steps=150, pairs=48, held_out=16,
-            reward_steps=6, dpo_steps=6, ppo_steps=4, dpo_betas=(0.1,), ppo_betas=(0.05,),
-            max_new_tokens=40, looks=2, asked=16,
+            vocab=300, width=32, layers=1, heads=2, sft_steps=120, pairs=24, held_out=8,
+            reward_steps=3, dpo_steps=3, ppo_steps=1, dpo_betas=(0.1,), ppo_betas=(0.05,),
+            looks=1, asked=8,
         )  # fmt: skip
 
 
