@@ -504,3 +504,11 @@ def test_options_of_every_field(tmp_path) -> None:
     found = cli.config_of(parsed)
     assert found.betas == (0.8, 0.95) and found.max_grad_norm == 2.0 and found.out == "o"
     assert np.isclose(found.lr, alignment.SFTConfig().lr)
+
+
+def test_mixed_precision_where_it_is_asked_for(tokenizer, model) -> None:
+    train, exact = trainers(tokenizer)["dpo"], copy.deepcopy(model)
+    a, b = train(model, bf16=True), train(exact, bf16=False)
+    assert all(p.dtype == mg.float32 for p in model.parameters())
+    assert a.history[-1]["loss"] == pytest.approx(b.history[-1]["loss"], abs=0.02)
+    assert a.history[-1]["loss"] != b.history[-1]["loss"]
