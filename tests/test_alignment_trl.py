@@ -85,6 +85,8 @@ def trl_dpo(policy: Any, reference: np.ndarray, mask: np.ndarray, **options: Any
     """DPOTrainer._compute_loss, unchanged."""
     from trl.trainer.dpo_trainer import DPOTrainer
 
+    spread = options.pop("spread", None)
+
     shift = np.concatenate([np.zeros((2 * B, 1)), mask], 1)  # the first token is the prompt's
 
     class Model:
@@ -96,7 +98,7 @@ def trl_dpo(policy: Any, reference: np.ndarray, mask: np.ndarray, **options: Any
         def __call__(self, **_: Any) -> Any:
             zeros = torch.zeros(2 * B, T, dtype=torch.float64)
             return SimpleNamespace(
-                log_probs=self.logps, entropy=zeros, mean_logits=zeros, log_sum_sq_probs=zeros,
+                log_probs=self.logps, entropy=zeros, mean_logits=zeros, log_sum_sq_probs=spread,
                 is_top1=zeros.bool(),
             )  # fmt: skip
 
@@ -210,6 +212,28 @@ def test_mixed_dpo_and_ld_dpo(rng) -> None:
 
     ours = alignment.dpo_loss(*weigh(mine), *weigh(mg.from_numpy(reference))).mean()
     agree(ours, trl_dpo(other, reference, mask, ld_alpha=0.3), (mine, other), mask=mask)
+
+
+def test_wpo_weights(rng) -> None:
+    logits = rng.normal(0, 2, (2 * B, T + 1, 11))
+    labels = rng.integers(0, 11, (2 * B, T + 1))
+    _, reference, mask = pairs(rng)
+    labels[:, 1:][mask == 0] = labels[:, 0] = -100
+    mine, other = both(logits)
+    # what the model's fused head would answer: log-probabilities, and log Σ p² of each position
+    table = other[:, :-1].log_softmax(-1)
+    shifted = torch.tensor(labels[:, 1:]).clamp(min=0)
+    logps = table.gather(2, shifted[..., None])[..., 0] * torch.tensor(mask)
+    spread = (2 * table).logsumexp(-1).detach()
+    theirs = trl_dpo(logps, reference, mask, use_weighting=True, spread=spread)
+    pair = alignment.pair_logps(
+        lambda *_, **__: mine,
+        alignment.data.Batch(None, None, mg.from_numpy(labels)),  # type: ignore[arg-type]
+        wpo=True,
+    )
+    ref_w, ref_v = mg.from_numpy(reference.sum(1)).chunk(2)
+    losses = alignment.dpo_loss(pair.chosen, pair.rejected, ref_w, ref_v)
+    agree((losses * pair.weights).mean(), theirs, (mine, other))
 
 
 # ---------------------------------------------------------------------------- reference-free, KTO

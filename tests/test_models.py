@@ -240,6 +240,19 @@ def test_folders(tmp_path, make) -> None:
         models.load_pretrained(tmp_path, f"{kind}ForSequenceClassification")
 
 
+def test_old_checkpoints_without_prefix_and_with_masks(tmp_path) -> None:
+    """OpenAI's GPT-2 as it was first converted: no "transformer.", causal masks among the tensors."""
+    model, ids = gpt2(), mg.randint(0, 41, (2, 5))
+    models.save_pretrained(model, tmp_path)
+    found = mg.io.load_file(tmp_path / "model.safetensors")
+    old = {name.removeprefix("transformer."): tensor for name, tensor in found.items()}
+    old["h.0.attn.bias"] = mg.ones(1, 1, 32, 32).tril()
+    mg.io.save_file(old, tmp_path / "model.safetensors")
+    again = models.load_pretrained(tmp_path)
+    with mg.no_grad():
+        assert (again(ids) == model(ids)).all()
+
+
 def test_folders_that_do_not_fit(tmp_path) -> None:
     with pytest.raises(FileNotFoundError, match="config"):
         models.load_pretrained(tmp_path)
@@ -297,6 +310,9 @@ def test_lora(tmp_path, make) -> None:
             p.copy_(target[key])
         models.load_lora(other, tmp_path)
         assert (other(ids) == adapted).all()
+        names = list(make().state_dict())
+        assert list(models.merge_and_unload(other).state_dict()) == names
+        np.testing.assert_allclose(other(ids).numpy(), adapted.numpy(), atol=2e-6)
 
 
 def test_lora_errors(tmp_path) -> None:

@@ -7,7 +7,7 @@ losses/reference_free.py.
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -195,12 +195,16 @@ def losses_of(pairs: Pairs, reference: tuple[Tensor, Tensor] | None, config: DPO
 
 @export("alignment.train_dpo")
 def train_dpo(
-    model: Any, tokenizer: Any, rows: Sequence[dict[str, Any]], config: DPOConfig
+    model: Any,
+    tokenizer: Any,
+    rows: Sequence[dict[str, Any]],
+    config: DPOConfig,
+    watch: Callable[[Training], None] | None = None,
 ) -> Training:
     """Learn from pairs with the chosen loss, in place.
 
     Metrics: loss, implicit rewards r̂ = β log π/π_ref of both answers, their margin, how often it is
-    positive, and log-probabilities. ValueError names a bad row.
+    positive, and log-probabilities. `watch` is called after every step. ValueError names a bad row.
     """
     encoded, pad = encode_pairs(tokenizer, rows, config.max_length), tokenizer.pad_token_id or 0
     free = config.loss_type in REFERENCE_FREE
@@ -232,6 +236,8 @@ def train_dpo(
         )  # fmt: skip
         if reference:
             reference.synchronise(step)
+        if watch:
+            watch(run)
     return run
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -69,12 +69,13 @@ def train_grpo(
     reward: RewardFunction,
     config: GRPOConfig,
     reference: Any | None = None,
+    watch: Callable[[Training], None] | None = None,
 ) -> Training:
     """Make answers likelier that beat their group; the policy learns in place.
 
     `reward(prompts, answers)` gives a number for each answer. The reference is a frozen copy unless
     given, and there is none with beta = 0. Metrics: score, its deviation within groups, KL per
-    answer (if there is a reference), loss, entropy, tokens.
+    answer (if there is a reference), loss, entropy, tokens. `watch` is called after every step.
     """
     prompts = [row["prompt"] for row in check_rows(rows, "prompt")]
     if reference is None and config.beta:
@@ -102,6 +103,8 @@ def train_grpo(
             tokens=rollout.mask.sum().item() / config.batch_size,
             **metrics,
         )
+        if watch:
+            watch(run)
     return run
 
 

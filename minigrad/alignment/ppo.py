@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -91,12 +91,14 @@ def train_ppo(
     reward: RewardFunction,
     config: PPOConfig,
     reference: Any | None = None,
+    watch: Callable[[Training], None] | None = None,
 ) -> Training:
     """Maximise E[reward − β KL(π‖π_ref)]; policy and value model learn in place.
 
     `reward(prompts, answers)` gives a number for each answer, for example a reward model's
     (`reward_function`). `value_model.values` gives (B, T, 1). The reference is a frozen copy unless
-    given. Metrics: score, KL per answer, losses, share of clipped ratios, entropy, tokens.
+    given. Metrics: score, KL per answer, losses, share of clipped ratios, entropy, tokens. `watch`
+    is called after every step.
     """
     prompts = [row["prompt"] for row in check_rows(rows, "prompt")]
     if reference is None:
@@ -118,6 +120,8 @@ def train_ppo(
             score=float(np.mean(score)), kl=kl, kl_coef=run.state["kl_coef"],
             tokens=rollout.mask.sum().item() / config.batch_size, **metrics,
         )  # fmt: skip
+        if watch:
+            watch(run)
     return run
 
 

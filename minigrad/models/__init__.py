@@ -43,6 +43,7 @@ _WHERE = {
     "load_pretrained": "pretrained",
     "lora_disabled": "lora",
     "lora_state_dict": "lora",
+    "merge_and_unload": "lora",
     "merge_lora": "lora",
     "save_lora": "lora",
     "save_pretrained": "pretrained",

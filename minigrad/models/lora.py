@@ -115,6 +115,15 @@ def unmerge_lora(model: Any) -> Any:
     return model
 
 
+@export("models.merge_and_unload")
+def merge_and_unload(model: Any) -> Any:
+    """Merge for good: the layers stand where their adapters stood, and all parameters learn."""
+    merge_lora(model)
+    for name, layer in lora_layers(model).items():
+        model.set_submodule(name, layer.base_layer)
+    return model.requires_grad_(True)
+
+
 @export("models.lora_disabled")
 @contextmanager
 def lora_disabled(model: Any) -> Iterator[Any]:
