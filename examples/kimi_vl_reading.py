@@ -1,6 +1,6 @@
 """A small Kimi-VL learns to read: digits rendered in images of different sizes, from nothing.
 
-    python examples/kimi_vl_reading.py            four minutes on two idle cores
+    python examples/kimi_vl_reading.py            about four minutes on two idle cores
 
 Every image is drawn on the fly: one to three digits, in one of several typefaces, sizes, colours
 and places, in an image with more or less room around them. The model gets the image's patches in
