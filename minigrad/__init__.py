@@ -21,6 +21,7 @@ The package in reading order, lower layers first:
     rl                       reinforcement learning, from GridWorld to PPO (likewise)
     distributed              process groups, collectives (imported when first used)
     compiler                 captured steps
+    models, alignment        language models; SFT, PPO, DPO (imported when first used)
     testing, debug           gradcheck, comparison, drawing
 
 Public names are gathered from their `@export` declarations by `export.populate`.
@@ -55,7 +56,7 @@ pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
 # large, and not everybody's: imported at the first look
-_LAZY = frozenset({"distributed", "distributions", "rl"})
+_LAZY = frozenset({"alignment", "distributed", "distributions", "models", "rl"})
 
 
 def __getattr__(name: str) -> Any:

@@ -22,6 +22,7 @@ LOADED_WHEN_NEEDED = {
     "matplotlib",
     "mpi4py",
     "numba",
+    "PIL",
     "safetensors",
     "scipy",
     "sklearn",

@@ -4,6 +4,7 @@
     pointwise.py   elementwise functions, reductions, softmax, losses, dropout
     dense.py       matrix products, attention, normalisation, recurrent layers
     images.py      convolution, pooling, resizing
+    experts.py     a mixture of experts as a layer
     memory.py      indexing, sorting, layouts
     optimizers.py  one step over a list of parameters
     models.py      the models of
@@ -16,7 +17,7 @@
 
 from __future__ import annotations
 
-from . import dense, images, inference, memory, optimizers, pointwise, steps
+from . import dense, experts, images, inference, memory, optimizers, pointwise, steps
 from .base import KINDS, REGISTRY, SIZES, Results, Task, Workload, plain
 
 WORKLOADS: dict[str, Workload] = dict(
@@ -31,6 +32,7 @@ __all__ = [
     "Task",
     "Workload",
     "dense",
+    "experts",
     "images",
     "inference",
     "memory",
