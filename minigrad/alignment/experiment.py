@@ -74,17 +74,19 @@ class Experiment:
     layers: int = 3
     heads: int = 4
     sft_steps: int = 700
-    pairs: int = 1200
-    held_out: int = 300
-    reward_steps: int = 150
-    dpo_steps: int = 150
-    ppo_steps: int = 40
-    dpo_betas: tuple[float, ...] = (0.05, 0.1, 0.3)
-    ppo_betas: tuple[float, ...] = (0.02, 0.05, 0.15)
+    pairs: int = 1000
+    held_out: int = 200
+    gap: float = 0.5
+    """How much more than the other the better answer of a pair is worth, at least."""
+    reward_steps: int = 200
+    dpo_steps: int = 200
+    ppo_steps: int = 30
+    dpo_betas: tuple[float, ...] = (0.05, 0.2)
+    ppo_betas: tuple[float, ...] = (0.02, 0.1)
     max_new_tokens: int = 40
     looks: int = 3
     """How often each run is measured along its way."""
-    asked: int = 192
+    asked: int = 128
     """Answers that each measurement draws."""
 
     @classmethod
@@ -92,7 +94,7 @@ class Experiment:
         return cls(
             vocab=300, width=32, layers=1, heads=2, sft_steps=120, pairs=24, held_out=8,
             reward_steps=3, dpo_steps=3, ppo_steps=1, dpo_betas=(0.1,), ppo_betas=(0.05,),
-            looks=1, asked=8,
+            gap=0.1, looks=1, asked=8,
         )  # fmt: skip
 
 
@@ -127,9 +129,11 @@ def windows(text: Sequence[str], count: int, seed: int) -> list[tuple[str, str]]
 
 
 def draw_pairs(
-    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], max_new_tokens: int
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], max_new_tokens: int, gap: float
 ) -> list[dict[str, Any]]:
-    """Two answers of the model to each prompt, the better one first; ties are left out."""
+    """Two answers of the model to each prompt, the better one first, where they differ enough in
+    worth, both end, and none is empty.
+    """
     pairs = []
     for i in range(0, len(prompts), 64):
         some = list(prompts[i : i + 64])
@@ -140,7 +144,7 @@ def draw_pairs(
         for j, prompt in enumerate(some):
             a, b = (worth[j], rollout.answers[j]), (worth[n + j], rollout.answers[n + j])
             whole = rollout.ended[j] and rollout.ended[n + j]
-            if whole and a[1] and b[1] and abs(a[0] - b[0]) > 0.1:
+            if whole and a[1] and b[1] and abs(a[0] - b[0]) >= gap:
                 better, worse = (a, b) if a[0] > b[0] else (b, a)
                 pairs.append({"prompt": prompt, "chosen": better[1], "rejected": worse[1]})
     return pairs
@@ -195,7 +199,7 @@ def prepare(sizes: Experiment, out: Path, progress: bool) -> tuple[Stage, dict[s
         if not path.is_file():
             manual_seed(seed)
             prompts = [a for a, _ in windows(source, 3 * count, seed)]
-            rows = draw_pairs(model, tokenizer, prompts, sizes.max_new_tokens)[:count]
+            rows = draw_pairs(model, tokenizer, prompts, sizes.max_new_tokens, sizes.gap)[:count]
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         found.append(read_jsonl(path, "pair"))
     asked = [a for a, _ in windows(test_text, sizes.asked, sizes.seed + 4)]
@@ -266,7 +270,7 @@ def run_dpo(
     manual_seed(sizes.seed)
     model, clock = copy.deepcopy(stage.model), Clock(stage, sizes, sizes.dpo_steps)
     config = DPOConfig(
-        steps=sizes.dpo_steps, batch_size=16, lr=3e-4, warmup_steps=10, beta=beta, max_length=96,
+        steps=sizes.dpo_steps, batch_size=16, lr=5e-4, warmup_steps=10, beta=beta, max_length=96,
         reference="precomputed", progress=progress, seed=sizes.seed, out=str(out), resume=False,
     )  # fmt: skip
     run = train_dpo(model, stage.tokenizer, stage.pairs, config, clock)
