@@ -27,7 +27,8 @@ def plot_frontier(results: dict[str, Any], path: Any) -> None:
             right.plot(seconds, reward, **style)
     left.set(xlabel="KL(π‖π_SFT) per answer, nats", ylabel="true reward", title="reward and KL")
     right.set(
-        xlabel="seconds of training (PPO: its reward model included)", title="reward and time"
+        xlabel="processor seconds of training (PPO: its reward model included)",
+        title="reward and time",
     )
     left.legend(fontsize=8)
     figure.savefig(path, dpi=120)
