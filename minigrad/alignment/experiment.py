@@ -74,19 +74,19 @@ class Experiment:
     layers: int = 3
     heads: int = 4
     sft_steps: int = 700
-    pairs: int = 1000
-    held_out: int = 200
+    pairs: int = 800
+    held_out: int = 150
     gap: float = 0.5
     """How much more than the other the better answer of a pair is worth, at least."""
     reward_steps: int = 200
     dpo_steps: int = 200
-    ppo_steps: int = 30
+    ppo_steps: int = 24
     dpo_betas: tuple[float, ...] = (0.05, 0.2)
     ppo_betas: tuple[float, ...] = (0.02, 0.1)
     max_new_tokens: int = 40
-    looks: int = 3
+    looks: int = 2
     """How often each run is measured along its way."""
-    asked: int = 128
+    asked: int = 96
     """Answers that each measurement draws."""
 
     @classmethod
@@ -198,7 +198,7 @@ def prepare(sizes: Experiment, out: Path, progress: bool) -> tuple[Stage, dict[s
         path = out / f"{name}.jsonl"
         if not path.is_file():
             manual_seed(seed)
-            prompts = [a for a, _ in windows(source, 3 * count, seed)]
+            prompts = [a for a, _ in windows(source, 5 * count // 2, seed)]
             rows = draw_pairs(model, tokenizer, prompts, sizes.max_new_tokens, sizes.gap)[:count]
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         found.append(read_jsonl(path, "pair"))
