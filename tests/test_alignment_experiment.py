@@ -31,11 +31,17 @@ def test_the_whole_of_it(tmp_path) -> None:
     pytest.importorskip("tokenizers")
     sizes = experiment.Experiment.small()
     results = experiment.run_experiment(tmp_path, sizes, progress=False)
-    assert json.loads((tmp_path / "results.json").read_text()) == json.loads(json.dumps(results))
+    assert json.loads((tmp_path / "results.json").read_text()) == results
     assert results["start"]["kl"] == 0 and results["pairs"]["train"] >= 2
     for name in ("dpo", "ppo"):
         last = results[name][0]["points"][-1]
         assert last["steps"] == getattr(sizes, f"{name}_steps") and last["kl"] > 0
-    assert (tmp_path / "dpo" / "model.safetensors").is_file()
+    assert (tmp_path / "dpo-0.1" / "model.safetensors").is_file()
     assert "SFT" in (tmp_path / "samples.txt").read_text()
     assert "DPO" in experiment.report(results)
+    made = (tmp_path / "dpo-0.1" / "result.json").stat().st_mtime_ns
+    assert experiment.run_experiment(tmp_path, sizes, progress=False) == results
+    assert (tmp_path / "dpo-0.1" / "result.json").stat().st_mtime_ns == made
+    sizes.seed = 1
+    with pytest.raises(ValueError, match="other sizes"):
+        experiment.run_experiment(tmp_path, sizes, progress=False)

@@ -167,6 +167,9 @@ def trainers(tokenizer):
     return {
         "sft": lambda m, **o: a.train_sft(m, tokenizer, texts, a.SFTConfig(**options(**o))),
         "dpo": lambda m, **o: a.train_dpo(m, tokenizer, PAIRS, a.DPOConfig(**options(**o))),
+        "tr-dpo": lambda m, **o: a.train_dpo(
+            m, tokenizer, PAIRS, a.DPOConfig(**options(reference="sync", sync_every=2, **o))
+        ),
         "kto": lambda m, **o: a.train_kto(m, tokenizer, labels, a.KTOConfig(**options(**o))),
         "grpo": lambda m, **o: a.train_grpo(
             m, tokenizer, PROMPTS, letters,
@@ -190,7 +193,7 @@ def test_accumulation_changes_nothing(tokenizer, model, name) -> None:
     assert distance(model, other) < 1e-8
 
 
-@pytest.mark.parametrize("name", ["sft", "dpo", "kto", "grpo", "ppo"])
+@pytest.mark.parametrize("name", ["sft", "dpo", "tr-dpo", "kto", "grpo", "ppo"])
 def test_an_interrupted_run_goes_on_as_if_nothing_had_happened(
     tmp_path, monkeypatch, tokenizer, model, name
 ) -> None:
@@ -244,6 +247,8 @@ def test_errors_of_configurations(tokenizer, model) -> None:
         (alignment.TrainConfig, {"batch_size": 2, "accumulation": 4}, "accumulation"),
         (alignment.TrainConfig, {"schedule": "step"}, "schedule"),
         (alignment.DPOConfig, {"reference": "none"}, "reference"),
+        (alignment.DPOConfig, {"loss_type": "sigmoidal"}, "orpo"),
+        (alignment.DPOConfig, {"loss_type": {"sigmoid": 1.0, "orpo": 1.0}}, "loss_type"),
         (alignment.KTOConfig, {"loss_type": "dpo"}, "loss_type"),
         (alignment.PPOConfig, {"minibatches": 3}, "minibatches"),
         (alignment.GRPOConfig, {"group_size": 3}, "group_size"),

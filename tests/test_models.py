@@ -241,7 +241,7 @@ def test_folders(tmp_path, make) -> None:
 
 
 def test_old_checkpoints_without_prefix_and_with_masks(tmp_path) -> None:
-    """OpenAI's GPT-2 as it was first converted: no "transformer.", causal masks among the tensors."""
+    """GPT-2 as it was first converted: no "transformer.", causal masks among the tensors."""
     model, ids = gpt2(), mg.randint(0, 41, (2, 5))
     models.save_pretrained(model, tmp_path)
     found = mg.io.load_file(tmp_path / "model.safetensors")

@@ -5,7 +5,7 @@ data.py       rows of text to batches: reading, checking, padding, packing
 training.py   what the loops share: steps, metrics, checkpoints
 sft.py reward.py dpo.py kto.py ppo.py grpo.py    a trainer each, and its loop
 rollout.py    answers of a policy, and how far it is from its reference
-experiment.py preferences that can be checked: DPO beside PPO, by one command
+experiment.py frontier.py   preferences that can be checked: DPO beside PPO, by one command
 cli.py        the command line
 
 Imported at the first use of `minigrad.alignment`. `python -m minigrad.alignment --help` runs the

@@ -17,9 +17,9 @@ from ..export import export
 from ..models.lora import lora_disabled, lora_layers
 from ..ops.data import tensor
 from ..ops.join import cat
-from .data import Batch, check_rows, encode_completion, pad_examples
+from .data import Batch, Example, check_rows, encode_completion, pad_examples
 from .losses.logps import ld_logps, token_logps, wpo_weights
-from .losses.preference import dpo_loss
+from .losses.preference import LOSS_TYPES, dpo_loss
 from .losses.reference_free import alpha_po_loss, cpo_loss, orpo_loss, simpo_loss
 from .training import TrainConfig, Training
 
@@ -61,6 +61,11 @@ class DPOConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
+        known = (*LOSS_TYPES, *REFERENCE_FREE)
+        kinds = [self.loss_type] if isinstance(self.loss_type, str) else list(self.loss_type)
+        for kind in kinds:
+            if kind not in (known if len(kinds) == 1 else LOSS_TYPES):
+                raise ValueError(f"loss_type must be one of {', '.join(known)}; got {kind!r}")
         if self.reference not in ("frozen", "precomputed", "sync", "adapter"):
             raise ValueError(
                 f"reference must be frozen, precomputed, sync or adapter; got {self.reference!r}"
@@ -112,13 +117,14 @@ class Reference:
         elif kind == "adapter" and not lora_layers(self.model):
             raise ValueError("reference='adapter' needs a model with LoRA; see models.add_lora")
 
-    def precompute(self, encoded: Sequence[tuple[Any, Any]], pad: int) -> None:
+    def precompute(self, encoded: Sequence[tuple[Example, Example]], pad: int) -> None:
         """Note the log-probabilities of all pairs: afterwards no copy is needed."""
         training = self.model.training
         self.model.eval()
         with no_grad():
             for i in range(0, len(encoded), 32):
                 batch = pair_batch(encoded[i : i + 32], pad)
+                batch = batch.to(next(self.model.parameters()).device)
                 found = pair_logps(self.model, batch, self.config.ld_alpha)
                 self.table += zip(found.chosen.tolist(), found.rejected.tolist(), strict=True)
         self.model.train(training)
@@ -149,18 +155,21 @@ class Reference:
                 its.copy_(mix * mine + (1 - mix) * its)
 
 
-def pair_batch(encoded: Sequence[tuple[Any, Any]], pad: int) -> Batch:
+def pair_batch(encoded: Sequence[tuple[Example, Example]], pad: int) -> Batch:
     """Chosen answers, then the rejected ones, in one padded batch."""
     return pad_examples([w for w, _ in encoded] + [v for _, v in encoded], pad)
 
 
-def encode_pairs(tokenizer: Any, rows: Sequence[dict[str, Any]], max_length: int) -> list:
+def encode_pairs(
+    tokenizer: Any, rows: Sequence[dict[str, Any]], max_length: int
+) -> list[tuple[Example, Example]]:
     """(chosen, rejected) examples of each row."""
-    return [
-        tuple(encode_completion(tokenizer, row["prompt"], row[key], max_length) for key in
-              ("chosen", "rejected"))
-        for row in check_rows(rows, "pair")
-    ]  # fmt: skip
+
+    def encode(row: dict[str, Any], key: str) -> Example:
+        return encode_completion(tokenizer, row["prompt"], row[key], max_length)
+
+    rows = check_rows(rows, "pair")
+    return [(encode(row, "chosen"), encode(row, "rejected")) for row in rows]
 
 
 def losses_of(pairs: Pairs, reference: tuple[Tensor, Tensor] | None, config: DPOConfig) -> Tensor:
@@ -229,13 +238,14 @@ def train_dpo(
             seen.append([loss.item() * config.batch_size, *_sums(gains), *_sums(pairs[:2])])
             seen[-1].append((gains[0] > gains[1]).sum().item())
         total = [sum(column) / config.batch_size for column in zip(*seen, strict=True)]
-        run.update(
+        norm = run.optimize()
+        if reference:  # before the step ends: it may end with a checkpoint
+            reference.synchronise(step)
+        run.advance(
             loss=total[0], accuracy=total[5], margin=total[1] - total[2],
             reward_chosen=total[1], reward_rejected=total[2],
-            logp_chosen=total[3], logp_rejected=total[4],
+            logp_chosen=total[3], logp_rejected=total[4], grad_norm=norm,
         )  # fmt: skip
-        if reference:
-            reference.synchronise(step)
         if watch:
             watch(run)
     return run

@@ -40,7 +40,9 @@ class TrainConfig:
     batch_size: int = 16
     """Rows of an optimizer step."""
     accumulation: int = 1
-    """Pieces in which a step's rows are computed: memory for time, with equal gradients."""
+    """Pieces in which a step's rows are computed: time for memory, with equal gradients. Losses
+    that look across a batch (DPO's aot and sft, KTO's KL) look across a piece.
+    """
     lr: float = 1e-4
     warmup_steps: int = 0
     schedule: str = "linear"
