@@ -130,6 +130,7 @@ def neg(x: Any) -> Any:
 
 
 neg.vjp(x=lambda g: -g)
+neg.primitive.same_dtype = True
 
 
 @export("positive")

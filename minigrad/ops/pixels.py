@@ -10,6 +10,7 @@ from typing import Any
 
 from ..export import export
 from .shape import permute, reshape
+from .views import clone_
 
 
 def _check(name: str, input: Any, option: str, factor: Any) -> None:
@@ -22,6 +23,11 @@ def _check(name: str, input: Any, option: str, factor: Any) -> None:
         )
     if factor <= 0:
         raise RuntimeError(f"{name} expects a positive {option}, but got {factor}")
+
+
+def _copy(moved: Any, shape: tuple[int, ...]) -> Any:
+    """In its own memory even where nothing moves."""
+    return reshape(clone_(moved, order="C"), shape)
 
 
 @export("nn.functional.pixel_shuffle", "pixel_shuffle")
@@ -44,7 +50,7 @@ def pixel_shuffle(input: Any, upscale_factor: int) -> Any:
         )
     n = math.prod(batch)
     parts = reshape(input, (n, c // (r * r), r, r, h, w))
-    return reshape(permute(parts, (0, 1, 4, 2, 5, 3)), (*batch, c // (r * r), h * r, w * r))
+    return _copy(permute(parts, (0, 1, 4, 2, 5, 3)), (*batch, c // (r * r), h * r, w * r))
 
 
 @export("nn.functional.pixel_unshuffle", "pixel_unshuffle")
@@ -65,7 +71,7 @@ def pixel_unshuffle(input: Any, downscale_factor: int) -> Any:
                 f" input.size({place})={length} is not divisible by {r}"
             )
     parts = reshape(input, (math.prod(batch), c, h // r, r, w // r, r))
-    return reshape(permute(parts, (0, 1, 3, 5, 2, 4)), (*batch, c * r * r, h // r, w // r))
+    return _copy(permute(parts, (0, 1, 3, 5, 2, 4)), (*batch, c * r * r, h // r, w // r))
 
 
 @export(
@@ -87,4 +93,4 @@ def channel_shuffle(input: Any, groups: int) -> Any:
             f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups."
         )
     parts = reshape(input, (n, groups, c // groups, math.prod(rest)))
-    return reshape(permute(parts, (0, 2, 1, 3)), (n, c, *rest))
+    return _copy(permute(parts, (0, 2, 1, 3)), (n, c, *rest))

@@ -21,7 +21,7 @@ from ..export import export
 from ..kernels.cpu import reductions, rows
 from .compare import eq, isnan
 from .piecewise import data_of, dtype_title, finish, where
-from .products import target_of, to_dtype
+from .products import result_target, target_of, to_dtype
 from .results import AMinMax, finish_pair
 from .transcendental import exp
 from .views import view_
@@ -96,7 +96,7 @@ def sum(
 
     y = Σ x,  x̄ = ȳ broadcast back. IndexError for a dimension that is not there.
     """
-    target = None if dtype is None else target_of(dtype)
+    target = None if dtype is None and out is None else result_target(dtype, out, input)
     x = input if target is None else to_dtype(input, target)
     axes = axes_of(axis if dim is None else dim, data_of(x).ndim)
     result = reduce_sum(x, axes=axes, keepdim=keepdim)
@@ -155,7 +155,7 @@ def nansum(
     if input._data.dtype.kind == "c":
         raise RuntimeError("nansum does not support complex inputs")
     clean = where(isnan(input), 0, input) if is_floating(input) else input
-    return finish(sum(clean, dim, keepdim, dtype=dtype), out)
+    return sum(clean, dim, keepdim, dtype=dtype, out=out)
 
 
 @export("nanmean")
