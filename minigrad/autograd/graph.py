@@ -1,4 +1,4 @@
-"""`autograd.graph`: hooks over several tensors, where saved tensors are kept, places in the graph."""
+"""`autograd.graph`: hooks over several tensors, where saved tensors are kept, edges."""
 
 from __future__ import annotations
 

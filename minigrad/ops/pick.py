@@ -22,6 +22,7 @@ from ..backend.devices import array_module
 from ..core.inplace import check_inplace, commit
 from ..core.modes import MODE
 from ..core.primitive import primitive
+from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
 from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
@@ -295,7 +296,7 @@ def modify(x: Tensor, op: Any, kernel: Any, *args: Any, **options: Any) -> Tenso
     before it writes: a call that fails changes nothing.
     """
     needs = any([isinstance(a, Tensor) and a.requires_grad for a in args])
-    check_inplace(x, needs)
+    check_inplace(x, needs and differentiable_dtype(x._data.dtype))
     raw = tuple([a._data if isinstance(a, Tensor) else a for a in args])
     kernel(x._data, *raw, **options)
     result = wrap(x._data)

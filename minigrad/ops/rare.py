@@ -52,7 +52,7 @@ def empty_permuted(
     return turned.detach().requires_grad_(requires_grad)
 
 
-@export("conv_tbc")
+@export("conv_tbc", "nn.functional.conv_tbc")
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """1-d convolution with time first: input (T, N, C), weight (K, C, D), bias (D) -> (T', N, D).
 

@@ -39,6 +39,7 @@ ALSO_LENIENT = (
     "RmsNormBackward0, is at version",
     "AttentionBackward0, is at version",
     "MmBackward0, is at version",
+    "SlogdetBackward0, is at version",
     "backward through the graph a second time",
 )
 
