@@ -11,7 +11,6 @@ a reason, or has one and is not missing, is an error, so that the page cannot dr
 from __future__ import annotations
 
 import argparse
-import fnmatch
 import importlib
 import inspect
 import sys
