@@ -13,8 +13,8 @@ pytestmark = pytest.mark.torch
 LIBRARIES = (torch, minigrad)
 DTYPES = ("float32", "float64", "float16", "int64", "int32", "bool")
 UNARY = """neg abs exp sin sqrt floor ceil round trunc frac sign sgn square reciprocal sigmoid tanh
-    erf signbit nan_to_num logical_not exp2 log expm1 isneginf""".split()
-REDUCTIONS = "sum prod cumsum cumprod nansum mean amax all any".split()
+    erf signbit nan_to_num logical_not exp2 log expm1""".split()
+REDUCTIONS = "sum prod cumsum cumprod nansum mean amax amin".split()
 
 
 def outcome(lib: Any, name: str, given: str, wanted: str, *args: Any) -> Any:
@@ -45,7 +45,7 @@ def test_elementwise(name: str) -> None:
 def test_reductions(name: str) -> None:
     """Sums and products are computed in the dtype of `out`."""
     for given in DTYPES[:-1]:
-        for wanted in DTYPES:
+        for wanted in DTYPES[:-1]:
             expected, actual = [outcome(lib, name, given, wanted, 1) for lib in LIBRARIES]
             if isinstance(expected, tuple):
                 assert actual == expected, (given, wanted)
@@ -88,5 +88,5 @@ def test_others(call: Any) -> None:
             return made[-1]
 
         assert call(lib, out) is made[0]
-        results.append(made[0].tolist())
+        results.append(made[0].flatten().tolist())
     assert results[0] == pytest.approx(results[1])

@@ -215,17 +215,20 @@ def nan_to_num(
 
 @primitive(promote="type")
 def nextafter_(x: Any, other: Any) -> Any:
-    """The next number after x in the direction of `other`; x̄ = other's = 0."""
+    """The next number after x in the direction of `other`; x̄ = ȳ where it moves, other gets 0."""
     refuse("nextafter_cpu", x, "biuc")
     return np.nextafter(x, other)
 
 
-nextafter_.vjp(x=lambda g: zeros_as(g), other=lambda g: zeros_as(g))
+nextafter_.vjp(
+    x=lambda g, x, other: where(x == other, 0, g),
+    other=lambda g: zeros_as(g),
+)
 
 
 @export("nextafter")
 def nextafter(input: Any, other: Any, *, out: Any = None) -> Any:
-    """The next floating number after x in the direction of `other`; its gradient is 0."""
+    """The next floating number after x in the direction of `other`; x̄ = ȳ where it moves."""
     need_tensors("nextafter", input, other)
     return finish(nextafter_(input, other), out)
 

@@ -238,8 +238,8 @@ def bernoulli(
     if p is None:
         y = bernoulli_sample(input, generator=generator)
     else:
-        sample = sampling.bernoulli(input._data.shape, p, input._data.dtype, generator)
-        y = overwritten(input, sample=sample)
+        y = wrap(sampling.bernoulli(input._data.shape, p, input._data.dtype, generator))
+        without_derivative("aten::bernoulli", y, input)
     return y if out is None else write_out(y, out)
 
 

@@ -155,7 +155,7 @@ def nansum(
     if input._data.dtype.kind == "c":
         raise RuntimeError("nansum does not support complex inputs")
     clean = where(isnan(input), 0, input) if is_floating(input) else input
-    return sum(clean, dim, keepdim, dtype=dtype, out=out)
+    return finish(sum(clean, dim, keepdim, dtype=dtype), out)
 
 
 @export("nanmean")
@@ -226,7 +226,7 @@ def amax(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None
     nan wins. IndexError for an empty dimension.
     """
     axes = _extremum_axes("amax", input._data, dim)
-    return finish(reduce_amax(input, axes=axes, keepdim=keepdim), out)
+    return finish(reduce_amax(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
 @export("amin")
@@ -236,7 +236,7 @@ def amin(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None
     nan wins. IndexError for an empty dimension.
     """
     axes = _extremum_axes("amin", input._data, dim)
-    return finish(reduce_amin(input, axes=axes, keepdim=keepdim), out)
+    return finish(reduce_amin(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
 @export("aminmax")
@@ -261,6 +261,10 @@ def reduce_truth(x: Any, *, test: str, axes: Axes, keepdim: bool) -> Any:
 def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tensor:
     none = dim is not None and not isinstance(dim, (int, np.integer)) and not len(dim)
     axes = () if none else axes_of(dim, input._data.ndim)
+    if out is not None and out._data.dtype not in (B8, np.uint8):
+        raise RuntimeError(
+            f"{test} only supports bool tensor for result, got: {dtype_title(out._data.dtype)}"
+        )
     return finish(reduce_truth(input, test=test, axes=axes, keepdim=keepdim), out)
 
 

@@ -69,11 +69,24 @@ def tree_map(func: Callable[..., Any], tree: Any, *rests: Any, is_leaf: Any = No
     leaves, spec = tree_flatten(tree, is_leaf)
     columns = [leaves]
     for other in rests:
-        others, shape = tree_flatten(other, is_leaf)
-        if shape != spec:
-            raise ValueError(f"tree_map: the trees differ: {spec} and {shape}")
-        columns.append(others)
+        columns.append(_up_to(other, spec._shape()))
     return spec.unflatten(map(func, *columns))
+
+
+def _up_to(tree: Any, shape: Any) -> list[Any]:
+    """What `tree` has at the leaves of `shape`, which may be trees again; ValueError elsewhere."""
+    if shape is None:
+        return [tree]
+    if isinstance(shape, dict):
+        if not isinstance(tree, dict) or tree.keys() != shape.keys():
+            raise ValueError(f"tree_map: {tree!r} is no dict with the keys {list(shape)}")
+        pairs = [(tree[key], part) for key, part in shape.items()]
+    else:
+        if not isinstance(tree, type(shape)) or len(tree) != len(shape):
+            kind = type(shape).__name__
+            raise ValueError(f"tree_map: {tree!r} is no {kind} of {len(shape)} items")
+        pairs = list(zip(tree, shape, strict=True))
+    return [leaf for part, like in pairs for leaf in _up_to(part, like)]
 
 
 @export("utils._pytree.tree_map_")
