@@ -335,7 +335,8 @@ def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..
         found = _engine_grad(total, seeds, retain_graph=True, materialize_grads=True)
         return unflatten([g.detach() for g in found], spec)
 
-    return output, jvp_fn
+    tracked = any(isinstance(t, Tensor) and t.requires_grad for t in flatten(primals)[0])
+    return (output if tracked else tree_map(lambda t: t.detach(), output)), jvp_fn
 
 
 @export("func.functionalize")
