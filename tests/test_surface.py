@@ -266,3 +266,16 @@ def test_slopes_where_nan_is() -> None:
         (lib.special.xlog1py(z, z) * 0).sum().backward()
         results.append([x.grad.tolist(), z.grad.isnan().tolist()])
     assert results[1] == results[0]
+
+
+def test_written_values_with_leading_ones() -> None:
+    """Their gradient has their shape, though writing passes over the ones."""
+    results = []
+    for lib in LIBRARIES:
+        x = lib.ones(4, 3, requires_grad=True)
+        v = lib.tensor([[2.0]], requires_grad=True)
+        y = x * 3
+        y[[2, 0, 1], 2] = v
+        (y * y).sum().backward()
+        results.append([v.grad.tolist(), x.grad.tolist()])
+    assert results[1] == results[0] == [[[12.0]], results[0][1]]

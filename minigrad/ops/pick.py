@@ -26,6 +26,7 @@ from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
 from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
+from .views import view_
 
 ndarray = np.ndarray
 Dims = tuple[int, ...]
@@ -276,11 +277,17 @@ def index_put(x: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) 
     return y
 
 
-def _index_put_vjp(g: Any, needs: Any, indices: Any, dims: Dims, accumulate: bool) -> list[Any]:
+def _index_put_vjp(
+    g: Any, needs: Any, indices: Any, dims: Dims, accumulate: bool, values_shape: tuple[int, ...]
+) -> list[Any]:
     below = g
     if needs[0] and not accumulate:
         below = index_put(g, 0, *indices, dims=dims, accumulate=False)
-    return [below, index(g, *indices, dims=dims) if needs[1] else None]
+    if not needs[1]:
+        return [below, None]
+    picked = index(g, *indices, dims=dims)
+    ones = len(values_shape) - len(picked.shape)  # leading ones, which writing passes over
+    return [below, view_(picked, size=(1,) * ones + tuple(picked.shape)) if ones > 0 else picked]
 
 
 index_put.joint(_index_put_vjp)
