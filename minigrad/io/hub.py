@@ -5,12 +5,8 @@ Only data is loaded. `hub.load`, which runs the code of a repository, is not her
 
 from __future__ import annotations
 
-import hashlib
 import os
 import re
-import tempfile
-import urllib.parse
-import urllib.request
 from pathlib import Path
 from typing import Any
 
@@ -47,6 +43,11 @@ def download_url_to_file(
 
     RuntimeError if the SHA-256 sum does not begin with `hash_prefix`.
     """
+    # not before they are needed: they take a tenth of the package's import time
+    import hashlib
+    import tempfile
+    import urllib.request
+
     from tqdm import tqdm
 
     request = urllib.request.Request(url, headers={"User-Agent": "minigrad.hub"})
@@ -87,6 +88,8 @@ def load_state_dict_from_url(
 
     check_hash: the file's name ends with the beginning of its SHA-256 sum, which is compared.
     """
+    import urllib.parse
+
     folder = os.path.join(get_dir(), "checkpoints") if model_dir is None else model_dir
     os.makedirs(folder, exist_ok=True)
     name = file_name or os.path.basename(urllib.parse.urlparse(url).path)
