@@ -5,6 +5,8 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from minigrad.utils.scripting import Final_ as Final
+from minigrad.utils.scripting import Scripted as ScriptFunction
+from minigrad.utils.scripting import Scripted as ScriptModule
 from minigrad.utils.scripting import annotate as annotate
 from minigrad.utils.scripting import unchanged as export
 from minigrad.utils.scripting import fork as fork
@@ -20,5 +22,6 @@ from minigrad.utils.scripting import no_files as save
 from minigrad.utils.scripting import script as script
 from minigrad.utils.scripting import unchanged as script_if_tracing
 from minigrad.utils.scripting import trace as trace
+from minigrad.utils.scripting import trace_module as trace_module
 from minigrad.utils.scripting import unchanged as unused
 from minigrad.utils.scripting import wait as wait

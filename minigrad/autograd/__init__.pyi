@@ -5,6 +5,7 @@ import builtins as _builtins
 from typing import Any as _Any
 
 from . import anomaly_mode as anomaly_mode
+from . import forward_ad as forward_ad
 from . import func as func
 from . import function as function
 from . import functional as functional
@@ -25,3 +26,4 @@ from minigrad.core.modes import inference_mode as inference_mode
 from minigrad.core.modes import no_grad as no_grad
 from minigrad.core.anomaly import set_detect_anomaly as set_detect_anomaly
 from minigrad.core.modes import set_grad_enabled as set_grad_enabled
+from minigrad.utils.elsewhere import set_multithreading_enabled as set_multithreading_enabled

@@ -303,3 +303,49 @@ def _tell_once() -> None:
         warnings.warn(
             "vmap runs the function once for each element of the batch (a loop)", stacklevel=3
         )
+
+
+@export("func.linearize")
+def linearize(func: Callable[..., Any], *primals: Any) -> tuple[Any, Callable[..., Any]]:
+    """(func(*primals), jvp_fn): jvp_fn(*tangents) is J @ tangents, as often as it is called.
+
+    func runs once; each call walks its graph back, and the graph of that.
+    """
+    output, pull = vjp(func, *primals)
+    leaves, spec = flatten(output)
+    with enable_grad():
+        seeds = [wrap(np.zeros_like(t._data), True) for t in leaves]
+        rows = pull(unflatten(seeds, spec))
+    rows = rows if isinstance(rows, tuple) and len(primals) > 1 else (rows,)
+
+    def jvp_fn(*tangents: Any) -> Any:
+        if len(tangents) != len(primals):
+            raise RuntimeError(f"linearize: expected {len(primals)} tangents, got {len(tangents)}")
+        pairs = list(zip(flatten(rows)[0], flatten(tangents)[0], strict=True))
+        for row, t in pairs:
+            if row.shape != t.shape:
+                raise RuntimeError(
+                    f"linearize: a tangent has shape {tuple(t.shape)}, its primal"
+                    f" {tuple(row.shape)}"
+                )
+        with enable_grad():
+            total: Any = 0
+            for row, t in pairs:
+                total = total + (row * t).sum()
+        found = _engine_grad(total, seeds, retain_graph=True, materialize_grads=True)
+        return unflatten([g.detach() for g in found], spec)
+
+    tracked = any(isinstance(t, Tensor) and t.requires_grad for t in flatten(primals)[0])
+    return (output if tracked else tree_map(lambda t: t.detach(), output)), jvp_fn
+
+
+@export("func.functionalize")
+def functionalize(func: Callable[..., Any], *, remove: str = "mutations") -> Callable[..., Any]:
+    """`func` itself: changes in place are already seen by the transforms. RuntimeError for another
+    `remove` than "mutations" and "mutations_and_views".
+    """
+    if remove not in ("mutations", "mutations_and_views"):
+        raise RuntimeError(
+            "functionalize(f, remove='mutations'): received invalid argument for remove=" + remove
+        )
+    return func

@@ -8,3 +8,4 @@ from minigrad.core.modes import enable_grad as enable_grad
 from minigrad.core.modes import inference_mode as inference_mode
 from minigrad.core.modes import no_grad as no_grad
 from minigrad.core.modes import set_grad_enabled as set_grad_enabled
+from minigrad.utils.elsewhere import set_multithreading_enabled as set_multithreading_enabled

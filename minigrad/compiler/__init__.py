@@ -6,11 +6,12 @@ backward.py  the backward walk while recording: the rules it calls, in their ord
 layout.py    where the arrays of a record live: one block of memory, reused as values die
 program.py   the record as a list of steps, elementwise chains and small products together
 native.py    a run of such steps as source code of one function, compiled by Numba
+switches.py  what PyTorch's programs say about compiling: accepted
 captured.py  `compile`: guards, variants, the check of the first replay, the way back to eager
 """
 
 from __future__ import annotations
 
-from . import captured
+from . import captured, switches
 
-__all__ = ["captured"]
+__all__ = ["captured", "switches"]

@@ -39,7 +39,7 @@ from .trace import Recorder, arrays_in, recording_into
 ndarray = np.ndarray
 
 
-@export("compile")
+@export("compile", "compiler.compile")
 def compile(
     model: Any = None,
     *,

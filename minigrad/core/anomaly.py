@@ -110,6 +110,8 @@ class saved_tensors_hooks:
 
     def __enter__(self) -> Any:
         mode = MODE.get()
+        if mode.hooks_refused is not None:
+            raise RuntimeError(mode.hooks_refused)
         self._outer.append(mode)
         set_mode(mode._replace(saved_hooks=(*mode.saved_hooks, self.hooks)))
         return self

@@ -28,7 +28,7 @@ from .anomaly import run_checked
 from .chores import alias, duplicate, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
-from .node import AccumulateGrad, Node, accumulator_of, edge_of
+from .node import AccumulateGrad, GradientEdge, Node, accumulator_of, edge_of
 from .primitive import as_array
 from .recording import PrimitiveNode
 from .tensor import Tensor, wrap
@@ -48,6 +48,8 @@ class _Run:
         "needed",
         "callbacks",
         "anomaly",
+        "roots",
+        "__weakref__",
     )
 
     def __init__(self, create_graph: bool, keep_graph: bool, accumulate: bool):
@@ -58,6 +60,11 @@ class _Run:
         self.captures: dict[tuple[Node, int], Any] = {}
         self.needed: set[Node] | None = None
         self.callbacks: list[Callable[[], None]] = []
+        self.roots: Sequence[Node] = ()
+
+    def reached(self) -> set[Node]:
+        """The nodes that get a gradient in this run."""
+        return reachable(self.roots) if self.needed is None else self.needed
 
 
 _current: ContextVar[_Run | None] = ContextVar("minigrad_backward", default=None)
@@ -306,18 +313,16 @@ def _run_backward(
     roots = []
     run = _Run(create_graph, keep_graph, accumulate_into)
     for i, (t, g) in enumerate(zip(outputs, grads, strict=True)):
-        fresh(t)
-        if not t._requires_grad:
+        if not isinstance(t, GradientEdge) and not fresh(t)._requires_grad:
             raise RuntimeError(
                 f"element {i} of tensors does not require grad and does not have a grad_fn"
             )
-        roots.append((edge_of(t), g if create_graph else g._data))
+        roots.append((_place(t), g if create_graph else g._data))
+    run.roots = [edge[0] for edge, _ in roots]
     if inputs is not None:
         for t in inputs:
-            run.captures[edge_of(fresh(t))] = None
-        run.needed = _needed_nodes(
-            [edge[0] for edge, _ in roots], {node for node, _ in run.captures}
-        )
+            run.captures[_place(t)] = None
+        run.needed = _needed_nodes(run.roots, {node for node, _ in run.captures})
     if create_graph:
         with _UserCode(run):
             walk(roots, run)
@@ -330,8 +335,22 @@ def _run_backward(
     return run
 
 
-def _needed_nodes(roots: list[Node], targets: set[Node]) -> set[Node]:
-    """The nodes on a way from the roots to a target: nothing else has to be computed."""
+def _place(t: Tensor | GradientEdge) -> tuple[Node, int]:
+    return (t.node, t.output_nr) if isinstance(t, GradientEdge) else edge_of(fresh(t))
+
+
+def _many(given: Any) -> list[Any]:
+    """One tensor or edge, or several, as a list."""
+    return [given] if isinstance(given, (Tensor, GradientEdge)) else list(given)
+
+
+def _check_requires_grad(t: Tensor | GradientEdge) -> None:
+    if not isinstance(t, GradientEdge) and not t.requires_grad:
+        raise RuntimeError("One of the differentiated Tensors does not require grad")
+
+
+def reachable(roots: Sequence[Node]) -> set[Node]:
+    """The nodes that an edge leads to, the roots included."""
     seen: set[Node] = set(roots)
     stack = list(seen)
     while stack:
@@ -339,8 +358,14 @@ def _needed_nodes(roots: list[Node], targets: set[Node]) -> set[Node]:
             if edge is not None and edge[0] not in seen:
                 seen.add(edge[0])
                 stack.append(edge[0])
+    return seen
+
+
+def _needed_nodes(roots: Sequence[Node], targets: set[Node]) -> set[Node]:
+    """The nodes on a way from the roots to a target: nothing else has to be computed."""
     needed: set[Node] = set()
-    for node in sorted(seen, key=lambda n: n.seq):  # oldest first: an edge leads to an older node
+    oldest_first = sorted(reachable(roots), key=lambda n: n.seq)  # an edge leads to an older node
+    for node in oldest_first:
         if node in targets or any(e is not None and e[0] in needed for e in node.edges):
             needed.add(node)
     return needed
@@ -358,6 +383,9 @@ def _make_gradients(outputs: Sequence[Tensor], given: Any, what: str) -> list[Te
         raise RuntimeError(f"got {len(outputs)} tensors and {len(given)} gradients")
     made = []
     for i, (t, g) in enumerate(zip(outputs, given, strict=True)):
+        if isinstance(t, GradientEdge):
+            made.append(_edge_gradient(t, g, what, i))
+            continue
         if g is None:
             if t._data.size != 1 and t.requires_grad:
                 raise RuntimeError("grad can be implicitly created only for scalar outputs")
@@ -379,6 +407,24 @@ def _make_gradients(outputs: Sequence[Tensor], given: Any, what: str) -> list[Te
     return made
 
 
+def _edge_gradient(edge: GradientEdge, g: Any, what: str, i: int) -> Tensor:
+    """The gradient to start from at a place in the graph, whose node knows the shape."""
+    node = edge.node
+    shape, dtype = node.shape, node.dtype
+    if node.multi:
+        shape, dtype = shape[edge.output_nr], dtype[edge.output_nr]
+    if g is None:
+        if np.prod(shape) != 1:
+            raise RuntimeError("grad can be implicitly created only for scalar outputs")
+        return wrap(np.ones(shape, dtype))
+    if g._data.shape != shape:
+        raise RuntimeError(
+            f"Mismatch in shape: {what}[{i}] has a shape of {tuple_text(g)} and output[{i}] has"
+            f" a shape of minigrad.Size({list(shape)})."
+        )
+    return g
+
+
 def tuple_text(t: Tensor) -> str:
     return f"minigrad.Size({list(t.shape)})"
 
@@ -398,8 +444,8 @@ def backward(
     Without a gradient a tensor must have one element. The graph is freed unless retain_graph
     (default: create_graph); with create_graph the gradients can be differentiated again.
     """
-    outputs = [tensors] if isinstance(tensors, Tensor) else list(tensors)
-    chosen = [inputs] if isinstance(inputs, Tensor) else None if inputs is None else list(inputs)
+    outputs = _many(tensors)
+    chosen = None if inputs is None else _many(inputs)
     if chosen is not None and not chosen:
         raise RuntimeError("`inputs` argument to `backward()` cannot be empty.")
     grads = _make_gradients(
@@ -408,9 +454,10 @@ def backward(
     keep = create_graph if retain_graph is None else retain_graph
     if chosen is not None:
         for t in chosen:
-            if not t.requires_grad:
-                raise RuntimeError("One of the differentiated Tensors does not require grad")
-            if not t.is_leaf:
+            _check_requires_grad(t)
+            if isinstance(t, GradientEdge) and not isinstance(t.node, AccumulateGrad):
+                raise RuntimeError("backward: a GradientEdge in `inputs` must be that of a leaf")
+            if isinstance(t, Tensor) and not t.is_leaf:
                 t.retain_grad()
     _run_backward(outputs, grads, keep, create_graph, chosen, True)
 
@@ -433,8 +480,7 @@ def grad(
     An input that was not used gives an error, None (allow_unused) or zeros (materialize_grads).
     With is_grads_batched the first dimension of grad_outputs counts independent gradients.
     """
-    outs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
-    ins = [inputs] if isinstance(inputs, Tensor) else list(inputs)
+    outs, ins = _many(outputs), _many(inputs)
     if materialize_grads and allow_unused is False:
         raise ValueError(
             "Expected allow_unused to be True or not passed when materialize_grads=True, but got: "
@@ -447,21 +493,27 @@ def grad(
             outs, ins, grad_outputs, keep, create_graph, allow_unused, materialize_grads
         )
     for t in ins:
-        if not t.requires_grad:
-            raise RuntimeError("One of the differentiated Tensors does not require grad")
+        _check_requires_grad(t)
     grads = _make_gradients(outs, grad_outputs, "grad_output")
     run = _run_backward(outs, grads, keep, create_graph, ins, False)
-    found = [run.captures[edge_of(fresh(t))] for t in ins]
+    found = [run.captures[_place(t)] for t in ins]
     if not allow_unused and any(g is None for g in found):
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set"
             " allow_unused=True if this is the desired behavior."
         )
     if materialize_grads:
-        found = [
-            np.zeros_like(t._data) if g is None else g for g, t in zip(found, ins, strict=True)
-        ]
+        found = [_zeros(t) if g is None else g for g, t in zip(found, ins, strict=True)]
     return _own(found, create_graph)
+
+
+def _zeros(t: Tensor | GradientEdge) -> Any:
+    if isinstance(t, Tensor):
+        return np.zeros_like(t._data)
+    shape, dtype = t.node.shape, t.node.dtype
+    return (
+        np.zeros(shape[t.output_nr], dtype[t.output_nr]) if t.node.multi else np.zeros(shape, dtype)
+    )
 
 
 def _own(found: list[Any], create_graph: bool) -> tuple[Any, ...]:
@@ -527,6 +579,14 @@ def _call_node(node: Node, *grads: Any) -> Any:
     found = _run_node(node, given if node.multi else given[0], _Run(create_graph, True, False))
     result = tuple([_tensor(g) for g in found])
     return result[0] if len(result) == 1 else result
+
+
+def current_run() -> _Run:
+    """The backward that is calling the hook or function that asks."""
+    run = _current.get()
+    if run is None:
+        raise RuntimeError("no backward is running")
+    return run
 
 
 def queue_callback(callback: Callable[[], None]) -> None:

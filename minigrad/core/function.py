@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -98,7 +98,7 @@ class FunctionNode(Node):
         result = []
         for kept in self.saved:
             if type(kept) is not tuple:
-                result.append(kept)
+                result.append(kept.unpack(kept.value) if type(kept) is _Packed else kept)
                 continue
             data, counter, version, edge, cls_tensor = kept
             if counter[0] != version:
@@ -156,12 +156,24 @@ class FunctionNode(Node):
             self.saved = FREED
 
 
+class _Packed(NamedTuple):
+    """A saved tensor under `saved_tensors_hooks`: what the user's function made of it."""
+
+    value: Any
+    unpack: Callable[[Any], Tensor]
+
+
 def _keep_saved(ctx: FunctionNode, inputs: tuple[Any, ...], outputs: list[Tensor]) -> None:
     """Saved tensors as arrays and edges: holding an output itself would be a reference cycle."""
-    kept = []
+    kept: list[Any] = []
+    hooks = MODE.get().saved_hooks
     for t in ctx.saved:
         if t is None:
             kept.append(None)
+            continue
+        if hooks:
+            pack, unpack = hooks[-1]
+            kept.append(_Packed(pack(t), unpack))
             continue
         output = next((i for i, o in enumerate(outputs) if o is t), None)
         if output is not None:

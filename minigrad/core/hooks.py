@@ -7,9 +7,12 @@ import weakref
 from collections import OrderedDict
 from typing import Any
 
+from ..export import export
+
 _ids = itertools.count()
 
 
+@export("utils.hooks.RemovableHandle")
 class RemovableHandle:
     """What every `register_*_hook` returns: `remove()` takes the hook out; also a context
     manager.

@@ -18,13 +18,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Mode(NamedTuple):
-    """The switches an op looks at. `saved_hooks` is a stack of (pack, unpack) pairs."""
+    """The switches an op looks at. `saved_hooks` is a stack of (pack, unpack) pairs; where they are
+    refused, `hooks_refused` says why.
+    """
 
     grad: bool = True
     inference: bool = False
     anomaly: bool = False
     check_nan: bool = False
     saved_hooks: tuple[tuple[Callable, Callable], ...] = ()
+    hooks_refused: str | None = None
 
 
 # Ops compare with `is DEFAULT`: the common modes exist once.

@@ -15,9 +15,12 @@ from __future__ import annotations
 
 import itertools
 import weakref
-from typing import Any
+from typing import Any, NamedTuple
 
+from ..backend.dtypes import HALF
+from ..export import export
 from .hooks import Hooks, RemovableHandle
+from .modes import MODE
 from .tensor import Tensor
 
 next_seq = itertools.count(1).__next__
@@ -37,6 +40,7 @@ class NodeHooks:
         self.post = Hooks()
 
 
+@export("autograd.graph.Node")
 class Node:
     """One recorded op. `shape` and `dtype` describe its output (tuples of them if `multi`)."""
 
@@ -93,6 +97,37 @@ class Node:
         return f"<{self.name()} object at {id(self):#x}>"
 
 
+class NotImplementedNode(Node):
+    """Stands where a function has no derivative: a gradient that arrives there is an error."""
+
+    __slots__ = ("function",)
+
+    def name(self) -> str:
+        return "NotImplemented"
+
+    def run(self, g: Any, needed: Any, create_graph: bool) -> Any:
+        raise RuntimeError(f"derivative for {self.function} is not implemented")
+
+
+def without_derivative(function: str, results: Any, *inputs: Any) -> Any:
+    """`results` (a tensor, or several) of a function that has no derivative.
+
+    If an input requires a gradient the floating results do, too, as in PyTorch: that none can be
+    computed is said when it is asked for, not passed over.
+    """
+    tracked = [t for t in inputs if isinstance(t, Tensor) and t.requires_grad]
+    if tracked and MODE.get().grad:
+        for y in results if isinstance(results, tuple) else (results,):
+            if not y._requires_grad and (y._data.dtype.kind in "fc" or y._data.dtype in HALF):
+                node = NotImplementedNode()
+                node.edges = tuple([edge_of(t) for t in tracked])
+                node.seq = next_seq()
+                node.shape, node.dtype = y._data.shape, y._data.dtype
+                node.multi, node.hooks, node.function = False, None, function
+                y._node, y._requires_grad = node, True
+    return results
+
+
 class AccumulateGrad(Node):
     """The end of the walk at a leaf: adds the gradient into `variable.grad`."""
 
@@ -118,6 +153,17 @@ def accumulator_of(leaf: Tensor) -> AccumulateGrad:
         node = AccumulateGrad(leaf)
         leaf._accumulator = weakref.ref(node)
     return node
+
+
+@export("autograd.graph.GradientEdge")
+class GradientEdge(NamedTuple):
+    """A place in the graph, output `output_nr` of `node`: `autograd.grad` and `backward` take it in
+    place of the tensor, whose memory it does not hold.
+    """
+
+    node: Node
+    output_nr: int
+    ownership_token: Any = None  # what keeps the node of a leaf alive
 
 
 def edge_of(t: Tensor) -> tuple[Node, int]:

@@ -130,7 +130,7 @@ def _unary(p: Primitive) -> Callable:
             and differentiable_dtype(y.dtype)
         ):
             record(input, x, y, None, result)
-        return result if out is None else write_out(result, out)
+        return result if out is None else write_out(result, out, p.same_dtype)
 
     return call_unary
 
@@ -436,15 +436,22 @@ def as_array(y: Any) -> Any:
     return y if _on_gpu(y) else np.asarray(y)
 
 
-def write_out(result: Tensor, out: Tensor) -> Tensor:
-    """The `out=` argument: copy the result there and return it; refused under autograd, as in
-    PyTorch.
-    """
-    if MODE.get().grad and (result._requires_grad or out.requires_grad):
+def refuse_recorded(x: Tensor, out: Tensor) -> None:
+    """RuntimeError for `out=` where the result would be recorded."""
+    if MODE.get().grad and (x.requires_grad or out.requires_grad):
         raise RuntimeError(
             "out=... arguments don't support automatic differentiation, but one requires grad."
         )
+
+
+def write_out(result: Tensor, out: Tensor, same_dtype: bool = False) -> Tensor:
+    """The `out=` argument: copy the result there and return it; refused under autograd, as in
+    PyTorch, and for dtypes that do not fit, or (same_dtype) are not the same.
+    """
+    refuse_recorded(result, out)
     y = result._data
+    if same_dtype and y.dtype != out._data.dtype:
+        raise RuntimeError(f"Found dtype {out.dtype.name} but expected {result.dtype.name}")
     if not _castable(y.dtype, out._data.dtype):
         raise RuntimeError(
             f"result type {result.dtype.name} can't be cast to the desired output type"

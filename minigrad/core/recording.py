@@ -183,6 +183,7 @@ class Primitive:
         self.view = view
         self.half = "keep" if view else half  # a view has nothing to round
         self.composition = composition
+        self.same_dtype = False  # of the result and of `out=`
         self.check: Callable | None = None  # raises for two arguments that PyTorch refuses
         self.call: Callable = forward
         # from the code object: inspect.signature would take most of the package's import time
@@ -297,9 +298,7 @@ class Primitive:
         if joint is None:
             for arg in arguments:
                 if arg not in self.rules:
-                    raise RuntimeError(
-                        f"the derivative for '{arg}' of {self.name} is not implemented"
-                    )
+                    self.rules[arg] = self._no_rule(arg)
                 used += [self.rules[arg], self.fast_rules.get(arg, self.rules[arg])]
         else:
             used += [joint, fast_joint]  # type: ignore[list-item]
@@ -340,6 +339,16 @@ class Primitive:
             wanted, keep, save, checked, tuple(rules), tuple(fast), joint, fast_joint, frees,
             keeps, only,
         )  # fmt: skip
+
+    def _no_rule(self, arg: str) -> Callable:
+        """A rule that says that there is none, when its gradient is asked for."""
+
+        def rule(g: Any) -> Any:
+            raise NotImplementedError(
+                f"the derivative for '{self.name}: {arg}' is not implemented."
+            )
+
+        return rule
 
     def _checked(self, keep: Any, count: int) -> Callable[[Any], tuple] | None:
         """Whose version must not change until backward: the tensors (of the `count` args, and of
@@ -466,6 +475,7 @@ def _record_specially(node: PrimitiveNode, mode: Mode, plan: Plan) -> None:
                 saved[i] = pack(node._tensor(kind, key, value) if kind == "arg" else wrap(value))
                 places.append((i, unpack))
         node.saved, node.unpack = tuple(saved), tuple(places) or None
+        node.versions = ()  # what the user keeps, the user keeps from changing
 
 
 def _wanted_names(rule: Callable) -> list[str]:

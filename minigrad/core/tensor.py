@@ -374,7 +374,7 @@ class Tensor:
     __hash__ = object.__hash__  # by identity, and in C: optimizers look parameters up
 
     def __format__(self, spec: str) -> str:
-        if self._data.ndim == 0 and spec:
+        if self._data.ndim == 0 and type(self) is Tensor:
             return format(self.item(), spec)
         return object.__format__(str(self), spec)
 

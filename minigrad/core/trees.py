@@ -10,17 +10,22 @@ Spec = Any
 _LEAF = object()
 
 
-def flatten(tree: Any) -> tuple[list[Any], Spec]:
-    """The leaves of a tree from left to right, and what is needed to build it again."""
+def flatten(tree: Any, is_leaf: Callable[[Any], bool] | None = None) -> tuple[list[Any], Spec]:
+    """The leaves of a tree from left to right, and what is needed to build it again.
+
+    What `is_leaf` holds for is not taken apart.
+    """
+    if is_leaf is not None and is_leaf(tree):
+        return [tree], _LEAF
     if isinstance(tree, tuple | list):
-        parts = [flatten(t) for t in tree]
+        parts = [flatten(t, is_leaf) for t in tree]
         return [leaf for leaves, _ in parts for leaf in leaves], (
             _maker(tree),
             [s for _, s in parts],
             None,
         )
     if isinstance(tree, dict):
-        parts = [flatten(t) for t in tree.values()]
+        parts = [flatten(t, is_leaf) for t in tree.values()]
         return [leaf for leaves, _ in parts for leaf in leaves], (
             type(tree),
             [s for _, s in parts],

@@ -9,6 +9,7 @@ _torch.py          what those may name: storages, tensors, dtypes
 _unpickle.py       a pickle read as data
 _objects.py        files of modules and other objects (_allowed.py: which may be read)
 _npz.py            NumPy's files
+hub.py             state dicts from the network
 _files.py          written whole or not at all, read at any offset
 """
 
@@ -16,3 +17,4 @@ from __future__ import annotations
 
 from . import _allowed as _allowed
 from . import checkpoint as checkpoint
+from . import hub as hub

@@ -6,6 +6,7 @@ from typing import Any as _Any
 
 from . import _allowed as _allowed
 from . import checkpoint as checkpoint
+from . import hub as hub
 from minigrad.io._files import CheckpointError as CheckpointError
 from minigrad.io.checkpoint import load as load
 from minigrad.io.checkpoint import load_file as load_file

@@ -21,7 +21,7 @@ from ._files import Source
 MapLocation = str | device | dict[str, str] | Callable[[Tensor, str], Tensor | None] | None
 
 
-@export("save", "io.save")
+@export("save", "io.save", "serialization.save")
 def save(
     obj: Any,
     f: Any,
@@ -77,7 +77,7 @@ def save_npz(tensors: dict[str, Any], f: Any, *, compressed: bool = False) -> No
     _saving.save_npz(tensors, f, compressed)
 
 
-@export("load", "io.load")
+@export("load", "io.load", "serialization.load")
 def load(
     f: Any,
     map_location: MapLocation = None,

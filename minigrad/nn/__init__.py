@@ -37,6 +37,8 @@ from .layers import (
 from .module import Module
 from .utils import clip_grad, rnn, vector
 
+from . import paths, tuples  # isort: skip  # the names of all modules above under other paths
+
 __all__ = [
     "Module",
     "activation",
@@ -63,6 +65,7 @@ __all__ = [
     "norm",
     "padding",
     "parameter",
+    "paths",
     "perceptron",
     "pooling",
     "recurrent",
@@ -70,6 +73,7 @@ __all__ = [
     "shuffle",
     "sync_norm",
     "transformer",
+    "tuples",
     "upsampling",
     "utils",
     "vector",

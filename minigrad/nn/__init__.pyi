@@ -13,6 +13,8 @@ from . import layers as layers
 from . import modules as modules
 from . import parallel as parallel
 from . import parameter as parameter
+from . import paths as paths
+from . import tuples as tuples
 from . import utils as utils
 from minigrad.nn.layers.pooling import AdaptiveAvgPool1d as AdaptiveAvgPool1d
 from minigrad.nn.layers.pooling import AdaptiveAvgPool2d as AdaptiveAvgPool2d

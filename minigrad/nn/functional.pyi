@@ -8,8 +8,11 @@ from minigrad.ops.adaptive import adaptive_avg_pool1d as adaptive_avg_pool1d
 from minigrad.ops.adaptive import adaptive_avg_pool2d as adaptive_avg_pool2d
 from minigrad.ops.adaptive import adaptive_avg_pool3d as adaptive_avg_pool3d
 from minigrad.ops.adaptive import adaptive_max_pool1d as adaptive_max_pool1d
+def adaptive_max_pool1d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.adaptive import adaptive_max_pool2d as adaptive_max_pool2d
+def adaptive_max_pool2d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.adaptive import adaptive_max_pool3d as adaptive_max_pool3d
+def adaptive_max_pool3d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.grid import affine_grid as affine_grid
 from minigrad.ops.dropout import alpha_dropout as alpha_dropout
 from minigrad.ops.mean_pool import avg_pool1d as avg_pool1d
@@ -26,6 +29,7 @@ from minigrad.ops.gated import clamped_swiglu as clamped_swiglu
 from minigrad.ops.conv import conv1d as conv1d
 from minigrad.ops.conv import conv2d as conv2d
 from minigrad.ops.conv import conv3d as conv3d
+from minigrad.ops.rare import conv_tbc as conv_tbc
 from minigrad.ops.conv import conv_transpose1d as conv_transpose1d
 from minigrad.ops.conv import conv_transpose2d as conv_transpose2d
 from minigrad.ops.conv import conv_transpose3d as conv_transpose3d
@@ -47,7 +51,9 @@ from minigrad.ops.sparsemax import entmax as entmax
 from minigrad.ops.dropout import feature_alpha_dropout as feature_alpha_dropout
 from minigrad.ops.fold import fold as fold
 from minigrad.ops.adaptive import fractional_max_pool2d as fractional_max_pool2d
+def fractional_max_pool2d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.adaptive import fractional_max_pool3d as fractional_max_pool3d
+def fractional_max_pool3d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.regression import gaussian_nll_loss as gaussian_nll_loss
 from minigrad.ops.gated import gaussian_topk as gaussian_topk
 from minigrad.ops.gated import geglu as geglu
@@ -82,8 +88,11 @@ from minigrad.ops.mean_pool import lp_pool2d as lp_pool2d
 from minigrad.ops.mean_pool import lp_pool3d as lp_pool3d
 from minigrad.ops.margin import margin_ranking_loss as margin_ranking_loss
 from minigrad.ops.max_pool import max_pool1d as max_pool1d
+def max_pool1d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.max_pool import max_pool2d as max_pool2d
+def max_pool2d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.max_pool import max_pool3d as max_pool3d
+def max_pool3d_with_indices(input, *args, **kwargs) -> _Any: ...
 from minigrad.ops.adaptive import max_unpool1d as max_unpool1d
 from minigrad.ops.adaptive import max_unpool2d as max_unpool2d
 from minigrad.ops.adaptive import max_unpool3d as max_unpool3d

@@ -182,3 +182,23 @@ def embedding_bag(
         include_last_offset=include_last_offset,
     )  # fmt: skip
     return y, empty(0), empty(0), empty(0)
+
+
+# ------------------------------------------------------------ pooling with the places found
+def _with_indices(pool: Callable[..., Any]) -> None:
+    """`nn.functional.<pool>_with_indices`, and under `minigrad.` what has no name there yet."""
+
+    def call(input: Tensor, *args: Any, **kwargs: Any) -> tuple[Tensor, Tensor]:
+        return pool(input, *args, **kwargs | {"return_indices": True})
+
+    call.__name__ = call.__qualname__ = f"{pool.__name__}_with_indices"
+    call.__doc__ = f"`nn.functional.{pool.__name__}` with the indices: (values, indices)."
+    export(f"nn.functional.{call.__name__}")(call)
+
+
+for _pool in (
+    max_pool.max_pool1d, max_pool.max_pool2d, max_pool.max_pool3d, adaptive.adaptive_max_pool1d,
+    adaptive.adaptive_max_pool2d, adaptive.adaptive_max_pool3d, adaptive.fractional_max_pool2d,
+    adaptive.fractional_max_pool3d,
+):  # fmt: skip
+    _with_indices(_pool)

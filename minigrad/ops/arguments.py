@@ -22,9 +22,9 @@ def is_number(x: Any) -> bool:
     return isinstance(x, (bool, int, float, complex))
 
 
-def finish(result: Any, out: Any) -> Any:
-    """The end of a function with `out=`."""
-    return result if out is None else write_out(result, out)
+def finish(result: Any, out: Any, same_dtype: bool = False) -> Any:
+    """The end of a function with `out=`, of the result's very dtype if `same_dtype`."""
+    return result if out is None else write_out(result, out, same_dtype)
 
 
 _TITLES = {

@@ -13,6 +13,7 @@ import numpy as np
 from ..backend.dtypes import B8
 from ..core.chores import cast
 from ..core.primitive import primitive, write_out
+from ..core.tensor import wrap
 from ..export import export
 from .arguments import data_of, dtype_title, finish, refuse
 from .complexes import conj
@@ -130,6 +131,7 @@ def neg(x: Any) -> Any:
 
 
 neg.vjp(x=lambda g: -g)
+neg.primitive.same_dtype = True
 
 
 @export("positive")
@@ -174,7 +176,7 @@ div_.vjp(
 
 def _nonzero_divisor(name: str, x: Any, other: Any) -> None:
     refuse(name, x, "bc")
-    if x.dtype.kind in "iu" and not np.all(other):
+    if x.dtype.kind in "iu" and x.size and not np.all(other):
         raise RuntimeError("ZeroDivisionError")
 
 
@@ -345,7 +347,7 @@ pow_.vjp(
 
 
 def _refuse_negative(x: Any, exponent: Any) -> None:
-    if isinstance(exponent, int) and exponent < 0 and x.dtype.kind in "iu":
+    if isinstance(exponent, int) and exponent < 0 and x.dtype.kind in "biu":
         raise RuntimeError("Integers to negative integer powers are not allowed.")
 
 
@@ -374,6 +376,9 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     RuntimeError for integers to a negative integer number; for a tensor of such exponents the
     result is 0 unless the base is ±1.
     """
+    x = data_of(input)
+    if isinstance(exponent, bool) and isinstance(x, np.ndarray) and x.dtype.kind == "b":
+        return finish(wrap(np.logical_or(x, not exponent)), out)
     return finish(pow_(input, exponent), out)
 
 

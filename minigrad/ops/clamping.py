@@ -14,7 +14,7 @@ from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .arguments import data_of, finish, need_tensors, refuse, tensor_first
-from .piecewise import where
+from .piecewise import where, zeros_as
 
 
 # ------------------------------------------------------------------------------ maximum, minimum
@@ -209,19 +209,26 @@ def nan_to_num(
 
     x̄ = ȳ where x is finite, else 0
     """
-    return finish(nan_to_num_(input, nan=nan, posinf=posinf, neginf=neginf), out)
+    y = nan_to_num_(input, nan=nan, posinf=posinf, neginf=neginf)
+    return finish(y, out, same_dtype=True)
 
 
 @primitive(promote="type")
 def nextafter_(x: Any, other: Any) -> Any:
-    """The next number after x in the direction of `other`; no derivative."""
+    """The next number after x in the direction of `other`; x̄ = ȳ where it moves, other gets 0."""
     refuse("nextafter_cpu", x, "biuc")
     return np.nextafter(x, other)
 
 
+nextafter_.vjp(
+    x=lambda g, x, other: where(x == other, 0, g),
+    other=lambda g: zeros_as(g),
+)
+
+
 @export("nextafter")
 def nextafter(input: Any, other: Any, *, out: Any = None) -> Any:
-    """The next floating number after x in the direction of `other`; no derivative."""
+    """The next floating number after x in the direction of `other`; x̄ = ȳ where it moves."""
     need_tensors("nextafter", input, other)
     return finish(nextafter_(input, other), out)
 

@@ -177,6 +177,9 @@ def signbit(x: Any) -> Any:
     return np.signbit(x) if x.dtype.kind == "f" else x < 0
 
 
+signbit.primitive.same_dtype = True
+
+
 # ------------------------------------------------------------------------------ logic
 @primitive(promote="type")
 def logical_and_(x: Any, other: Any) -> Any:
@@ -313,8 +316,9 @@ def lcm(input: Any, other: Any, *, out: Any = None) -> Any:
 # ------------------------------------------------------------------------------ membership
 @export("isin")
 def isin(
-    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False
-) -> Tensor:
+    elements: Any, test_elements: Any, *, assume_unique: bool = False, invert: bool = False,
+    out: Any = None,
+) -> Tensor:  # fmt: skip
     """Whether each element occurs among the test elements (or not, if `invert`).
 
     Either may be a number, not both.  `assume_unique` promises that neither holds duplicates.
@@ -330,4 +334,5 @@ def isin(
     if dtype in HALF:
         dtype = F32
     x, among = np.asarray(x).astype(dtype), np.asarray(among).astype(dtype)
-    return wrap(np.asarray(np.isin(x, among, assume_unique=assume_unique, invert=invert)))
+    found = np.isin(x, among, assume_unique=assume_unique, invert=invert)
+    return finish(wrap(np.asarray(found)), out)

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64
+from ..core.node import without_derivative
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from .extrema import comparable
@@ -68,8 +69,11 @@ def _check_sizes(x: Any, dim: int) -> None:
         )
 
 
-def _answer(parts: tuple, return_inverse: bool, return_counts: bool) -> Any:
+def _answer(
+    name: str, input: Tensor, parts: tuple, return_inverse: bool, return_counts: bool
+) -> Any:
     values, inverse, counts = [wrap(p) for p in parts]
+    without_derivative(name, values, input)
     chosen = [values, *[inverse] * return_inverse, *[counts] * return_counts]
     return tuple(chosen) if len(chosen) > 1 else values
 
@@ -94,7 +98,8 @@ def unique(
     """
     x = input._data
     refuse("unique", x, "c")
-    return _answer(_unique(x, _unique_dim(x, dim), True), return_inverse, return_counts)
+    parts = _unique(x, _unique_dim(x, dim), True)
+    return _answer("aten::_unique2", input, parts, return_inverse, return_counts)
 
 
 @export("unique_consecutive")
@@ -107,7 +112,8 @@ def unique_consecutive(
     """
     x = input._data
     refuse("unique", x, "c")
-    return _answer(_unique(x, _unique_dim(x, dim), False), return_inverse, return_counts)
+    parts = _unique(x, _unique_dim(x, dim), False)
+    return _answer("aten::unique_consecutive", input, parts, return_inverse, return_counts)
 
 
 # ------------------------------------------------------------ searchsorted
@@ -388,7 +394,8 @@ def histogram(
     """
     x = input._data.reshape(-1, 1)
     hist, edges = _histogram(x, [bins], range, weight, density)
-    return finish_pair(Histogram(hist, edges[0]), out)
+    result = without_derivative("aten::histogram", Histogram(hist, edges[0]), input, weight)
+    return finish_pair(result, out)
 
 
 @export("histogramdd")
@@ -417,4 +424,5 @@ def histogramdd(
             f"elements, but got {len(range)}"
         )
     hist, edges = _histogram(x.reshape(-1, count), given, range, weight, density)
+    without_derivative("aten::histogramdd", (hist, *edges), input, weight)
     return HistogramDD(hist, tuple(edges))

@@ -283,7 +283,7 @@ def asarray(
     dtype: Any = None,
     device: Any = None,
     copy: bool | None = None,
-    requires_grad: bool = False,
+    requires_grad: bool | None = None,
 ) -> Tensor:
     """A tensor of `obj`: copied always (copy=True), never (False, else ValueError), or if need be.
 
@@ -300,6 +300,8 @@ def asarray(
         raise ValueError(f"can't alias arbitrary {what} into a tensor.")
     if copy and shares:
         t = t.clone()  # type: ignore[attr-defined]
+    if requires_grad is None:  # as `obj` does
+        return t
     if isinstance(obj, Tensor) and obj.requires_grad and not requires_grad:
         return t.detach()
     if requires_grad and not t.requires_grad:

@@ -118,7 +118,8 @@ def sign_logdet(x: Any, *, phase: bool) -> Any:
     phase: the sign is a complex number; that of a real matrix has no derivative.
     """
     sign, size = np.linalg.slogdet(x)
-    return np.asarray(sign), np.asarray(size)
+    # PyTorch multiplies the signs of the factors, and that of nan is 0
+    return np.where(np.isnan(size), sign.dtype.type(0), sign), np.asarray(size)
 
 
 def _sign_logdet_vjp(g: Any, x: Any, y: Any, phase: bool) -> Any:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.dtypes import result_dtype
 from ..core.primitive import primitive
 from ..core.tensor import normalize_dim, wrap
 from ..export import export
@@ -15,6 +16,7 @@ from .embedding import lookup
 from .join import cat
 from .matmul import matrix_product
 from .piecewise import dtype_title, finish
+from .products import to_dtype
 from .reduction import reduce_sum, sum, vector_norm
 from .regression import at_least
 from .shape import broadcast_tensors, common_shape, narrow, transpose_, unsqueeze
@@ -26,12 +28,12 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
 
     The guards have no derivative. RuntimeError for integers.
     """
-    for x in (x1, x2):
-        if x._data.dtype.kind in "biu":
-            raise RuntimeError(
-                "expected common dtype to be floating point, yet common dtype is "
-                f"{dtype_title(x._data.dtype)}"
-            )
+    dtype = result_dtype([x1._data, x2._data]).np
+    if dtype.kind in "biu":
+        raise RuntimeError(
+            f"expected common dtype to be floating point, yet common dtype is {dtype_title(dtype)}"
+        )
+    x1, x2 = [to_dtype(x, dtype) if x._data.dtype.kind in "biu" else x for x in (x1, x2)]
     x1, x2 = broadcast_tensors(x1, x2)
     n1 = at_least(vector_norm(x1, 2, dim, keepdim=True), low=eps)
     n2 = at_least(vector_norm(x2, 2, dim, keepdim=True), low=eps)
@@ -44,6 +46,12 @@ def pairwise_distance(
 ) -> Any:
     """y = ‖x₁ − x₂ + ε‖_p over the last dimension."""
     return vector_norm(x1 - x2 + eps, p, -1, keepdim)
+
+
+def _same_dtype(a: Any, b: Any) -> None:
+    if a.dtype != b.dtype:
+        first, second = dtype_title(a.dtype), dtype_title(b.dtype)
+        raise RuntimeError(f"expected scalar type {first} but found {second}")
 
 
 # ------------------------------------------------------------------------------ every pair
@@ -115,6 +123,7 @@ def cdist(
         )
     if p < 0:
         raise RuntimeError("cdist only supports non-negative p values")
+    _same_dtype(a, b)
     common_shape([a.shape[:-2], b.shape[:-2]])
     if p == 2:
         return euclidean(x1, x2)
@@ -152,6 +161,7 @@ def linalg_cross(input: Any, other: Any, *, dim: int = -1, out: Any = None) -> A
             "linalg.cross: inputs must have the same number of dimensions, but got "
             f"{a.ndim} and {b.ndim}"
         )
+    _same_dtype(a, b)
     axis = normalize_dim(dim, a.ndim)
     if not a.ndim or a.shape[axis] != 3 or b.shape[axis] != 3:
         raise RuntimeError(

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.node import without_derivative
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..errors import dim_error
@@ -260,6 +261,7 @@ def ldl_factor_ex(
             f"linalg.ldl_factor_ex: {failed[0]}The diagonal element {failed[1]} of D is exactly "
             "zero."
         )
+    without_derivative("aten::linalg_ldl_factor_ex", result.LD, A)
     return finish_pair(result, out)
 
 

@@ -94,7 +94,10 @@ def cat(
     first = given[0]._data
     if first.shape == (0,):
         first = next((t._data for t in given if t._data.shape != (0,)), first)
-    dim = normalize_dim(index(dim if axis is None else axis), first.ndim)
+    dim = index(dim if axis is None else axis)
+    if first.shape == (0,) and all([t._data.shape == (0,) for t in given]):
+        dim = 0  # none of them counts, so that no dimension is wrong
+    dim = normalize_dim(dim, first.ndim)
     try:
         y = cat_(*_of_one_dtype(given), dim=dim)
     except (ValueError, IndexError):  # NumPy found that they do not fit: say it in PyTorch's words

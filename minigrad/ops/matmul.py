@@ -429,7 +429,7 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
 
 
 # ------------------------------------------------------------------------------ chains
-@export("chain_matmul", "linalg.multi_dot")
+@export("linalg.multi_dot")
 def multi_dot(tensors: Sequence[Any], *more: Any, out: Any = None) -> Any:
     """The product of several matrices in the cheapest order; the ends may be vectors.
 
@@ -476,3 +476,10 @@ def _multiply(chain: list[Any], cut: dict[tuple[int, int], int], i: int, j: int)
         return chain[i]
     k = cut[i, j]
     return mm(_multiply(chain, cut, i, k), _multiply(chain, cut, k + 1, j))
+
+
+@export("chain_matmul")
+def chain_matmul(*matrices: Any, out: Any = None) -> Any:
+    """`linalg.multi_dot` of the arguments; one matrix is its own product."""
+    given = list(matrices[0]) if isinstance(matrices[0], (tuple, list)) else list(matrices)
+    return given[0] if len(given) == 1 else multi_dot(given, out=out)

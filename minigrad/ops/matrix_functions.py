@@ -27,7 +27,7 @@ from .matrices import (
     need_tensor,
     times,
 )
-from .piecewise import abs
+from .piecewise import abs, zeros_as
 from .products import cumprod
 from .results import LinalgLstsq, finish_pair
 from .slices import diagonal
@@ -43,6 +43,15 @@ def linalg_diagonal(A: Tensor, *, offset: int = 0, dim1: int = -2, dim2: int = -
 
 
 # ------------------------------------------------------------------------------ powers
+@primitive
+def identity_of(A: Any, *, unit: Any) -> Any:
+    """A⁰ = I;  Ā = 0."""
+    return unit
+
+
+identity_of.vjp(A=lambda g: zeros_as(g))
+
+
 @export("linalg.matrix_power", "matrix_power")
 def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
     """Aⁿ for square matrices (*, m, m) by repeated squaring; of the inverse for negative n.
@@ -59,7 +68,8 @@ def matrix_power(A: Tensor, n: int, *, out: Any = None) -> Tensor:
         A, n = inv(A), -n
     if n == 0:
         unit = np.array(np.broadcast_to(eye_like(A), A._data.shape))
-        return finish(wrap(unit) + A * 0 if A._requires_grad else wrap(unit), out)  # type: ignore[operator]
+        # the derivative is 0 even where A is nan
+        return finish(identity_of(A, unit=unit), out)
     result, square = None, A
     while n:
         if n & 1:

@@ -87,8 +87,9 @@ def topk(
     x̄ has ȳ at their places. nan counts as the largest. RuntimeError for a k out of range.
     """
     x = input._data
-    if x.dtype.kind == "c":
-        raise RuntimeError("topk does not support complex dtypes on CPU")
+    if x.dtype.kind in "bc":
+        kind = "bool" if x.dtype.kind == "b" else "complex"
+        raise RuntimeError(f"topk does not support {kind} dtypes on CPU")
     dim = normalize_dim(dim, x.ndim)
     values = lines(comparable(x))
     n = values.shape[dim]

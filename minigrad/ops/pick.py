@@ -22,9 +22,11 @@ from ..backend.devices import array_module
 from ..core.inplace import check_inplace, commit
 from ..core.modes import MODE
 from ..core.primitive import primitive
+from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
 from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
+from .views import view_
 
 ndarray = np.ndarray
 Dims = tuple[int, ...]
@@ -278,11 +280,17 @@ def index_put(x: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) 
     return y
 
 
-def _index_put_vjp(g: Any, needs: Any, indices: Any, dims: Dims, accumulate: bool) -> list[Any]:
+def _index_put_vjp(
+    g: Any, needs: Any, indices: Any, dims: Dims, accumulate: bool, values_shape: tuple[int, ...]
+) -> list[Any]:
     below = g
     if needs[0] and not accumulate:
         below = index_put(g, 0, *indices, dims=dims, accumulate=False)
-    return [below, index(g, *indices, dims=dims) if needs[1] else None]
+    if not needs[1]:
+        return [below, None]
+    picked = index(g, *indices, dims=dims)
+    ones = len(values_shape) - len(picked.shape)  # leading ones, which writing passes over
+    return [below, view_(picked, size=(1,) * ones + tuple(picked.shape)) if ones > 0 else picked]
 
 
 index_put.joint(_index_put_vjp)
@@ -298,7 +306,7 @@ def modify(x: Tensor, op: Any, kernel: Any, *args: Any, **options: Any) -> Tenso
     before it writes: a call that fails changes nothing.
     """
     needs = any([isinstance(a, Tensor) and a.requires_grad for a in args])
-    check_inplace(x, needs)
+    check_inplace(x, needs and differentiable_dtype(x._data.dtype))
     raw = tuple([a._data if isinstance(a, Tensor) else a for a in args])
     kernel(x._data, *raw, **options)
     result = wrap(x._data)

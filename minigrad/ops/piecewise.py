@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, result_dtype
+from ..core.node import without_derivative
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
@@ -149,12 +150,13 @@ sgn_complex.vjp(
 
 
 @export("sgn")
-def sgn(input: Any) -> Any:
+def sgn(input: Any, *, out: Any = None) -> Any:
     """sign for real numbers; for complex ones x/|x|, 0 at 0.
 
     Real: x̄ = 0.  Complex: x̄ = (ȳ − y·Re(ȳ conj y))/|x|
     """
-    return sgn_complex(input) if data_of(input).dtype.kind == "c" else sign(input)
+    y = sgn_complex(input) if data_of(input).dtype.kind == "c" else sign(input)
+    return finish(y, out, same_dtype=True)
 
 
 @export("copysign")
@@ -181,7 +183,8 @@ def heaviside(input: Any, values: Any, *, out: Any = None) -> Any:
     need_tensors("heaviside", input, values, names=("input", "values"))
     if data_of(input).dtype != data_of(values).dtype:
         raise RuntimeError("heaviside is not yet implemented for tensors with different dtypes.")
-    return finish(heaviside_(input, values), out)
+    y = without_derivative("aten::heaviside", heaviside_(input, values), input, values)
+    return finish(y, out)
 
 
 @primitive(promote="type")
@@ -235,7 +238,7 @@ for _op in (floor, ceil, trunc, round_):
 @export("round", "special.round")
 def round(input: Any, *, decimals: int = 0, out: Any = None) -> Any:
     """Rounded to `decimals` places (negative: tens, hundreds, ...), ties to even.  x̄ = 0."""
-    return finish(round_(input, decimals=decimals), out)
+    return finish(round_(input, decimals=decimals), out, same_dtype=True)
 
 
 @export("frac")
@@ -250,3 +253,5 @@ def frac(x: Any) -> Any:
 
 
 frac.vjp(x=lambda g: g)
+for _op in (abs, sign, floor, ceil, trunc, frac):
+    _op.primitive.same_dtype = True

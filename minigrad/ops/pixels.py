@@ -12,6 +12,7 @@ from ..core.primitive import primitive
 from ..export import export
 from ..kernels.cpu import planes as kernels
 from .shape import permute, reshape
+from .views import clone_
 
 
 @primitive(half="keep")
@@ -21,7 +22,7 @@ def shuffle_pixels(x: Any, *, r: int) -> Any:
         return kernels.shuffle(x, r)
     n, c, h, w = x.shape
     parts = x.reshape(n, c // (r * r), r, r, h, w).transpose(0, 1, 4, 2, 5, 3)
-    return parts.reshape(n, c // (r * r), h * r, w * r)
+    return parts.copy().reshape(n, c // (r * r), h * r, w * r)
 
 
 @primitive(half="keep")
@@ -31,7 +32,7 @@ def unshuffle_pixels(y: Any, *, r: int) -> Any:
         return kernels.unshuffle(y, r)
     n, c, h, w = y.shape
     parts = y.reshape(n, c, h // r, r, w // r, r).transpose(0, 1, 3, 5, 2, 4)
-    return parts.reshape(n, c * r * r, h // r, w // r)
+    return parts.copy().reshape(n, c * r * r, h // r, w // r)
 
 
 shuffle_pixels.vjp(x=lambda g, r: unshuffle_pixels(g, r=r))
@@ -55,6 +56,11 @@ def _check(name: str, input: Any, option: str, factor: Any) -> None:
         )
     if factor <= 0:
         raise RuntimeError(f"{name} expects a positive {option}, but got {factor}")
+
+
+def _copy(moved: Any, shape: tuple[int, ...]) -> Any:
+    """In its own memory even where nothing moves."""
+    return reshape(clone_(moved, order="C"), shape)
 
 
 @export("nn.functional.pixel_shuffle", "pixel_shuffle")
@@ -119,4 +125,4 @@ def channel_shuffle(input: Any, groups: int) -> Any:
             f"Number of channels must be divisible by groups. Got {c} channels and {groups} groups."
         )
     parts = reshape(input, (n, groups, c // groups, math.prod(rest)))
-    return reshape(permute(parts, (0, 2, 1, 3)), (n, c, *rest))
+    return _copy(permute(parts, (0, 2, 1, 3)), (n, c, *rest))

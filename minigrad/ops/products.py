@@ -18,7 +18,7 @@ from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, I64, from_numpy_dtype, numpy_dtype
 from ..core.chores import cast
 from ..core.inplace import inplace
-from ..core.primitive import primitive
+from ..core.primitive import primitive, refuse_recorded
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import scans
@@ -188,8 +188,19 @@ def target_of(dtype: Any) -> Any:
     return None if dtype is None else numpy_dtype(dtype)
 
 
+def result_target(dtype: Any, out: Any, input: Tensor) -> Any:
+    """The NumPy dtype to compute in, which is that of `out` if no dtype is given; None for any.
+
+    RuntimeError for `out=` under autograd: a cast to its dtype would hide it.
+    """
+    if out is None:
+        return target_of(dtype)
+    refuse_recorded(input, out)
+    return target_of(out.dtype if dtype is None else dtype)
+
+
 def _scan(op: Any, input: Tensor, dim: int, dtype: Any, out: Any) -> Any:
-    target = target_of(dtype)
+    target = result_target(dtype, out, input)
     dim = normalize_dim(dim, input._data.ndim)
     x = to_dtype(input, target)
     if not x._data.ndim:
@@ -246,7 +257,7 @@ def prod(
 
     y = Π x,  x̄_k = ȳ Π_{i≠k} x_i (right at zeros, too)
     """
-    target = target_of(dtype)
+    target = result_target(dtype, out, input)
     x = to_dtype(input, target)
     shape = x._data.shape
     if dim is None:

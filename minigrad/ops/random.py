@@ -20,6 +20,7 @@ from ..backend.dtypes import dtype_by_name
 from ..backend.random import Generator
 from ..core.inplace import check_inplace, commit, overwrite
 from ..core.modes import MODE
+from ..core.node import without_derivative
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
@@ -238,6 +239,7 @@ def bernoulli(
         y = bernoulli_sample(input, generator=generator)
     else:
         y = wrap(sampling.bernoulli(input._data.shape, p, input._data.dtype, generator))
+        without_derivative("aten::bernoulli", y, input)
     return y if out is None else write_out(y, out)
 
 
@@ -262,7 +264,8 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 @export("binomial")
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """The number of successes in `count` trials of probability `prob`, in count's dtype."""
-    return wrap(sampling.binomial(count._data, prob._data, generator))
+    y = wrap(sampling.binomial(count._data, prob._data, generator))
+    return without_derivative("aten::binomial", y, count, prob)
 
 
 @export("multinomial")

@@ -15,6 +15,7 @@ from .dropout import dropout2d
 from .elementwise import pow
 from .embedding import embedding
 from .join import stack
+from .matrix_norms import matrix_norm
 from .reduction import amax, amin, mean, prod, sum
 from .vector_norms import vector_norm
 
@@ -51,7 +52,7 @@ def empty_permuted(
     return turned.detach().requires_grad_(requires_grad)
 
 
-@export("conv_tbc")
+@export("conv_tbc", "nn.functional.conv_tbc")
 def conv_tbc(input: Tensor, weight: Tensor, bias: Tensor, pad: int = 0) -> Tensor:
     """1-d convolution with time first: input (T, N, C), weight (K, C, D), bias (D) -> (T', N, D).
 
@@ -89,9 +90,17 @@ def feature_dropout_(input: Tensor, p: float, train: bool) -> Tensor:
 
 
 @export("frobenius_norm")
-def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False) -> Tensor:
+def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any = None) -> Tensor:
     """(Σ |x|²)^½ over one or two dimensions."""
-    return vector_norm(input, 2, dim, keepdim)
+    return vector_norm(input, 2, dim, keepdim, out=out)
+
+
+@export("nuclear_norm")
+def nuclear_norm(
+    input: Tensor, dim: Any = (-2, -1), keepdim: bool = False, *, out: Any = None
+) -> Tensor:
+    """The sum of the singular values of the matrices in two dimensions."""
+    return matrix_norm(input, "nuc", dim, keepdim, out=out)
 
 
 _REDUCE = {"sum": sum, "mean": mean, "max": amax, "min": amin, "prod": prod}

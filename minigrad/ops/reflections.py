@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..core.node import without_derivative
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .arguments import finish
@@ -35,7 +36,8 @@ def geqrf(input: Tensor, *, out: Any = None) -> Any:
     need_matrix("geqrf", input)
     turned, tau = np.linalg.qr(input._data, mode="raw")
     packed = np.ascontiguousarray(np.swapaxes(turned, -1, -2))
-    return finish_pair(Geqrf(wrap(packed), wrap(np.asarray(tau))), out)
+    result = Geqrf(wrap(packed), wrap(np.asarray(tau)))
+    return finish_pair(without_derivative("aten::geqrf", result, input), out)
 
 
 def _reflect(x: Any, vectors: Any, tau: Any, i: int) -> Any:

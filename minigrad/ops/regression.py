@@ -176,7 +176,7 @@ _squared = pairwise(
 )  # fmt: skip
 _absolute = pairwise(
     "l1", "MeanAbsoluteErrorBackward0", lambda x, t, _: np.abs(x - t),
-    lambda x, t, _: np.sign(x - t), lambda x, t, _: abs(sub(x, t)), losses.distances,
+    lambda x, t, _: np.nan_to_num(np.sign(x - t)), lambda x, t, _: abs(sub(x, t)), losses.distances,
 )  # fmt: skip
 _smoothed = pairwise(
     "smooth_l1", "SmoothL1LossBackward0", _smooth, _smooth_slope, _smooth_parts, losses.smooth

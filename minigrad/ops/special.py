@@ -18,8 +18,7 @@ from ..core.primitive import primitive
 from ..errors import missing_package
 from ..export import export
 from .arguments import finish, need_tensors, refuse
-from .elementwise import exp, log, log1p, sign, where
-from .formulas import of_number
+from .elementwise import exp, log, sign, where
 
 SQRT_2, SQRT_PI, SQRT_2_PI = math.sqrt(2), math.sqrt(math.pi), math.sqrt(2 * math.pi)
 
@@ -152,7 +151,7 @@ def xlog1py_(x: Any, other: Any) -> Any:
 
 
 xlog1py_.vjp(
-    x=lambda g, x, other: where((x == 0) & (other <= -1), 0, g * of_number(log1p, other)),
+    x=lambda g, x, other: where((x == 0) & (other <= -1), 0, xlog1py_(g, other)),
     other=lambda g, x, other: g * (x / (other + 1)),
 )
 

@@ -21,7 +21,7 @@ from ..export import export
 from ..kernels.cpu import reductions, rows
 from .compare import eq, isnan
 from .piecewise import data_of, dtype_title, finish, where
-from .products import target_of, to_dtype
+from .products import result_target, target_of, to_dtype
 from .results import AMinMax, finish_pair
 from .transcendental import exp
 from .views import view_
@@ -118,7 +118,7 @@ def sum(
 
     y = Σ x,  x̄ = ȳ broadcast back. IndexError for a dimension that is not there.
     """
-    target = None if dtype is None else target_of(dtype)
+    target = None if dtype is None and out is None else result_target(dtype, out, input)
     x = input if target is None else to_dtype(input, target)
     axes = axes_of(axis if dim is None else dim, data_of(x).ndim)
     result = reduce_sum(x, axes=axes, keepdim=keepdim)
@@ -262,7 +262,7 @@ def amax(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None
     nan wins. IndexError for an empty dimension.
     """
     axes = _extremum_axes("amax", input._data, dim)
-    return finish(reduce_amax(input, axes=axes, keepdim=keepdim), out)
+    return finish(reduce_amax(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
 @export("amin")
@@ -272,7 +272,7 @@ def amin(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None
     nan wins. IndexError for an empty dimension.
     """
     axes = _extremum_axes("amin", input._data, dim)
-    return finish(reduce_amin(input, axes=axes, keepdim=keepdim), out)
+    return finish(reduce_amin(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
 @export("aminmax")
@@ -297,6 +297,10 @@ def reduce_truth(x: Any, *, test: str, axes: Axes, keepdim: bool) -> Any:
 def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tensor:
     none = dim is not None and not isinstance(dim, (int, np.integer)) and not len(dim)
     axes = () if none else axes_of(dim, input._data.ndim)
+    if out is not None and out._data.dtype not in (B8, np.uint8):
+        raise RuntimeError(
+            f"{test} only supports bool tensor for result, got: {dtype_title(out._data.dtype)}"
+        )
     return finish(reduce_truth(input, test=test, axes=axes, keepdim=keepdim), out)
 
 

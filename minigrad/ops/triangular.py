@@ -175,7 +175,10 @@ def cholesky_factor(x: Any, *, upper: bool) -> Any:
     S has the lower triangle of Lᴴ L̄, and its conjugate transpose above the diagonal (Murray,
     "Differentiation of the Cholesky decomposition", 2016, eq. 10).
     """
-    return np.linalg.cholesky(x, upper=upper)
+    y = np.linalg.cholesky(x, upper=upper)
+    if not np.isfinite(np.diagonal(y, axis1=-2, axis2=-1)).all():
+        raise np.linalg.LinAlgError("the matrix has nan or inf")  # LAPACK notices it, BLAS not
+    return y
 
 
 def _cholesky_vjp(g: Any, y: Any, upper: bool) -> Any:
@@ -197,7 +200,7 @@ def _cholesky_info(x: Any, upper: bool) -> Any:
     for i in batch_indices(x.shape[:-2]):
         for order in range(1, x.shape[-1] + 1):
             try:
-                np.linalg.cholesky(x[i][:order, :order], upper=upper)
+                cholesky_factor.primitive.forward(x[i][:order, :order], upper=upper)
             except np.linalg.LinAlgError:
                 info[i] = order
                 break

@@ -4,5 +4,6 @@ from __future__ import annotations
 
 from . import gradcheck
 from .compare import assert_close
+from .make import make_tensor
 
-__all__ = ["assert_close", "gradcheck"]
+__all__ = ["assert_close", "gradcheck", "make_tensor"]

@@ -6,6 +6,7 @@ Memory for one segment's interior instead of all, at the price of one more forwa
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
@@ -91,6 +92,40 @@ def checkpoint(
 
 def _anchor() -> Tensor:
     return Tensor(0).requires_grad_()
+
+
+@export("utils.checkpoint.CheckpointError")
+class CheckpointError(RuntimeError):
+    """What recomputing a segment finds wrong."""
+
+
+@export("utils.checkpoint.noop_context_fn")
+def noop_context_fn() -> tuple[Any, Any]:
+    """The default of `context_fn`: nothing around either run."""
+    return contextlib.nullcontext(), contextlib.nullcontext()
+
+
+@export(
+    "utils.checkpoint.set_checkpoint_early_stop", "utils.checkpoint.set_checkpoint_debug_enabled"
+)
+class set_checkpoint_early_stop(contextlib.nullcontext[None]):
+    """Accepted: a segment is always computed again as a whole."""
+
+    def __init__(self, enable: bool | None):
+        super().__init__()
+
+
+@export("utils.checkpoint.detach_variable")
+def detach_variable(inputs: tuple[Any, ...]) -> tuple[Any, ...]:
+    """The tensors of a tuple as leaves that require a gradient where they did."""
+    if not isinstance(inputs, tuple):
+        raise RuntimeError(
+            "Only tuple of tensors is supported. Got Unsupported input type:"
+            f" {type(inputs).__name__}"
+        )
+    return tuple(
+        [t.detach().requires_grad_(t.requires_grad) if isinstance(t, Tensor) else t for t in inputs]
+    )
 
 
 @export("utils.checkpoint.checkpoint_sequential")

@@ -91,3 +91,19 @@ def fork(func: Callable[..., T], *args: Any, **kwargs: Any) -> Callable[[], T]:
     """Call the function, now; `jit.wait` gives its result."""
     result = func(*args, **kwargs)
     return lambda: result
+
+
+@export("jit.trace_module")
+def trace_module(mod: T, inputs: dict[str, Any], *args: Any, **kwargs: Any) -> T:
+    """The module itself, after the methods named in `inputs` have been called with it."""
+    for name, given in inputs.items():
+        getattr(mod, name)(*(given if isinstance(given, tuple) else (given,)))
+    return mod
+
+
+@export("jit.ScriptModule", "jit.ScriptFunction")
+class Scripted:
+    """What scripting makes in PyTorch; here it gives back what it got: nothing is an instance."""
+
+    def __init__(self, *args: Any, **kwargs: Any):
+        raise TypeError("nothing is scripted: derive from nn.Module")

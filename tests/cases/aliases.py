@@ -84,8 +84,11 @@ CASES = [
         for name in ("alpha_dropout", "feature_alpha_dropout", "feature_dropout")
     ],
     Case(
-        "as_strided_scatter",
-        lambda r: [S(r(3, 4), r(2, 2), (2, 2), (4, 1)), S(r(3, 4), r(2, 2), (2, 2), (4, 1), 1)],
+        "as_strided_scatter",  # constant: PyTorch 2.13 gives the input the gradient of the slice
+        lambda r: [
+            S(const(r(3, 4)), r(2, 2), (2, 2), (4, 1)),
+            S(const(r(3, 4)), r(2, 2), (2, 2), (4, 1), 1),
+        ],
     ),
     Case(
         "conv_tbc",

@@ -7,8 +7,11 @@ from random import Random
 from typing import Any
 
 from .compare import comparable
+from .families import MORE
 from .program import Program, Ref, Statement
 from .recipes import RECIPES, Maker, create
+
+ALL = RECIPES | MORE
 
 LARGEST = 1e4  # beyond, rounding decides what comes out
 ELEMENTS = 200
@@ -21,7 +24,7 @@ def generate(rng: Random, library: Any, length: int | None = None) -> Program:
     program = Program()
     for _ in range(rng.randint(1, 3)):
         _append(program, create(maker), maker)
-    recipes, weights = list(RECIPES), list(RECIPES.values())
+    recipes, weights = list(ALL), list(ALL.values())
     quiet = 0  # statements that are still to be made without recording
     while len(program.statements) < length:
         made = rng.choices(recipes, weights)[0](maker)
@@ -48,7 +51,7 @@ def _append(program: Program, statement: Statement, maker: Maker) -> None:
         for name in statement.targets:
             if statement.name[:1] != "i" or statement.kind != "operator":
                 maker.env.pop(name, None)
-    for name in [n for n in maker.env if n[0] == "v"]:
+    for name in [n for n in maker.env if n[0] in "vc"]:
         if not _usable(maker.env[name], maker.library):
             del maker.env[name]
 
@@ -56,13 +59,14 @@ def _append(program: Program, statement: Statement, maker: Maker) -> None:
 def _usable(value: Any, library: Any) -> bool:
     if not isinstance(value, library.Tensor):
         return isinstance(value, tuple)
-    if not comparable(value):
-        return False
-    if value.numel() > ELEMENTS or value.ndim > 6 or value.is_complex():
+    if not comparable(value) or value.numel() > ELEMENTS or value.ndim > 6:
         return False
     if value.numel() == 0 or value.dtype is library.bool:
         return True
-    finite = value.detach().double().nan_to_num(0.0, 0.0, 0.0).abs()
+    value = value.detach()
+    if value.is_complex():
+        value = library.view_as_real(value.resolve_conj())
+    finite = value.double().nan_to_num(0.0, 0.0, 0.0).abs()
     return bool(finite.max() <= LARGEST)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import inspect
 import operator
+import random
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +39,8 @@ class Statement:
     function   T.name(*args, **kwargs)            method     args[0].name(*args[1:], **kwargs)
     operator   args[0] <symbol> args[1]           attribute  args[0].name
     index      args[0][args[1]]                   assign     args[0][args[1]] = args[2]
+    module     fill(T.name(*args[1:]), args[0])   call       args[0](*args[1:])
+    optimizer  T.name(args[0]), a list of tensors or a module
     """
 
     kind: str
@@ -71,13 +75,21 @@ class Statement:
             return getattr(args[0], self.name)
         if self.kind == "index":
             return args[0][args[1]]
+        if self.kind == "module":
+            return fill(_resolve(library, self.name)(*args[1:], **kwargs), args[0])
+        if self.kind == "call":
+            return args[0](*args[1:])
+        if self.kind == "optimizer":
+            what = args[0] if isinstance(args[0], list) else args[0].parameters()
+            return _resolve(library, self.name)(what, **kwargs)
         args[0][args[1]] = args[2]
         return None
 
     def changes(self) -> bool:
         """Whether it is an in-place change."""
         marked = self.kind == "operator" and self.name.startswith("i")
-        return self.kind == "assign" or marked or self.name.endswith("_")
+        written = any(name == "out" for name, _ in self.kwargs)
+        return self.kind == "assign" or marked or written or self.name.endswith("_")
 
     def missing(self, env: dict[str, Any]) -> bool:
         """Whether it uses a variable that does not exist (any more)."""
@@ -99,6 +111,13 @@ class Statement:
             text = f"{args[0]}.{self.name}({', '.join(args[1:] + named)})"
         elif self.kind == "attribute":
             text = f"{args[0]}.{self.name}"
+        elif self.kind == "module":
+            text = f"fill(T.{self.name}({', '.join(args[1:] + named)}), {args[0]})"
+        elif self.kind == "call":
+            text = f"{args[0]}({', '.join(args[1:])})"
+        elif self.kind == "optimizer":
+            what = args[0] if isinstance(self.args[0], list) else f"{args[0]}.parameters()"
+            text = f"T.{self.name}({', '.join([what, *named])})"
         elif self.kind == "operator":
             symbol = SYMBOLS[self.name]
             if symbol.endswith("=") and self.name.startswith("i"):
@@ -120,6 +139,8 @@ class Program:
     def source(self, libraries: tuple[str, ...] = ("torch", "minigrad")) -> str:
         """A file that runs the program with each library and prints its variables."""
         lines = [f"import {name}" for name in libraries]
+        if any(s.kind == "module" for s in self.statements):
+            lines += ["import random", "", "", *inspect.getsource(fill).splitlines()]
         lines += ["", "", "def program(T):", "    nan, inf = float('nan'), float('inf')"]
         for s in self.statements:
             lines += (
@@ -134,6 +155,16 @@ class Program:
     def map(self, change: Callable[[Statement], Statement]) -> Program:
         """The program with each statement changed."""
         return Program([change(s) for s in self.statements])
+
+
+def fill(module: Any, seed: int) -> Any:
+    """The module with parameters that are the same in both libraries."""
+    rng = random.Random(seed)
+    for p in module.parameters():
+        flat = p.data.view(-1)
+        for i in range(flat.numel()):
+            flat[i] = round(rng.gauss(0, 0.6), 3)
+    return module
 
 
 def _resolve(library: Any, path: str) -> Any:

@@ -183,6 +183,8 @@ def unary(m: Maker) -> Statement | None:
     if x is None:
         return None
     if m.chance(0.3):
+        if bool(x[1].detach().isnan().any()):
+            return None  # the slope there: PyTorch's loops and what is left of them disagree
         return _result(m, "function", "nn.functional." + m.rng.choice(ACTIVATIONS), (x[0],))
     return _result(m, m.rng.choice(("function", "method")), m.rng.choice(UNARY), (x[0],))
 
@@ -661,8 +663,8 @@ def detach(m: Maker) -> Statement | None:
     if x is None:
         return None
     name = m.rng.choice(("detach", "detach", "data", "requires_grad_", "retain_grad", "clone"))
-    if name == "data":
-        return _result(m, "attribute", name, (x[0],))
+    if name == "data":  # not of one with a history: changes would go unnoticed in saved values
+        return None if x[1].requires_grad else _result(m, "attribute", name, (x[0],))
     if name == "retain_grad":
         return Statement("method", name, (x[0],))
     return _result(m, "method", name, (x[0],))
@@ -692,7 +694,10 @@ def backward(m: Maker) -> list[Statement] | Statement | None:
             "function", "autograd.grad", (ref, [Ref(wanted)], seed), tuple(options.items()),
             (m.fresh("t"),),
         )  # fmt: skip
-        return [weight, grad, _result(m, "index", "", (Ref(grad.targets[0]), 0))]
+        only = Statement("index", "", (Ref(grad.targets[0]), 0), targets=(m.fresh("t"),))
+        # the order of a gradient's strides is by chance, and decides what is a view of it
+        plain = {"memory_format": Name("contiguous_format")}
+        return [weight, grad, only, _result(m, "method", "clone", (Ref(only.targets[0]),), **plain)]
     keep = (("retain_graph", True),) if m.chance(0.5) else ()
     return [weight, Statement("method", "backward", (ref, seed), keep)]
 

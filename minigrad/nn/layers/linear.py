@@ -54,6 +54,11 @@ class Linear(Module):
         )
 
 
+@export("nn.modules.linear.NonDynamicallyQuantizableLinear")
+class NonDynamicallyQuantizableLinear(Linear):
+    """Linear, under the name that the output projection of MultiheadAttention has in PyTorch."""
+
+
 @export("nn.Bilinear")
 class Bilinear(Module):
     """y_o = x₁ᵀ W_o x₂ + b_o; weight (out, in1, in2)."""

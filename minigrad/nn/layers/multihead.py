@@ -11,7 +11,7 @@ from ...ops.shape import transpose
 from .. import init
 from ..module import Module
 from ..parameter import Parameter
-from .linear import Linear
+from .linear import NonDynamicallyQuantizableLinear
 
 
 @export("nn.MultiheadAttention")
@@ -62,7 +62,7 @@ class MultiheadAttention(Module):
             raise AssertionError("embed_dim must be divisible by num_heads")
         options = {"device": device, "dtype": dtype}
         self._make_projections(bias, options)
-        self.out_proj = Linear(embed_dim, embed_dim, bias=bias, **options)
+        self.out_proj = NonDynamicallyQuantizableLinear(embed_dim, embed_dim, bias=bias, **options)
         if add_bias_kv:
             self.bias_k = Parameter(empty(1, 1, embed_dim, **options))
             self.bias_v = Parameter(empty(1, 1, embed_dim, **options))

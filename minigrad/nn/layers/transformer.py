@@ -26,7 +26,7 @@ from .linear import Linear
 from .multihead import MultiheadAttention
 from .norm import LayerNorm
 
-_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": A.relu, "gelu": A.gelu}
+_ACTIVATIONS: dict[str, Callable[[Any], Any]] = {"relu": A.relu_functional, "gelu": A.gelu}
 
 
 def _activation(given: Any) -> Any:
@@ -74,7 +74,7 @@ class TransformerEncoderLayer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = A.relu,
+        activation: str | Callable[[Any], Any] = A.relu_functional,
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -139,7 +139,7 @@ class TransformerDecoderLayer(Module):
         nhead: int,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = A.relu,
+        activation: str | Callable[[Any], Any] = A.relu_functional,
         layer_norm_eps: float = 1e-5,
         batch_first: bool = False,
         norm_first: bool = False,
@@ -297,7 +297,7 @@ class Transformer(Module):
         num_decoder_layers: int = 6,
         dim_feedforward: int = 2048,
         dropout: float = 0.1,
-        activation: str | Callable[[Any], Any] = A.relu,
+        activation: str | Callable[[Any], Any] = A.relu_functional,
         custom_encoder: Any = None,
         custom_decoder: Any = None,
         layer_norm_eps: float = 1e-5,

@@ -4,4 +4,4 @@
 import builtins as _builtins
 from typing import Any as _Any
 
-from minigrad.core.anomaly import saved_tensors_hooks as saved_tensors_hooks
+from minigrad.nn.layers.vocabulary import AdaptiveLogSoftmaxWithLoss as AdaptiveLogSoftmaxWithLoss

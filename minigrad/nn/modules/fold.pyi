@@ -1,0 +1,8 @@
+# Made by `python -m minigrad.debug.api --stubs` from the `@export` declarations.
+# ruff: noqa
+# fmt: off
+import builtins as _builtins
+from typing import Any as _Any
+
+from minigrad.nn.layers.fold import Fold as Fold
+from minigrad.nn.layers.fold import Unfold as Unfold
