@@ -174,7 +174,7 @@ def test_gated_layers(layer: Any) -> None:
     assert sorted(m.state_dict()) == ["down_proj.weight", "gate_proj.weight", "up_proj.weight"]
     x = mg.randn(2, 3, 6)
     want = m.down_proj(GATED[layer](m.gate_proj(x), m.up_proj(x)))
-    np.testing.assert_allclose(m(x).detach().numpy(), want.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(m(x).detach().numpy(), want.detach().numpy(), rtol=1e-6, atol=1e-7)
     m(x).sum().backward()
     assert all(p.grad is not None for p in m.parameters())
 
@@ -184,7 +184,7 @@ def test_gated_layer_with_any_activation() -> None:
     assert len(list(m.parameters())) == 6
     x = mg.randn(5, 4)
     want = m.down_proj(F.gelu(m.gate_proj(x), approximate="tanh") * m.up_proj(x))
-    np.testing.assert_allclose(m(x).detach().numpy(), want.detach().numpy(), rtol=1e-6)
+    np.testing.assert_allclose(m(x).detach().numpy(), want.detach().numpy(), rtol=1e-6, atol=1e-7)
     assert nn.GatedFeedForward(4, 8, nn.Tanh())(x).shape == (5, 4)
 
 

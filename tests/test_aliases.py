@@ -58,6 +58,7 @@ def _defaults() -> Iterator[None]:
 
 
 @pytest.mark.usefixtures("_defaults")
+@pytest.mark.filterwarnings("ignore:torch.set_default_tensor_type")
 def test_default_tensor_type() -> None:
     for lib in LIBRARIES:
         lib.set_default_tensor_type(lib.DoubleTensor)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import sys
 import warnings
 from typing import Any
 
@@ -345,7 +346,8 @@ def test_functional_call_with_tied_weights() -> None:
         mg.func.functional_call(model, {"a.weight": w, "b.weight": w.clone()}, x)
 
 
-def test_stacked_models() -> None:
+def test_stacked_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys.modules["minigrad.autograd.func"], "_told", False)  # it warns once
     models = [mg.nn.Linear(3, 2) for _ in range(4)]
     params, buffers = mg.func.stack_module_state(models)
     assert params["weight"].shape == (4, 2, 3)

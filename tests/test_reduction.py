@@ -11,9 +11,9 @@ import minigrad
 def test_third_derivative_of_the_nuclear_norm_is_refused() -> None:
     x = minigrad.tensor(np.random.default_rng(0).standard_normal((3, 2)), requires_grad=True)
     (grad,) = minigrad.autograd.grad(minigrad.norm(x, "nuc"), x, create_graph=True)
-    minigrad.autograd.grad(grad.square().sum(), x, retain_graph=True)
-    with pytest.raises(RuntimeError, match="derivative for 'x' of polar_slope"):
-        minigrad.autograd.grad(grad.square().sum(), x, create_graph=True)
+    (second,) = minigrad.autograd.grad(grad.square().sum(), x, create_graph=True)
+    with pytest.raises(NotImplementedError, match="derivative for 'polar_slope: x'"):
+        minigrad.autograd.grad(second.square().sum(), x)
 
 
 def test_third_derivative_of_cumprod_at_zeros() -> None:

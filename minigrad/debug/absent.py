@@ -77,7 +77,7 @@ REASONS: dict[str, str] = {
     "checks inside PyTorch's layers": """
         nn.functional.assert_int_or_pair nn.functional.GRID_SAMPLE_*""",
     "several GPUs take a process each": """
-        nn.parallel.DistributedDataParallel nn.parallel.gather nn.parallel.scatter""",
+        nn.parallel.gather nn.parallel.scatter""",
     "the eigenvalues of a huge sparse matrix: scipy.sparse.linalg.lobpcg": "lobpcg",
     "a file as memory: `from_numpy(numpy.memmap(...))`": "from_file",
     "parts of the profiler's report under other names here": "autograd.profiler.* profiler.*",

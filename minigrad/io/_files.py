@@ -13,7 +13,6 @@ import errno
 import importlib
 import io
 import os
-import shutil
 import stat
 import sys
 import zlib
@@ -169,7 +168,7 @@ def replacing(target: str) -> Iterator[str]:
         os.replace(temporary, target)
         _sync_folder(parent)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        _remove(folder)
         if lock is not None:
             os.close(lock)
 
@@ -195,7 +194,7 @@ def _remove_leftovers(parent: str, prefix: str) -> None:
             with contextlib.suppress(BlockingIOError, FileNotFoundError):
                 lock = _lock(folder)
                 if lock is not None:
-                    shutil.rmtree(folder, ignore_errors=True)
+                    _remove(folder)
                     os.close(lock)
 
 
@@ -228,3 +227,9 @@ def _sync_folder(folder: str) -> None:
             raise  # those three: the file system has no such operation
     finally:
         os.close(descriptor)
+
+
+def _remove(folder: str) -> None:
+    import shutil  # here, as `import minigrad` has to be quick
+
+    shutil.rmtree(folder, ignore_errors=True)

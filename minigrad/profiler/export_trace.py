@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 from collections.abc import Iterable
@@ -49,6 +48,8 @@ def write_trace(
 ) -> None:
     """Write a Chrome trace; compressed if the name ends in .gz."""
     content = {"schemaVersion": 1, **extra, "traceEvents": trace_events(events, memory)}
+    import gzip  # here, as `import minigrad` has to be quick
+
     opener = gzip.open if str(path).endswith(".gz") else open
     with opener(path, "wt", encoding="utf-8") as file:
         json.dump(content, file)

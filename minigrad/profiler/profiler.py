@@ -12,7 +12,6 @@ from __future__ import annotations
 import functools
 import json
 import os
-import socket
 import threading
 import warnings
 from collections.abc import Callable, Iterable
@@ -133,6 +132,8 @@ def tensorboard_trace_handler(
             os.makedirs(dir_name, exist_ok=True)
         except OSError as error:
             raise RuntimeError("Can't create directory: " + dir_name) from error
+        import socket  # here, as `import minigrad` has to be quick
+
         worker = worker_name or f"{socket.gethostname()}_{os.getpid()}"
         name = f"{worker}.{time_ns()}.pt.trace.json" + (".gz" if use_gzip else "")
         prof.export_chrome_trace(os.path.join(dir_name, name))

@@ -80,6 +80,40 @@ CASES = [
         lambda r: [S(r.distinct(2, 3, 7), 3), S(r.distinct(2, 3, 7), 3, 2, 1, 1, True)],
     ),
     *[
+        Case(
+            f"nn.functional.max_pool{d}d_with_indices",
+            lambda r, d=d: [S(r.distinct(2, *[5] * d), 2)],
+        )
+        for d in (1, 2, 3)
+    ],
+    *[
+        Case(
+            f"nn.functional.adaptive_max_pool{d}d_with_indices",
+            lambda r, d=d: [S(r.distinct(2, *[5] * d), 2)],
+        )
+        for d in (1, 2, 3)
+    ],
+    *[
+        Case(
+            f"nn.functional.fractional_max_pool{d}d_with_indices",
+            lambda r, d=d: [
+                S(
+                    r.distinct(1, 2, *[6] * d),
+                    2,
+                    output_size=(3,) * d,
+                    _random_samples=const(r(1, 2, d, low=0.0, high=1.0)),
+                )
+            ],
+            half=False,
+        )
+        for d in (2, 3)
+    ],
+    Case(
+        "nuclear_norm",
+        lambda r: [S(r(3, 2)), S(r(3, 2), True), S(r(3, 2, 4), (0, 2))],
+        half=False,
+    ),
+    *[
         Case(name, lambda r: [S(r(3, 4, 2), 0.0, True), S(r(3, 4, 2), 0.5, False)])
         for name in ("alpha_dropout", "feature_alpha_dropout", "feature_dropout")
     ],
@@ -96,6 +130,7 @@ CASES = [
         half=False,
     ),
     Case("frobenius_norm", lambda r: [S(r(3, 4), 1), S(r(3, 4), (0, 1), True)]),
-    Case("vander", lambda r: [S(r(4)), S(r(4), 3), S(r(4), 3, True)], gradgrad=False),
+    # PyTorch's own has no gradient: it writes into what it has saved
+    Case("vander", lambda r: [S(r(4)), S(r(4), 3), S(r(4), 3, True)], grad=False),
     Case("segment_reduce", segments, half=False, gradgrad=False),
 ]

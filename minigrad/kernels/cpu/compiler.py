@@ -192,18 +192,26 @@ def _c_function(function: Callable, signature: Any) -> int:
 _FOREVER: list[Any] = []  # machine code lives as long as its function
 
 
+def _c_library(name: str, count: int) -> Any:
+    from numba.core.types import ExternalFunction, intp
+
+    return ExternalFunction(name, intp(*[intp] * count))
+
+
+malloc: Any = Lazy(lambda: _c_library("malloc", 1))
+aligned_alloc: Any = Lazy(lambda: _c_library("aligned_alloc", 2))
+
+
+def _allocate(context, size):
+    return malloc(size) if size < 4096 else aligned_alloc(64, size)
+
+
 @functools.cache
 def align() -> None:
     """From the first kernel on, large arrays start at multiples of 64 bytes: backend/memory.py."""
-    from numba.core.types import ExternalFunction, intp
+    from numba.core.types import intp
 
-    malloc = ExternalFunction("malloc", intp(intp))
-    aligned_alloc = ExternalFunction("aligned_alloc", intp(intp, intp))
-
-    def allocate(context, size):
-        return malloc(size) if size < 4096 else aligned_alloc(64, size)
-
-    memory.align(_c_function(allocate, intp(intp, intp)))
+    memory.align(_c_function(specialise(_allocate), intp(intp, intp)))
 
 
 def make_call() -> Any:

@@ -311,7 +311,10 @@ def _scatter(source, index, y, split, chunks):
 
 def _three(shape: Any, index: Any, dim: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
     """The shapes of array and index as (outer, n, inner), if the index has the other sizes."""
-    if (*shape[:dim], *shape[dim + 1 :]) != (*index.shape[:dim], *index.shape[dim + 1 :]):
+    if len(shape) != index.ndim or (*shape[:dim], *shape[dim + 1 :]) != (
+        *index.shape[:dim],
+        *index.shape[dim + 1 :],
+    ):
         return None
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
     return (outer, shape[dim], inner), (outer, index.shape[dim], inner)

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import functools
 import os
-import platform
 from collections.abc import Callable
 from typing import Any
 
@@ -23,6 +22,8 @@ from .compiler import Lazy, kernel
 @functools.cache
 def lanes() -> int:
     """Floats in one vector register."""
+    import platform  # here, as `import minigrad` has to be quick
+
     if platform.machine().lower() not in ("x86_64", "amd64"):
         return 4
     from llvmlite.binding import get_host_cpu_features
