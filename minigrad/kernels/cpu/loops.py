@@ -13,10 +13,10 @@ be arranged so (an unusual dtype, a formula without a compiled form) stays with 
 
 from __future__ import annotations
 
-import dis
 import warnings
 from collections.abc import Callable
 from math import copysign, prod
+from opcode import opmap
 from typing import Any
 
 import numpy as np
@@ -99,15 +99,18 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
 
 def _steps_of(formula: Callable, call: int) -> int:
     """How many operators of arrays a formula costs; a call costs as much as `call` of them."""
-    steps = 0
-    for i in dis.get_instructions(formula.__code__):
-        if i.opname in ("BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE"):
-            steps += 1
-        elif i.opname == "CALL":
-            steps += call
-        elif i.argval == "conj":  # of real numbers: nothing
-            steps -= call
-    return steps
+    code = formula.__code__
+    opcodes, arguments = code.co_code[::2], code.co_code[1::2]  # dis takes 50 us, these 2
+    calls = opcodes.count(_CALL)
+    if "conj" in code.co_names:  # of real numbers: nothing
+        place = code.co_names.index("conj")
+        loads = [a >> 1 for o, a in zip(opcodes, arguments, strict=True) if o == _LOAD_GLOBAL]
+        calls -= loads.count(place)
+    return sum([opcodes.count(o) for o in _OPERATORS]) + call * calls
+
+
+_CALL, _LOAD_GLOBAL = opmap["CALL"], opmap["LOAD_GLOBAL"]
+_OPERATORS = [opmap[name] for name in ("BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE")]
 
 
 class Loop:
