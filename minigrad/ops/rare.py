@@ -99,7 +99,11 @@ def frobenius_norm(input: Tensor, dim: Any, keepdim: bool = False, *, out: Any =
 def nuclear_norm(
     input: Tensor, dim: Any = (-2, -1), keepdim: bool = False, *, out: Any = None
 ) -> Tensor:
-    """The sum of the singular values of the matrices in two dimensions."""
+    """The sum of the singular values of the matrices in two dimensions: `nuclear_norm(x, keepdim)`
+    or `nuclear_norm(x, dim, keepdim)`.
+    """
+    if isinstance(dim, bool):
+        dim, keepdim = (-2, -1), dim
     return matrix_norm(input, "nuc", dim, keepdim, out=out)
 
 

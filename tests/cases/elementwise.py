@@ -448,7 +448,7 @@ CASES = [
     Case(
         "nextafter",
         lambda r: [
-            S(r(3, 4), r(4), grad=False),
+            S(r(3, 4), r(4)),
             S(r.values(EDGES), r.values(EDGES[::-1]), grad=False),
         ],
         half=False,

@@ -249,7 +249,7 @@ CASES = [
     case("ormqr", applied_reflections),
     # functions
     *[
-        case(n, lambda r: [S(regular(r, 2, 3, 3), n) for n in (-2, -1, 1, 2, 3, 5)] + integers_too(r))
+        case(n, lambda r: [S(regular(r, 2, 3, 3), n) for n in (-2, -1, 0, 1, 2, 3, 5)] + integers_too(r))
         for n in ("linalg.matrix_power", "matrix_power")
     ],
     *[
