@@ -245,6 +245,11 @@ def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -
             mask = indices[0].reshape(indices[0].shape + (1,) * behind)
             array_module(y).copyto(y, values, where=mask, casting="unsafe")
         elif not accumulate:
+            if np.ndim(values) and not np.size(
+                values
+            ):  # of which NumPy takes shapes that do not fit
+                expected = y[full].shape
+                np.broadcast_to(_without_ones(values, len(expected)), expected)
             y[full] = values
         elif y.dtype.kind == "b":  # sums of bools saturate
             np.logical_or.at(y, full, values)
