@@ -104,6 +104,8 @@ def test_damage_to_files_of_others(kind: str) -> None:
 @given(st.binary(max_size=300) | st.binary(max_size=100).map(lambda b: b"PK\x03\x04" + b))
 @example(b"")
 @example(LEGACY_START)
+@example(b"minigrad objects 1\n")
+@example(b"minigrad objects 1\nI1")
 @example(b"\x93NUMPY\x01\x00")
 @example(b"PK\x05\x06" + b"\0" * 10)
 def test_no_bytes_give_another_error(data: bytes) -> None:

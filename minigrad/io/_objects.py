@@ -16,7 +16,7 @@ import numpy as np
 from ..backend.dtypes import bfloat16, numpy_dtype
 from ..core.tensor import Tensor, make
 from ._allowed import SAFE
-from ._files import Source, write_whole
+from ._files import CheckpointError, Source, write_whole
 
 START = b"minigrad objects 1\n"
 
@@ -118,6 +118,17 @@ def save(obj: Any, f: Any, protocol: int) -> None:
 
 
 def load(source: Source, builder: Any, weights_only: bool) -> Any:
-    """The object of a file; pickle.UnpicklingError if it needs a class that is not allowed."""
+    """The object of a file; pickle.UnpicklingError if it needs a class that is not allowed,
+    CheckpointError for one that is damaged.
+    """
     source.file.seek(len(START))
-    return _Unpickler(source, source.file, builder, not weights_only).load()
+    try:
+        return _Unpickler(source, source.file, builder, not weights_only).load()
+    except (CheckpointError, pickle.UnpicklingError):
+        raise
+    except Exception as error:
+        # of trusted files, whose classes run code of their own, only what surely is no fault of it
+        if not weights_only and not isinstance(error, EOFError):
+            raise
+        kind = type(error).__name__
+        raise CheckpointError(f"load: the pickled objects are damaged ({kind}: {error})") from error
