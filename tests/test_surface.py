@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import importlib
+import math
 import pkgutil
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 import minigrad
@@ -279,3 +281,23 @@ def test_written_values_with_leading_ones() -> None:
         (y * y).sum().backward()
         results.append([v.grad.tolist(), x.grad.tolist()])
     assert results[1] == results[0] == [[[12.0]], results[0][1]]
+
+
+def test_what_random_programs_found() -> None:
+    """nan in a determinant, dimensions of empty rolls, nan among the gradients of Rprop."""
+    found = []
+    for lib in LIBRARIES:
+        x = lib.tensor([[1.0, math.nan], [2.0, 3.0]], requires_grad=True)
+        lib.linalg.det(x).backward()
+        rolled = [lib.ones(4, 4, 0).roll(1, 3), lib.ones(0).roll(3, -2)]
+        p = lib.tensor([1.0, 2.0, 3.0], requires_grad=True)
+        optimizer = lib.optim.Rprop([p], lr=0.1)
+        for g in ([math.nan, 1.0, -1.0], [1.0, math.nan, -1.0], [1.0, 1.0, -1.0]):
+            p.grad = lib.tensor(g)
+            optimizer.step()
+        values = [x.grad.numpy(), p.detach().numpy()]
+        found.append((values, [tuple(y.shape) for y in rolled]))
+    (ours, our_shapes), (theirs, their_shapes) = found
+    assert our_shapes == their_shapes
+    for a, b in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-6)

@@ -31,8 +31,13 @@ def _products_without(s: Any) -> Any:
 
 
 def _rotated(x: Any) -> tuple[Any, Any, Any, Any]:
-    """U, σ, Vᴴ and det U · det Vᴴ."""
+    """U, σ, Vᴴ and det U · det Vᴴ; σ is nan for matrices with inf or nan."""
+    finite = np.isfinite(x).all(axis=(-2, -1))
+    if not finite.all():
+        x = np.where(finite[..., None, None], x, np.eye(x.shape[-1], dtype=x.dtype))
     u, s, vh = np.linalg.svd(x)
+    if not finite.all():
+        s = np.where(finite[..., None], s, s.dtype.type(np.nan))
     return u, s, vh, np.linalg.det(u) * np.linalg.det(vh)
 
 

@@ -89,6 +89,8 @@ def roll(input: Tensor, shifts: int | Sequence[int], dims: int | Sequence[int] =
             f"shifts and dimensions must align. shifts: {len(steps)}, dims:{len(axes)}"
         )
     ndim = input._data.ndim
+    if not input._data.size:  # PyTorch does not look at the dimensions either
+        return roll_(input, shifts=(0,), dims=None)
     if not ndim:
         raise IndexError(f"Dimension specified as {axes[0]} but tensor has no dimensions")
     return roll_(input, shifts=steps, dims=tuple([normalize_dim(d, ndim) for d in axes]))

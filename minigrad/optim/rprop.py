@@ -17,7 +17,7 @@ def rprop(w, g, before, size, slower, faster, smallest, largest):
     size = np.where(turn > 0, size * faster, np.where(turn < 0, size * slower, size))
     size = np.minimum(np.maximum(size, smallest), largest)
     g = np.where(turn < 0, g * 0.0, g)
-    w -= np.where(g > 0, size, np.where(g < 0, -size, g * 0.0))
+    w -= np.where(g > 0, size, np.where(g < 0, -size, size * 0.0))  # none where g is nan
     return w, g, size
 
 
