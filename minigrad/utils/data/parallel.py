@@ -13,6 +13,7 @@ import itertools
 import multiprocessing
 import os
 import selectors
+import shutil  # noqa: F401 (see below)
 import signal
 import sys
 import time
@@ -23,6 +24,8 @@ from multiprocessing.context import BaseContext
 from multiprocessing.process import BaseProcess
 from typing import Any
 
+# multiprocessing imports shutil when the program ends, and that (a namedtuple in it evaluates a
+# string) makes Python forget that a Ctrl-C is the reason: it would exit with 1 instead of SIGINT.
 from .channel import Channel, Message, Selector, pair
 from .iterator import LoaderIterator
 from .memory import Borrower
