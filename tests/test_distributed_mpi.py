@@ -139,7 +139,7 @@ def test_across_hosts(hosts: list[str], tmp_path: Path) -> None:
 @pytest.mark.slow
 @pytest.mark.skipif(
     not os.environ.get("MINIGRAD_TEST_SILENT_HOST"),
-    reason="MPICH keeps the ranks beyond 90 s when a link goes down: MINIGRAD_TEST_SILENT_HOST=1",
+    reason="fails so far: nobody was named within 90 s; MINIGRAD_TEST_SILENT_HOST=1 runs it",
 )
 def test_a_host_that_goes_silent_is_named(hosts: list[str], tmp_path: Path) -> None:
     process = start(3, "cut_off", tmp_path, *across(hosts, tmp_path), timeout=5)
