@@ -18,7 +18,7 @@ from __future__ import annotations
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
@@ -93,10 +93,16 @@ class _UserCode:
 def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
     """Send the roots' gradients through the graph; leaves accumulate, captures are filled in
     `run`.
+
+    Two short cuts leave the order as it is: the youngest node found waits beside the heap, since in
+    a chain it is the next; and a leaf without a gradient, which nobody watches, is given what
+    arrives at once.
     """
     pending: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else holds
     heap: list[tuple[int, Node]] = []
+    given: dict[Node, bool] = {}  # leaves whose .grad was made here: is it their own memory?
+    lent: dict[int, list[ndarray]] = {}  # of a gradient's memory: the parts that leaves have
     needed, captures, create_graph, anomaly = (
         run.needed,
         run.captures,
@@ -106,16 +112,24 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
     plain = run.accumulate and needed is None and not create_graph
     for (node, index), g in roots:
         _add(node, index, g, False, pending, owned, heap)
-    while heap:
-        node = heappop(heap)[1]
+    youngest: Node | None = None
+    while heap or youngest is not None:
+        if youngest is None:
+            node = heappop(heap)[1]
+        else:
+            node = heappushpop(heap, (-youngest.seq, youngest))[1] if heap else youngest
+            youngest = None
         g = pending.pop(node)
-        mine = node in owned
-        if mine:
-            owned.discard(node)
         leaf = node.variable if type(node) is AccumulateGrad else None
-        if leaf is not None and plain and leaf._hooks is None and node.hooks is None:
-            accumulate(leaf, g, mine, False)  # what nearly all leaves need
-            continue
+        if leaf is not None or owned:
+            mine = node in owned
+            if mine:
+                owned.discard(node)
+            if leaf is not None and plain and leaf._hooks is None and node.hooks is None:
+                accumulate(leaf, g, mine, False)
+                continue
+        else:
+            mine = False
         if node.hooks is not None or captures or (leaf is not None and leaf._hooks is not None):
             with _UserCode(run):
                 g = _arrive(node, g, run)
@@ -123,18 +137,19 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
         if leaf is not None:
             _arrive_at_leaf(node, leaf, g, mine, run)
             continue
-        if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
+        edges = node.edges
+        if needed is not None and not any(e is not None and e[0] in needed for e in edges):
             continue
-        given = tuple(g) if node.multi else g
-        if node.hooks is None and node.owns_results and not anomaly:
-            grads = node.run(given, needed, create_graph)
+        owns = node.owns_results
+        if node.hooks is None and owns and not anomaly:
+            grads = node.run(tuple(g) if node.multi else g, needed, create_graph)
         else:
             with _UserCode(run):
-                grads = _run_node(node, given, run)
+                grads = _run_node(node, tuple(g) if node.multi else g, run)
         if not run.keep_graph:
             node.release()
         before = None
-        for edge, gi in zip(node.edges, grads, strict=False):
+        for edge, gi in zip(edges, grads, strict=False):
             if gi is None or edge is None:
                 continue
             child, index = edge
@@ -147,18 +162,61 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
             if type(gi) is ndarray:
                 if gi.shape != shape or (gi.dtype is not dtype and gi.dtype != dtype):
                     gi = fit(gi, shape, dtype, f"Function {node.name()}")
-                new = gi is not g and gi is not before and gi.base is None and node.owns_results
+                new = gi is not g and gi is not before and gi.base is None and owns
             else:
                 gi = fit(_as_gradient(gi, node), shape, dtype, f"Function {node.name()}")
                 new = False
+            before = gi
             if child in pending or child.multi:
                 _add(child, index, gi, new, pending, owned, heap)
+                continue
+            if plain and type(child) is AccumulateGrad:
+                leaf = child.variable
+                if leaf._hooks is None and child.hooks is None:
+                    known = leaf._grad
+                    if known is None:
+                        new = new or (owns and gi.base is not None and _lend(gi, g, lent))
+                        accumulate(leaf, gi, new, False)
+                        given[child] = gi.base is None or leaf._grad._data is not gi  # type: ignore[union-attr]
+                        continue
+                    if child in given:
+                        if given[child]:
+                            known._data += gi
+                        else:
+                            leaf._grad, given[child] = wrap(as_array(known._data + gi)), True
+                        continue
+            pending[child] = gi
+            if new:
+                owned.add(child)
+            if youngest is None:
+                youngest = child
+            elif child.seq > youngest.seq:
+                heappush(heap, (-youngest.seq, youngest))
+                youngest = child
             else:
-                pending[child] = gi
                 heappush(heap, (-child.seq, child))
-                if new:
-                    owned.add(child)
-            before = gi
+
+
+def _lend(gi: Any, g: Any, lent: dict[int, list[ndarray]]) -> bool:
+    """Whether a leaf may have `gi` as it is, a part of the memory of the gradient `g` that arrived
+    at the node before: if no other leaf has any of it.
+
+    PyTorch gives it even then, and two gradients share memory.
+    """
+    memory = gi.base
+    if memory is not g and (type(g) is not ndarray or memory is not g.base):
+        return False
+    if not gi.flags.c_contiguous:
+        return False
+    parts = lent.setdefault(id(memory), [])
+    if len(parts) == _MOST_PARTS or any([np.may_share_memory(gi, part) for part in parts]):
+        return False
+    parts.append(gi)
+    return True
+
+
+_MOST_PARTS = 64
+"""More leaves than this get copies: every part is compared with those before it."""
 
 
 def _arrive_at_leaf(node: Any, leaf: Tensor, g: Any, mine: bool, run: _Run) -> None:
