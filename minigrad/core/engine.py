@@ -37,6 +37,10 @@ from .views import fresh
 ndarray = np.ndarray
 
 
+Roots = Sequence[tuple[tuple[Node, int], Any]]
+"""Where a backward starts: (a node, which of its outputs), and the gradient of that."""
+
+
 class _Run:
     """One call of backward() or grad(): the options, and the gradients still under way."""
 
@@ -60,11 +64,13 @@ class _Run:
         self.captures: dict[tuple[Node, int], Any] = {}
         self.needed: set[Node] | None = None
         self.callbacks: list[Callable[[], None]] = []
-        self.roots: Sequence[Node] = ()
+        self.roots: Roots = ()
 
     def reached(self) -> set[Node]:
         """The nodes that get a gradient in this run."""
-        return reachable(self.roots) if self.needed is None else self.needed
+        if self.needed is None:
+            return reachable([node for (node, _), _ in self.roots])
+        return self.needed
 
 
 _current: ContextVar[_Run | None] = ContextVar("minigrad_backward", default=None)
@@ -90,7 +96,7 @@ class _UserCode:
         _current.set(self.outer)
 
 
-def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
+def walk(roots: Roots, run: _Run) -> None:
     """Send the roots' gradients through the graph; leaves accumulate, captures are filled in
     `run`.
 
@@ -175,9 +181,9 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
                 if leaf._hooks is None and child.hooks is None:
                     known = leaf._grad
                     if known is None:
-                        new = new or (owns and gi.base is not None and _lend(gi, g, lent))
-                        accumulate(leaf, gi, new, False)
-                        given[child] = gi.base is None or leaf._grad._data is not gi  # type: ignore[union-attr]
+                        part = not new and owns and gi.base is not None and _lend(gi, g, lent)
+                        accumulate(leaf, gi, new or part, False)
+                        given[child] = not part
                         continue
                     if child in given:
                         if given[child]:
@@ -369,19 +375,23 @@ def _run_backward(
     accumulate_into: bool,
 ) -> _Run:
     roots = []
-    run = _Run(create_graph, keep_graph, accumulate_into)
     for i, (t, g) in enumerate(zip(outputs, grads, strict=True)):
         if not isinstance(t, GradientEdge) and not fresh(t)._requires_grad:
-            raise RuntimeError(
-                f"element {i} of tensors does not require grad and does not have a grad_fn"
-            )
+            raise _no_gradient(i)
         roots.append((_place(t), g if create_graph else g._data))
-    run.roots = [edge[0] for edge, _ in roots]
+    run = _Run(create_graph, keep_graph, accumulate_into)
     if inputs is not None:
         for t in inputs:
             run.captures[_place(t)] = None
-        run.needed = _needed_nodes(run.roots, {node for node, _ in run.captures})
-    if create_graph:
+        targets = {node for node, _ in run.captures}
+        run.needed = _needed_nodes([node for (node, _), _ in roots], targets)
+    _start(roots, run)
+    return run
+
+
+def _start(roots: Roots, run: _Run) -> None:
+    run.roots = roots
+    if run.create_graph:
         with _UserCode(run):
             walk(roots, run)
     else:
@@ -390,7 +400,10 @@ def _run_backward(
         with _UserCode(run):
             for callback in run.callbacks:
                 callback()
-    return run
+
+
+def _no_gradient(i: int) -> RuntimeError:
+    return RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
 
 
 def _place(t: Tensor | GradientEdge) -> tuple[Node, int]:
@@ -677,7 +690,9 @@ def _backward(
     else:
         given = None if gradient is None else (gradient,)
         (g,) = _make_gradients((self,), given, "grad_output")
-    _run_backward((self,), (g,), keep, create_graph, None, True)
+    if not fresh(self)._requires_grad:
+        raise _no_gradient(0)
+    _start(((edge_of(self), g if create_graph else g._data),), _Run(create_graph, keep, True))
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:
