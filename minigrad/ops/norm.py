@@ -322,7 +322,7 @@ def _standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     return _standardise(x, weight, bias, axes=_over_batch(x), eps=eps), None, None
 
 
-@primitive(residuals=("normed", "rstd"), composition=_standardise_batch)
+@primitive(residuals=("normed", "rstd", "centre"), composition=_standardise_batch)
 def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     """(y, mean, var): y = x̂ w + b with the statistics of each channel, w and b (C). mean and var
     are float64, and have no derivatives.
@@ -330,7 +330,7 @@ def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     if x.size >= norms.SMALL:
         found = norms.planes(x, weight, bias, 0, eps)
         if found is not None:
-            return found, None, 1 / np.sqrt(found[2] + eps)
+            return found, None, 1 / np.sqrt(found[2] + eps), found[1]
     axes, shape = _over_batch(x), (x.shape[1], *[1] * (x.ndim - 2))
     count = max(x.size // max(x.shape[1], 1), 1)
     centre = np.add.reduce(x, axes, F64) / count
@@ -341,15 +341,15 @@ def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     y = normed.copy() if weight is None else normed * weight.reshape(shape)
     if bias is not None:
         y += bias.reshape(shape)
-    return (y, centre, variance), normed, rstd
+    return (y, centre, variance), normed, rstd, centre
 
 
 def _standardise_batch_vjp(
-    g: Any, x: Any, y: Any, normed: Any, rstd: Any, weight: Any, needs: Any
+    g: Any, x: Any, normed: Any, rstd: Any, centre: Any, weight: Any, needs: Any
 ) -> tuple[Any, Any, Any]:
     g = g[0]
     if normed is None:
-        return norms.planes_backward(g, x, weight, y[1], rstd, 0)
+        return norms.planes_backward(g, x, weight, centre, rstd, 0)
     axes, count = _over_batch(x), x.size // x.shape[1]
     shape = (x.shape[1], *[1] * (x.ndim - 2))
     products, total = np.add.reduce(g * normed, axes), np.add.reduce(g, axes)
