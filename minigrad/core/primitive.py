@@ -127,7 +127,7 @@ def _unary(p: Primitive) -> Callable:
             input._requires_grad
             and MODE.get().grad
             and p.differentiable
-            and differentiable_dtype(y.dtype)
+            and (y.dtype is dtype or differentiable_dtype(y.dtype))
         ):
             record((input,), (x,), y, None, None, result, _ONE)
         return result if out is None else write_out(result, out, p.same_dtype)
@@ -213,7 +213,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
         result = wrap(y)
         if p.differentiable and MODE.get().grad:
             wanted = (_requires_grad(input), _requires_grad(other))
-            if wanted != _NONE and differentiable_dtype(y.dtype):
+            if (wanted[0] or wanted[1]) and differentiable_dtype(y.dtype):
                 record((input, other), raw, y, None, None, result, wanted)
         return result if out is None else write_out(result, out)
 
@@ -321,7 +321,7 @@ def _general(p: Primitive) -> Callable:
             if type(y) is not ndarray:
                 y = as_array(y)
             result = wrap(y)
-            differentiable = differentiable_dtype(y.dtype)
+            differentiable = (dtype := y.dtype) is F32 or differentiable_dtype(dtype)
         if requires_grad and differentiable and p.differentiable and MODE.get().grad:
             p.record(args, raw, y, options, extra, result)
         return result
@@ -335,7 +335,7 @@ _SIGNATURES = {
 }
 
 
-_ONE, _NONE = (True,), (False, False)  # which arguments require gradients
+_ONE = (True,)  # which arguments require gradients
 
 
 def _requires_grad(a: Any) -> bool:

@@ -192,6 +192,7 @@ class Primitive:
             name: defaults.get(name) for name in names[positional : positional + keyword]
         }
         self.arity = len(self.args)
+        self.differentiable = False  # until it is given rules
         self.rules: dict[str, Callable] = {}
         self.joint_rule: Callable | None = None
         self.fast_rules: dict[str, Callable] = {}
@@ -215,6 +216,7 @@ class Primitive:
                 )
             self._check_names(rule, f"{self.name}.vjp({arg})")
         self.rules.update(rules)
+        self.differentiable = True
         if self.name in LOOPED:
             self.fast_rules.update({arg: self._looped(rule) for arg, rule in rules.items()})
 
@@ -247,10 +249,7 @@ class Primitive:
         """One rule for all arguments: returns a gradient (or None) for each."""
         self._check_names(rule, f"{self.name}.joint")
         self.joint_rule = rule
-
-    @property
-    def differentiable(self) -> bool:
-        return bool(self.rules) or self.joint_rule is not None
+        self.differentiable = True
 
     def _check_names(self, rule: Callable, where: str) -> None:
         for name in _wanted_names(rule):
