@@ -107,7 +107,7 @@ def walk(roots: Roots, run: _Run) -> None:
     pending: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else holds
     heap: list[tuple[int, Node]] = []
-    given: dict[Node, bool] = {}  # leaves whose .grad was made here: is it their own memory?
+    given: dict[Node, bool] = {}  # leaves whose .grad was made here: is the memory all theirs?
     lent: dict[int, list[ndarray]] = {}  # of a gradient's memory: the parts that leaves have
     needed, captures, create_graph, anomaly = (
         run.needed,
@@ -116,9 +116,13 @@ def walk(roots: Roots, run: _Run) -> None:
         run.anomaly,
     )
     plain = run.accumulate and needed is None and not create_graph
-    for (node, index), g in roots:
-        _add(node, index, g, False, pending, owned, heap)
     youngest: Node | None = None
+    if len(roots) == 1 and not roots[0][0][0].multi:
+        youngest = roots[0][0][0]
+        pending[youngest] = roots[0][1]
+    else:
+        for (node, index), g in roots:
+            _add(node, index, g, False, pending, owned, heap)
     while heap or youngest is not None:
         if youngest is None:
             node = heappop(heap)[1]
@@ -126,23 +130,13 @@ def walk(roots: Roots, run: _Run) -> None:
             node = heappushpop(heap, (-youngest.seq, youngest))[1] if heap else youngest
             youngest = None
         g = pending.pop(node)
-        leaf = node.variable if type(node) is AccumulateGrad else None
-        if leaf is not None or owned:
+        if type(node) is AccumulateGrad:
             mine = node in owned
-            if mine:
-                owned.discard(node)
-            if leaf is not None and plain and leaf._hooks is None and node.hooks is None:
-                accumulate(leaf, g, mine, False)
-                continue
-        else:
-            mine = False
-        if node.hooks is not None or captures or (leaf is not None and leaf._hooks is not None):
+            _arrive_at_leaf(node, g, mine, plain, run)
+            continue
+        if node.hooks is not None or captures:
             with _UserCode(run):
                 g = _arrive(node, g, run)
-            mine = False  # a hook may have kept it
-        if leaf is not None:
-            _arrive_at_leaf(node, leaf, g, mine, run)
-            continue
         edges = node.edges
         if needed is not None and not any(e is not None and e[0] in needed for e in edges):
             continue
@@ -176,21 +170,12 @@ def walk(roots: Roots, run: _Run) -> None:
             if child in pending or child.multi:
                 _add(child, index, gi, new, pending, owned, heap)
                 continue
-            if plain and type(child) is AccumulateGrad:
+            if plain and type(child) is AccumulateGrad and child.hooks is None:
                 leaf = child.variable
-                if leaf._hooks is None and child.hooks is None:
-                    known = leaf._grad
-                    if known is None:
-                        part = not new and owns and gi.base is not None and _lend(gi, g, lent)
-                        accumulate(leaf, gi, new or part, False)
-                        given[child] = not part
-                        continue
-                    if child in given:
-                        if given[child]:
-                            known._data += gi
-                        else:
-                            leaf._grad, given[child] = wrap(as_array(known._data + gi)), True
-                        continue
+                if leaf._hooks is None and (leaf._grad is None or child in given):
+                    part = not new and owns and gi.base is not None and _lend(gi, g, lent)
+                    _give(child, leaf, gi, new, part, given)
+                    continue
             pending[child] = gi
             if new:
                 owned.add(child)
@@ -201,6 +186,20 @@ def walk(roots: Roots, run: _Run) -> None:
                 youngest = child
             else:
                 heappush(heap, (-child.seq, child))
+
+
+def _give(
+    node: Node, leaf: Tensor, gi: Any, new: bool, part: bool, given: dict[Node, bool]
+) -> None:
+    """Add gi, a part of a leaf's gradient, to what this backward has given it."""
+    known = leaf._grad
+    if known is None:
+        accumulate(leaf, gi, new or part, False)
+        given[node] = not part
+    elif given[node]:
+        known._data += gi
+    else:  # it is a part of another gradient's memory
+        leaf._grad, given[node] = wrap(as_array(known._data + gi)), True
 
 
 def _lend(gi: Any, g: Any, lent: dict[int, list[ndarray]]) -> bool:
@@ -225,8 +224,18 @@ _MOST_PARTS = 64
 """More leaves than this get copies: every part is compared with those before it."""
 
 
-def _arrive_at_leaf(node: Any, leaf: Tensor, g: Any, mine: bool, run: _Run) -> None:
-    """All of a leaf's gradient is there: add it, then the hooks that want to see the sum."""
+def _arrive_at_leaf(node: AccumulateGrad, g: Any, mine: bool, plain: bool, run: _Run) -> None:
+    """All of a leaf's gradient is there: hooks that may change it, add it, then the hooks that want
+    to see the sum.
+    """
+    leaf = node.variable
+    if plain and leaf._hooks is None and node.hooks is None:
+        accumulate(leaf, g, mine, False)
+        return
+    if node.hooks is not None or run.captures or leaf._hooks is not None:
+        with _UserCode(run):
+            g = _arrive(node, g, run)
+        mine = False  # a hook may have kept it
     if run.accumulate and (run.needed is None or (node, 0) in run.captures):
         accumulate(leaf, g, mine, run.create_graph)
         if leaf._hooks is not None and "post" in leaf._hooks:
