@@ -90,27 +90,28 @@ at_least.vjp(x=lambda g: g)
 # ------------------------------------------------------------------------------ in one pass
 def pairwise(
     name: str, title: str, value: Callable, slope: Callable, parts: Callable, pair: losses.Pair,
-    symmetric: bool = True,
+    symmetric: bool = True, batchmean: bool = False,
 ) -> Any:  # fmt: skip
-    """A function for the sum or mean of `value(x, t, number)` over all elements: a primitive that
-    reads them once.
+    """A function for the sum of `value(x, t, number)` over all elements, divided by what the
+    reduction says: a primitive that reads them once.
 
     value and slope (its derivative in x) take arrays, parts is value for Tensors; pair has both as
     kernels. Of a symmetric loss, the derivative in t is −slope.
     """
 
-    def composition(x: Any, t: Any, *, number: float, mean: bool) -> Any:
-        return reduced(parts(x, t, number), "mean" if mean else "sum")
+    def composition(x: Any, t: Any, *, number: float, over: int) -> Any:
+        total = reduced(parts(x, t, number), "sum")
+        return total if over == 1 else total / over
 
-    def forward(x: Any, t: Any, *, number: float, mean: bool) -> Any:
-        total = pair.sum(x, t, number) if x.size >= losses.SMALL else None
+    def forward(x: Any, t: Any, *, number: float, over: int) -> Any:
+        total = pair.sum(x, t, number)
         if total is None:
             total = np.add.reduce(value(x, t, number), None)
-        return np.asarray(total / x.size if mean else total, x.dtype)
+        return np.asarray(total / over, x.dtype)
 
-    def rule(g: Any, x: Any, t: Any, number: float, mean: bool, needs: Any) -> Any:
-        g = g / x.dtype.type(x.size) if mean else g
-        x_bar = pair.gradient(g, x, t, number) if x.size >= losses.SMALL else None
+    def rule(g: Any, x: Any, t: Any, number: float, over: int, needs: Any) -> Any:
+        g = g / x.dtype.type(over)
+        x_bar = pair.gradient(g, x, t, number)
         if x_bar is None:
             x_bar = slope(x, t, number)
             x_bar *= g
@@ -128,14 +129,22 @@ def pairwise(
             x.shape != t.shape
             or x.dtype is not t.dtype
             or not (x.dtype is F32 or x.dtype is F64)
-            or not (reduction == "mean" or reduction == "sum")
+            or reduction not in _OVER
+            or (reduction == "batchmean" and not batchmean)
             or not x.size
             or not (symmetric or not target.requires_grad)
         ):
             return None
-        return made(input, target, number=number, mean=reduction == "mean")
+        return made(input, target, number=number, over=_OVER[reduction](x))
 
     return call
+
+
+_OVER: dict[str, Callable[[Any], int]] = {
+    "sum": lambda x: 1,
+    "mean": lambda x: x.size,
+    "batchmean": lambda x: x.shape[0] if x.ndim else 1,
+}
 
 
 # ------------------------------------------------------------------------------ distances
