@@ -41,6 +41,8 @@ def conj(input: Any) -> Any:
     data = input._data if type(input) is Tensor else input
     if type(data) is np.ndarray:
         return input if data.dtype.kind != "c" else conjugate(input)
+    if type(data) is float or type(data) is int:
+        return input
     return conjugate(input) if isinstance(input, Tensor) or np.ndim(data) else np.conj(data)
 
 
