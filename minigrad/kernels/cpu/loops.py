@@ -123,7 +123,7 @@ class Loop:
         self.options = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
         self.defaults = formula.__kwdefaults__ or {}
         self.compiled: dict[tuple[Any, str], tuple[int, Any] | None] = {}
-        self.alike: dict[Any, tuple[int, Any, Callable, list[int]] | None] = {}
+        self.alike: dict[Any, tuple[int, Any, Any, list[int]] | None] = {}
         LOOPS.append(self)
 
     def __call__(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
@@ -137,7 +137,7 @@ class Loop:
         return self.formula(*args, **options)
 
     def _run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """The short way for small arrays of one dtype and shape, each in one piece; else None."""
+        """The short way for arrays of one dtype and shape, each in one piece; else None."""
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
             args = (*args, *given)
@@ -176,10 +176,13 @@ class Loop:
         for i in numbers:
             flat[i] = _number(flat[i], dtype)
         n = prod(shape)
-        if not 0 < n < threads.PARALLEL:
+        if not n:
             return None
         y = np.empty(shape, out_dtype)
-        launch(address, n, 1, *flat, y.reshape(-1))
+        if n < threads.PARALLEL or (chunks := threads.count()) == 1:
+            launch.serial(address, n, 1, *flat, y.reshape(-1))
+        else:
+            launch.parallel(address, n, chunks, *flat, y.reshape(-1))
         return y
 
     def _find_alike(self, dtype: Any, pattern: str) -> Any:
@@ -188,7 +191,7 @@ class Loop:
             letters = pattern.replace("v", dtype.char).replace("#", FIXED[dtype.char])
             built = self._compile(dtype, letters)
             numbers = [i for i, p in enumerate(pattern) if p == "#"]
-            found = None if built is None else (*built, FLAT[len(pattern)].serial, numbers)
+            found = None if built is None else (*built, FLAT[len(pattern)], numbers)
         self.alike[dtype, pattern] = found
         return found
 
@@ -217,7 +220,7 @@ class Loop:
                     repeated = x.shape if repeated is None else repeated
                     if repeated != x.shape:
                         return None
-                    operands.append(x[(slice(0, 1),) * x.ndim].reshape(1))
+                    operands.append(_first(x))
                     pattern += FIXED[kind.char]
                     continue
                 if shape is None:
@@ -263,17 +266,10 @@ class Loop:
         """Broadcast arguments: rows are the longest run of last dimensions along which each
         argument either varies all the way or not at all.
         """
-        for i, x in enumerate(operands):
-            if not x.flags.c_contiguous:
-                operands[i] = np.ascontiguousarray(x)
-        shapes = tuple([x.shape for x in operands])
-        key = (shapes, tuple([x.itemsize for x in operands]))
-        layout = _LAYOUTS.get(key)
-        if layout is None:
-            if len(_LAYOUTS) > 256:
-                _LAYOUTS.clear()
-            layout = _LAYOUTS[key] = _layout(operands)
-        shape, inner, varies, offsets = layout
+        shape, inner, varies, offsets = _layout_of(operands)
+        if inner < SHORTEST_ROW and not all([x.flags.c_contiguous for x in operands]):
+            operands = [np.ascontiguousarray(x) for x in operands]
+            shape, inner, varies, offsets = _layout_of(operands)
         if inner < SHORTEST_ROW or len(operands) not in ROWS:
             return None
         pattern = "".join(p if v else FIXED.get(p, p) for p, v in zip(pattern, varies, strict=True))
@@ -282,7 +278,7 @@ class Loop:
             return None
         address, out_dtype = found
         y = _place(out, shape, out_dtype)
-        flat = [x.reshape(-1) for x in operands]
+        flat = [x.reshape(-1) if x.flags.c_contiguous else _first(x) for x in operands]
         ROWS[len(flat)].run(y.size, address, inner, threads.count(), offsets, *flat, y.reshape(-1))
         return y
 
@@ -354,7 +350,22 @@ LOOPS: list[Loop] = []
 
 
 _LAYOUTS: dict[Any, Any] = {}
-"""Of broadcast arguments, by their shapes: programs see the same few over and over."""
+"""Of broadcast arguments, by shapes and strides: programs see the same few over and over."""
+
+
+def _layout_of(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:
+    key = tuple([(x.shape, x.strides) for x in operands])
+    layout = _LAYOUTS.get(key)
+    if layout is None:
+        if len(_LAYOUTS) > 256:
+            _LAYOUTS.clear()
+        layout = _LAYOUTS[key] = _layout(operands)
+    return layout
+
+
+def _first(x: Any) -> Any:
+    """The first element, whose address is what the rows are counted from."""
+    return x[(slice(0, 1),) * x.ndim].reshape(1)
 
 
 def _layout(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:
