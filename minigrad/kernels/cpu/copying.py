@@ -10,10 +10,12 @@ cache.
 from __future__ import annotations
 
 import functools
+from math import prod
 from typing import Any
 
 import numpy as np
 
+from ...backend import memory
 from . import compiler, threads
 from .compiler import Lazy, kernel, prange
 from .launch import carray, pointer
@@ -25,6 +27,8 @@ SMALL_ROWS, SMALL_PIECE = 1 << 17, 1 << 18
 """The same for rows that lie in one piece, and for arrays that do."""
 SHORTEST_ROW = 64
 """Bytes of a row below which NumPy's loop is no slower."""
+MAPPED = memory.MMAP_THRESHOLD
+"""Bytes from which an array gets pages of its own, which are zero."""
 TILE = 16
 """Elements along each side of a tile: 16 of four bytes are one line of memory."""
 
@@ -148,7 +152,7 @@ def _plan(shape: Any, there: Any, here: Any, size: int, count: int) -> Plan | No
     sizes, (to, frm) = _joined(shape, there, here)
     if not sizes or to[-1] != size:
         return None
-    n, last = int(np.prod(sizes)), frm[-1]
+    n, last = prod(sizes), frm[-1]
     if last == size or last == 0:
         if n < (SMALL_PIECE if len(sizes) == 1 else SMALL_ROWS):
             return None
@@ -202,6 +206,13 @@ def contiguous(x: Any) -> Any:
         return None
     y = np.empty(x.shape, x.dtype)
     return y if place(y, x) else None
+
+
+def zeros(size: tuple[int, ...], dtype: Any) -> Any:
+    """np.zeros, on all threads where memory has to be written."""
+    y: Any = np.empty(size, dtype) if SMALL_PIECE <= prod(size) < MAPPED // dtype.itemsize else None
+    nothing = ndarray(size, dtype, bytes(dtype.itemsize), 0, (0,) * len(size))
+    return y if y is not None and place(y, nothing) else np.zeros(size, dtype)
 
 
 def reshaped(x: Any, size: tuple[int, ...]) -> Any:
