@@ -24,6 +24,7 @@ from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
+from ..kernels.cpu import copying
 from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
 from .views import view_
@@ -149,7 +150,7 @@ def _picked(x: Any, dims: Dims, indices: Any) -> Any:
             return kernels.take(x, first, dims[0])
         return kernels.compress(x, first) if dims[0] == 0 else None
     joined = _joined(x.shape, dims, indices) if x.flags.c_contiguous else None
-    return None if joined is None else kernels.take(x.reshape(joined[1]), joined[0], dims[0])
+    return None if joined is None else kernels.take(x.reshape(joined[1]), joined[0], dims[0], 1)
 
 
 def _joined(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[Any, tuple] | None:
@@ -175,7 +176,7 @@ def add_back(g: Any, *indices: Any, dims: Dims, size: tuple[int, ...]) -> Any:
             found = kernels.expand(g, first)
             if found is not None:
                 return found
-    y = array_module(g).zeros(size, g.dtype)
+    y = (copying if type(g) is ndarray else array_module(g)).zeros(size, g.dtype)
     add_at(y, g, dims, indices)
     return y
 

@@ -15,10 +15,12 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
+from ..core.chores import duplicate
 from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import copying
 from ..kernels.cpu import indexing as kernels
 from .arithmetic import div
 from .compare import eq
@@ -79,7 +81,7 @@ def gather_(x: Any, index: Any, *, dim: int) -> Any:
 @primitive
 def add_along(g: Any, index: Any, *, dim: int, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` to which g is added at index along dim: the adjoint of gather."""
-    y = array_module(g).zeros(size, g.dtype)
+    y = (copying if type(g) is np.ndarray else array_module(g)).zeros(size, g.dtype)
     _add(y, index, g, dim=dim)
     return y
 
@@ -197,7 +199,7 @@ def _combine(ufunc: Any, y: Any, index: Any, src: Any, dim: int) -> None:
 @primitive(half="keep")
 def scatter_(x: Any, index: Any, src: Any, *, dim: int) -> Any:
     """y = x with src at index;  x̄ = ȳ with zeros there,  s̄rc = ȳ there."""
-    y = x.copy()
+    y = duplicate(x)
     _write(y, index, src, dim=dim)
     return y
 
@@ -205,7 +207,7 @@ def scatter_(x: Any, index: Any, src: Any, *, dim: int) -> Any:
 @primitive
 def scatter_add_(x: Any, index: Any, src: Any, *, dim: int) -> Any:
     """y = x to which src is added at index;  x̄ = ȳ,  s̄rc = ȳ there."""
-    y = x.copy()
+    y = duplicate(x)
     _add(y, index, src, dim=dim)
     return y
 

@@ -32,6 +32,8 @@ ndarray = np.ndarray
 @primitive(view=True)
 def view_(x: Any, *, size: tuple[int, ...]) -> Any:
     """x in another shape; x̄ = ȳ in x's shape. A copy where the strides allow no view."""
+    if type(x) is ndarray and (y := copying.reshaped(x, size)) is not None:
+        return y
     return x.reshape(size)
 
 
@@ -144,10 +146,9 @@ def clone_(x: Any, *, order: str) -> Any:
         moved = np.moveaxis(x, 1, -1) if type(x) is ndarray else array_module(x).moveaxis(x, 1, -1)
         copy = rows(moved.copy())
         return copy.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
-    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+    if x.size >= copying.SMALL and type(x) is ndarray:
         if order == "C" or x.flags.c_contiguous or 0 in x.strides:
-            y = copying.contiguous(x)
-            if y is not None:
+            if (y := copying.contiguous(x)) is not None:
                 return y
     return x.copy(
         "C" if 0 in x.strides else order

@@ -144,7 +144,9 @@ def _translated(value: Any, dtype: Any, digest: Any) -> Any:
 
 # ------------------------------------------------------------------------------ the functions at
 # hand
-_TRANSCENDENTAL = frozenset("exp expm1 log log1p tanh sigmoid erf erf_of".split())
+_TRANSCENDENTAL = frozenset(
+    "exp expm1 log log1p tanh sigmoid erf erf_of normal_below gelu_slope".split()
+)
 """Only there in float32: in float64, NumPy's own are SIMD and libm's are not."""
 _ANY_NAMES = "maximum minimum where square negative".split()
 _NUMPY = {
@@ -246,7 +248,7 @@ _ARITHMETIC = {
 # Numbers in them take the loop's dtype; both sides of a `where` are computed.
 where, exp, expm1, log1p = scalars.where, scalars.exp, scalars.expm1, scalars.log1p
 tanh, sigmoid, erf_of = scalars.tanh, scalars.sigmoid, scalars.erf
-maximum, minimum = scalars.maximum, scalars.minimum
+maximum, minimum, normal_below = scalars.maximum, scalars.minimum, scalars.normal_below
 
 
 def _where(condition, x, y):
@@ -340,7 +342,7 @@ def _elu(x, alpha, scale, input_scale):
 
 
 def _gelu_erf(x):
-    return x * (0.5 * (1 + erf_of(x * 0.7071067811865476)))
+    return x * normal_below(x)
 
 
 def _gelu_tanh(x):

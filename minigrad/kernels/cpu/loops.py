@@ -137,7 +137,7 @@ class Loop:
         return self.formula(*args, **options)
 
     def _run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """The short way for small arrays of one dtype and shape, and numbers; else None."""
+        """The short way for arrays of one dtype and shape, and numbers; else None."""
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
             args = (*args, *given)
@@ -145,13 +145,13 @@ class Loop:
         if type(first) is not ndarray:
             return None
         shape, n = first.shape, first.size
-        if not shape or not 0 < n < threads.PARALLEL:
+        if not shape or not n:
             return None
         flat, kinds = [], []
         for x in args:
             if type(x) is ndarray and x.shape:
-                if x.shape != shape:
-                    return None
+                if x.shape != shape or (n >= SMALL and not x.flags.c_contiguous):
+                    return None  # a few elements are as well copied
                 flat.append(x.ravel())
                 kinds.append(x.dtype)
             elif type(x) is float or type(x) is int:
@@ -170,7 +170,10 @@ class Loop:
         for i in numbers:
             flat[i] = _number(flat[i], dtype)
         y = np.empty(shape, out_dtype)
-        launch(address, n, 1, *flat, y.ravel())
+        if n < threads.PARALLEL or (chunks := threads.count()) == 1:
+            launch.serial(address, n, 1, *flat, y.ravel())
+        else:
+            launch.parallel(address, n, chunks, *flat, y.ravel())
         return y
 
     def _find_alike(self, kinds: tuple[Any, ...]) -> Any:
@@ -182,7 +185,7 @@ class Loop:
             built = self._compile(dtype, "".join(letters))
             if built is not None:
                 numbers = [i for i, kind in enumerate(kinds) if kind is None]
-                found = *built, FLAT[len(kinds)].serial, dtype, numbers
+                found = *built, FLAT[len(kinds)], dtype, numbers
         self.alike[kinds] = found
         return found
 
@@ -211,7 +214,7 @@ class Loop:
                     repeated = x.shape if repeated is None else repeated
                     if repeated != x.shape:
                         return None
-                    operands.append(x[(slice(0, 1),) * x.ndim].reshape(1))
+                    operands.append(_first(x))
                     pattern += FIXED[kind.char]
                     continue
                 if shape is None:
@@ -257,17 +260,10 @@ class Loop:
         """Broadcast arguments: rows are the longest run of last dimensions along which each
         argument either varies all the way or not at all.
         """
-        for i, x in enumerate(operands):
-            if not x.flags.c_contiguous:
-                operands[i] = np.ascontiguousarray(x)
-        shapes = tuple([x.shape for x in operands])
-        key = (shapes, tuple([x.itemsize for x in operands]))
-        layout = _LAYOUTS.get(key)
-        if layout is None:
-            if len(_LAYOUTS) > 256:
-                _LAYOUTS.clear()
-            layout = _LAYOUTS[key] = _layout(operands)
-        shape, inner, varies, offsets = layout
+        shape, inner, varies, offsets = _layout_of(operands)
+        if inner < SHORTEST_ROW and not all([x.flags.c_contiguous for x in operands]):
+            operands = [np.ascontiguousarray(x) for x in operands]
+            shape, inner, varies, offsets = _layout_of(operands)
         if inner < SHORTEST_ROW or len(operands) not in ROWS:
             return None
         pattern = "".join(p if v else FIXED.get(p, p) for p, v in zip(pattern, varies, strict=True))
@@ -276,7 +272,7 @@ class Loop:
             return None
         address, out_dtype = found
         y = _place(out, shape, out_dtype)
-        flat = [x.ravel() for x in operands]
+        flat = [x.ravel() if x.flags.c_contiguous else _first(x) for x in operands]
         ROWS[len(flat)].run(y.size, address, inner, threads.count(), offsets, *flat, y.ravel())
         return y
 
@@ -348,7 +344,22 @@ LOOPS: list[Loop] = []
 
 
 _LAYOUTS: dict[Any, Any] = {}
-"""Of broadcast arguments, by their shapes: programs see the same few over and over."""
+"""Of broadcast arguments, by shapes and strides: programs see the same few over and over."""
+
+
+def _layout_of(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:
+    key = tuple([(x.shape, x.strides) for x in operands])
+    layout = _LAYOUTS.get(key)
+    if layout is None:
+        if len(_LAYOUTS) > 256:
+            _LAYOUTS.clear()
+        layout = _LAYOUTS[key] = _layout(operands)
+    return layout
+
+
+def _first(x: Any) -> Any:
+    """The first element, whose address is what the rows are counted from."""
+    return x[(slice(0, 1),) * x.ndim].reshape(1)
 
 
 def _layout(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:
