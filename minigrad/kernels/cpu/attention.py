@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
+from ...backend.memory import address
 from . import compiler, gemm, random, scalars, threads
 from .compiler import REASSOCIATE, kernel, prange
 from .products import offsets, stack
@@ -358,10 +359,6 @@ def _plan(keys: Any, mask: Any, causal: bool) -> Plan | None:
     return Plan(sizes, places, group, layouts, rows, parallel)
 
 
-def _address(x: Any) -> int:
-    return x.__array_interface__["data"][0]
-
-
 def _call(kernel: Any, plan: Plan, *args: Any) -> None:
     (kernel.parallel if plan.parallel and threads.count() > 1 else kernel.serial)(*args)
 
@@ -381,7 +378,7 @@ def forward(
     flat, o = plan.results[0].empty()
     tops, parts = np.empty(plan.rows, F32), np.empty(plan.rows, F32)
     _call(
-        _forward, plan, plan.sizes, plan.places, _address(q), _address(k), _address(v), flat,
+        _forward, plan, plan.sizes, plan.places, address(q), address(k), address(v), flat,
         tops.reshape(-1), parts.reshape(-1), floats, bools, np.float32(scale), *_dropout(seed, p),
     )  # fmt: skip
     return o, tops, parts
@@ -437,7 +434,7 @@ def backward(
         flat_k[:] = 0
         flat_v[:] = 0
     _call(
-        _backward, plan, plan.sizes, plan.places, *[_address(x) for x in (q, k, v, g, dq, dk, dv)],
+        _backward, plan, plan.sizes, plan.places, *[address(x) for x in (q, k, v, g, dq, dk, dv)],
         tops.reshape(-1), parts.reshape(-1), delta.reshape(-1), floats, bools, np.float32(scale),
         *_dropout(seed, p), max(plan.group, 1),
     )  # fmt: skip
