@@ -24,7 +24,7 @@ import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
 from ...backend.memory import address
-from . import compiler, gemm, random, scalars, threads
+from . import compiler, decoding, gemm, random, scalars, threads
 from .compiler import REASSOCIATE, kernel, prange
 from .products import offsets, stack
 
@@ -373,6 +373,10 @@ def forward(
     """
     if not fits(q, k, v, mask):
         return None
+    if q.shape[-2] == 1 and mask is None and not (causal or p):
+        found = decoding.one_query(q, k, v, scale)
+        if found is not None:
+            return found
     key, floats, bools = _flat_mask(mask, causal)
     (q, k, v), plan = _planned((q, k, v), key, causal)
     flat, o = plan.results[0].empty()
@@ -404,7 +408,10 @@ def _grouped(q: Any, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any, Any, Any
     """
     heads = [x.shape[-3] if x.ndim > 2 else 1 for x in (q, k, v)]
     mine, shared = heads[0], max(heads[1:])
-    if 1 in heads[1:] or mine == shared or mine == 1:
+    few = (
+        q.size * k.shape[-2] < PARALLEL
+    )  # else a head that all share is better read by all threads
+    if heads[1] != heads[2] or mine in (1, shared) or (shared == 1 and not few):
         lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         return lead, k, v, mask, q, 0
     group = mine // shared
