@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...backend.memory import address
 from . import compiler, gemm, threads
 from .compiler import kernel, prange
 
@@ -52,7 +53,7 @@ def stack(x: Any, lead: tuple[int, ...]) -> Stack | None:
         return None
     steps = (0,) * (len(lead) - len(steps)) + tuple(steps)
     step = rows // 4 if height > 1 else max(width, 1)
-    return Stack(x, x.__array_interface__["data"][0], step, offsets(lead, steps) // 4)
+    return Stack(x, address(x), step, offsets(lead, steps) // 4)
 
 
 def readable(x: Any, lead: tuple[int, ...]) -> Stack:
@@ -112,9 +113,8 @@ def batched(a: Any, b: Any) -> Any:
     (ah, turned_a), (bh, turned_b) = _either_way(a, lead), _either_way(b, lead)
     c = np.empty((*lead, m, n), F32)
     places = np.stack([ah.offsets, bh.offsets])
-    address = c.__array_interface__["data"][0]
     sizes = (m, n, k, ah.step, bh.step)
-    _products(ah.address, bh.address, address, places, sizes, turned_a, turned_b)
+    _products(ah.address, bh.address, address(c), places, sizes, turned_a, turned_b)
     return c
 
 
