@@ -567,3 +567,66 @@ def test_bfloat16_views() -> None:
         return [y.float(), x.as_strided((2, 2), (2, 7), 1).float(), x.t().clone().float()]
 
     same(program)
+
+
+@pytest.mark.parametrize("how", ["before", "after", "as_strided", "unchanged"])
+def test_retained_gradient_of_a_view_that_goes_stale(how: str) -> None:
+    """A change without recording gives the view a new node: what it retains goes with it."""
+
+    def program(m: Any) -> Any:
+        a = leaf(m)
+        base = a * 2
+        view = base.as_strided((2, 3), (6, 2), 1) if how == "as_strided" else base[1:3]
+        if how != "after":
+            view.retain_grad()
+        if how != "unchanged":
+            view.mul_(3)
+        if how == "after":
+            view.retain_grad()
+        with m.no_grad():
+            view.add_(1)
+        kept = view.retains_grad
+        loss(m, view, base).backward()
+        return kept, view.retains_grad, view.grad, a.grad
+
+    same(program)
+
+
+def test_views_of_a_base_that_requires_a_gradient_later() -> None:
+    def changed(m: Any, change: Callable[[Any, Any], Any]) -> Any:
+        base = m.tensor(BASE.copy())
+        view = base.view(-1)
+        change(base, view)
+        before = view.requires_grad
+        base.requires_grad_()
+        after, is_leaf = view.requires_grad, view.is_leaf
+        loss(m, view).backward()
+        return before, after, is_leaf, base.grad
+
+    same(lambda m: changed(m, lambda base, view: base.mul_(2)))
+    same(lambda m: changed(m, lambda base, view: view.mul_(2)))
+    same(lambda m: changed(m, lambda base, view: [view.mul_(2), view + 1, base.add_(1)]))
+
+
+def test_a_view_that_is_a_leaf_of_its_own_stays_one() -> None:
+    def program(m: Any) -> Any:
+        base = m.tensor(BASE.copy())
+        view = base.t().requires_grad_()
+        base.mul_(2)
+        loss(m, view).backward()
+        return view.requires_grad, view.is_leaf, base.requires_grad, view.grad, base.grad
+
+    same(program)
+
+
+@pytest.mark.parametrize("name", ["eq_", "ne_", "lt_", "le_", "gt_", "ge_"])
+@pytest.mark.parametrize("shape", [(4, 6), (6,), ()])
+def test_in_place_comparisons_give_both_sides_zeros(name: str, shape: tuple[int, ...]) -> None:
+    def program(m: Any) -> Any:
+        a, b = leaf(m), leaf(m, np.ones(shape))
+        x = a * 1
+        getattr(x, name)(b)
+        loss(m, x).backward()
+        return x, a.grad, b.grad
+
+    same(program)

@@ -13,7 +13,6 @@ import numpy as np
 from ..backend.dtypes import B8
 from ..core.chores import cast
 from ..core.primitive import primitive, write_out
-from ..core.tensor import wrap
 from ..export import export
 from .arguments import data_of, dtype_title, finish, refuse
 from .complexes import conj
@@ -329,7 +328,7 @@ _NAMED_POWERS: dict[Any, Any] = {
 def _integer_power(x: Any, exponent: Any) -> Any:
     """Integer powers; negative ones are 0 except for the bases 1 and −1, as in PyTorch."""
     if x.dtype.kind == "b":
-        raise NotImplementedError("\"pow\" not implemented for 'Bool'")
+        return x | ~exponent
     y = np.power(x, np.maximum(exponent, 0))
     if x.dtype.kind == "u" or not np.any(exponent < 0):
         return y
@@ -346,12 +345,16 @@ pow_.vjp(
 )
 
 
-def _refuse_negative(x: Any, exponent: Any) -> None:
+def _refuse(x: Any, exponent: Any) -> None:
+    """Negative powers of integers, and powers of bools unless a bool is the number to raise to."""
+    if type(exponent) is np.ndarray and exponent.dtype.kind == "b":
+        if x is True or x is False or (type(x) is np.ndarray and x.dtype.kind == "b"):
+            raise NotImplementedError("\"pow\" not implemented for 'Bool'")
     if isinstance(exponent, int) and exponent < 0 and x.dtype.kind in "biu":
         raise RuntimeError("Integers to negative integer powers are not allowed.")
 
 
-pow_.primitive.check = _refuse_negative
+pow_.primitive.check = _refuse
 
 
 def _from_zero(exponent: Any) -> Any:
@@ -376,9 +379,6 @@ def pow(input: Any, exponent: Any, *, out: Any = None) -> Any:
     RuntimeError for integers to a negative integer number; for a tensor of such exponents the
     result is 0 unless the base is ±1.
     """
-    x = data_of(input)
-    if isinstance(exponent, bool) and isinstance(x, np.ndarray) and x.dtype.kind == "b":
-        return finish(wrap(np.logical_or(x, not exponent)), out)
     return finish(pow_(input, exponent), out)
 
 

@@ -13,9 +13,11 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.dtypes import result_dtype
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import products
 from .complexes import conj
@@ -121,9 +123,9 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     right = unsqueeze(other, -1) if b.ndim == 1 else other
     result = matrix_product(left, right)
     if a.ndim == 1:
-        result = squeeze(result, -2)
+        result = unlinked(squeeze(result, -2))
     if b.ndim == 1:
-        result = squeeze(result, -1)
+        result = unlinked(squeeze(result, -1))
     return finish(result, out)
 
 
@@ -326,11 +328,16 @@ def addr(
         raise RuntimeError(
             f"addr: expected a matrix of shape {list(shape)}, but got input of shape {list(got)}"
         )
+    kind = result_dtype([input._data, product._data]).np.kind
     for name, factor in (("beta", beta), ("alpha", alpha)):
-        if isinstance(factor, float) and product._data.dtype.kind in "iu":
+        if isinstance(factor, float) and kind in "biu":
             raise RuntimeError(
                 f"For integral input tensors, argument {name} must not be a floating point number."
             )
+        if isinstance(factor, bool) and kind != "b":
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
+    if kind == "b":  # sums are or, products and
+        beta, alpha = bool(beta), bool(alpha)
     scaled = product if alpha == 1 else mul(product, alpha)
     return finish(scaled if beta == 0 else add(scaled, mul(input, beta)), out)
 
@@ -348,7 +355,8 @@ def addbmm(
     input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Any:
     """β·input + α·Σ_b batch1_b batch2_b. RuntimeError as for `bmm`."""
-    return _fused("addbmm", input, sum(bmm(batch1, batch2), 0), beta, alpha, out)
+    product = bmm(batch1, batch2)
+    return _fused("addbmm", input, sum(product, 0, dtype=product.dtype), beta, alpha, out)
 
 
 # ------------------------------------------------------------------------------ the layer

@@ -143,15 +143,15 @@ def diff(
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    dim = normalize_dim(dim, input._data.ndim)
     for extra in (prepend, append):
         if extra is not None and extra._data.ndim != input._data.ndim:
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+    if n == 0:  # the other arguments do not count then
+        return finish(input.clone(), out)  # type: ignore[attr-defined]
+    dim = normalize_dim(dim, input._data.ndim)
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     op = logical_xor if x._data.dtype.kind == "b" else sub
-    if n == 0:  # prepend and append do not count then
-        return finish(input.clone(), out)  # type: ignore[attr-defined]
     for _ in range(min(n, x._data.shape[dim])):
         x = op(_part(x, dim, 1, None), _part(x, dim, 0, -1))
     return finish(x, out)
