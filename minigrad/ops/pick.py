@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
+from ..core.chores import duplicate
 from ..core.inplace import check_inplace, commit
 from ..core.modes import MODE
 from ..core.primitive import primitive
@@ -281,7 +282,7 @@ def index_put(x: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) 
 
     x̄ = ȳ, with zeros there unless accumulated;  the values get ȳ at the indices
     """
-    y = x.copy()
+    y = duplicate(x)
     write_at(y, values, *indices, dims=dims, accumulate=accumulate)
     return y
 

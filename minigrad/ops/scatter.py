@@ -349,7 +349,7 @@ def scatter_combine(x: Any, index: Any, src: Any, *, dim: int, reduce: str) -> A
 
     prod: s̄rc_e = ȳ·Π of the others there;  amax, amin: ȳ shared by all that attain the extremum
     """
-    y = x.copy()
+    y = duplicate(x)
     _combine(_UFUNCS[reduce], y, index, src, dim)
     return y
 

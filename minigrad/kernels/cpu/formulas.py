@@ -349,6 +349,14 @@ def _gelu_tanh(x):
     return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
 
 
+def _addcmul(x, tensor1, tensor2, value):
+    return x + value * (tensor1 * tensor2)
+
+
+def _addcdiv(x, tensor1, tensor2, value):
+    return x + value * (tensor1 / tensor2)
+
+
 SCALAR: dict[str, Callable] = {
     "where": _where, "masked_fill": _masked_fill, "abs": _abs, "neg": _neg, "square": _square,
     "sgn": _sgn, "sign": _sgn, "erf": _erf, "sigmoid": _sigmoid,
@@ -357,7 +365,8 @@ SCALAR: dict[str, Callable] = {
     "keep_inside": _keep_inside, "scale_below": _scale_below, "relu": _relu,
     "leaky_relu": _leaky_relu, "threshold": _threshold, "hardtanh": _clip,
     "hardsigmoid": _hardsigmoid, "hardswish": _hardswish, "softplus": _softplus, "mish": _mish,
-    "elu": _elu, "gelu_erf": _gelu_erf, "gelu_tanh": _gelu_tanh,
+    "elu": _elu, "gelu_erf": _gelu_erf, "gelu_tanh": _gelu_tanh, "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
 }  # fmt: skip
 """Of primitives whose NumPy form masks bits, asks for dtypes, or would overflow without care."""
 
@@ -366,7 +375,7 @@ LOOPED = frozenset(
     add sub mul div neg abs square sqrt rsqrt exp expm1 log log1p sigmoid tanh erf maximum minimum
     clamp clamp_min clamp_max where masked_fill relu leaky_relu threshold hardtanh hardsigmoid elu
     softplus log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside
-    keep_inside scale_below
+    keep_inside scale_below addcmul addcdiv
     """.split()
 )
 """Primitives that get a loop, and so do their rules."""

@@ -77,12 +77,13 @@ def _take(x, index, y, chunks):
 
 @kernel
 def _inside(index, low, n, good):
-    total, chunks, span = index.size, good.size, U(n - low)
+    total, chunks = index.size, good.size
     for c in prange(chunks):
-        bad = 0
-        for i in range(total * c // chunks, total * (c + 1) // chunks):
-            bad |= U(index[i] - low) >= span  # below `low` it wraps round
-        good[c] = not bad
+        part = index[total * c // chunks : total * (c + 1) // chunks]
+        signs = 0
+        for i in range(part.size):  # a difference that overflows is negative, too
+            signs |= (part[i] - low) | (n - 1 - part[i])
+        good[c] = signs >= 0
 
 
 def inside(index: Any, low: int, n: int) -> bool:
@@ -119,19 +120,17 @@ def take(x: Any, index: Any, dim: int, small: int | None = None) -> Any:
 
 @kernel
 def _add(g, index, y, skip, scale, split, chunks):
-    """y[a, index[i]] += g[a, i]; tasks have parts of the outer dimension, of the columns, or of the
-    rows that are added to (split 0, 1, 2).
+    """y[a, index[i]] += g[a, i]; tasks have parts of the outer dimension (split 0), or of the rows
+    that are added to: a range of single numbers, every so many-th of longer rows (often the first
+    ones of a table are used most).
     """
     outer, n, inner = y.shape
     count = index.size
     lines, results = g.reshape(outer, count * inner), y.reshape(outer, n * inner)
     for c in prange(chunks):
-        a0, a1, k0, k1, r0, r1 = 0, outer, 0, inner, 0, n
+        a0, a1, r0, r1 = 0, outer, 0, n
         if split == 0:
             a0, a1 = outer * c // chunks, outer * (c + 1) // chunks
-        elif split == 1:
-            k0, k1 = inner * c // chunks // 16 * 16, inner * (c + 1) // chunks // 16 * 16
-            k1 = inner if c == chunks - 1 else k1
         else:
             r0, r1 = n * c // chunks, n * (c + 1) // chunks
         for a in range(a0, a1):
@@ -146,15 +145,15 @@ def _add(g, index, y, skip, scale, split, chunks):
             for i in range(count):
                 j = index[i]
                 j = j + n if j < 0 else j
-                if j < r0 or j >= r1 or j == skip:
+                if j == skip or (split and j % chunks != c):
                     continue
-                source, target = g[a, i, k0:k1], y[a, j, k0:k1]
+                source, target = g[a, i], y[a, j]
                 if scale.size:
                     s = scale[i]
-                    for k in range(k1 - k0):
+                    for k in range(inner):
                         target[k] += source[k] * s
                 else:
-                    for k in range(k1 - k0):
+                    for k in range(inner):
                         target[k] += source[k]
 
 
@@ -181,7 +180,7 @@ def add_to(
     target = y.reshape(outer, shape[dim], inner)
     if threads.worthwhile(g.size):
         count = threads.count()
-        split = 0 if outer >= count else 1 if inner >= 32 * count else 2
+        split = 0 if outer >= count else 1
         parts = count if split else min(outer, 4 * count)
         _add.parallel(source, flat, target, skip, factors, split, parts)
     else:
@@ -205,12 +204,12 @@ def add_back(g: Any, index: Any, dim: int, size: tuple[int, ...], **options: Any
 def _combine(flat, i, j, n, m, good):
     total, chunks = flat.size, good.size
     for c in prange(chunks):
-        bad = 0
+        signs = 0
         for k in range(total * c // chunks, total * (c + 1) // chunks):
             a, b = i[k], j[k]
-            bad |= (a < -n) | (a >= n) | (b < -m) | (b >= m)
+            signs |= (a + n) | (n - 1 - a) | (b + m) | (m - 1 - b)
             flat[k] = (a + n if a < 0 else a) * m + (b + m if b < 0 else b)
-        good[c] = not bad
+        good[c] = signs >= 0
 
 
 def combined(indices: Any, sizes: Any) -> Any:
@@ -340,7 +339,9 @@ def gather(x: Any, index: Any, dim: int) -> Any:
 
 
 def _split(outer: int, inner: int, range_too: bool) -> tuple[int, int]:
-    """How tasks share the array that is written to: (the way of `_add`, their number)."""
+    """How tasks share the array that is written to (by its outer dimension, its columns, or its
+    rows), and their number.
+    """
     count = threads.count()
     if outer >= count:
         return 0, min(outer, 4 * count)
