@@ -71,8 +71,10 @@ def arange(
 
 def _bounds(args: tuple[Any, ...], given: dict[str, Any]) -> list[Any]:
     """[start, end, step] of arange's arguments, as Python numbers."""
-    if len(args) == 1 and type(args[0]) is int and given["start"] is given["end"] is given["step"]:
-        return [0, args[0], 1]  # all None: the common call
+    if given["start"] is given["end"] is given["step"] and {int}.issuperset(map(type, args)):
+        count = len(args)  # all named ones None: the common calls
+        if 1 <= count <= 3:
+            return [0, args[0], 1] if count == 1 else [*args, 1][:3]
     names = ["end"] if len(args) == 1 and given["end"] is None else ["start", "end", "step"]
     if len(args) > 3 or any(given[n] is not None for n, _ in zip(names, args, strict=False)):
         raise TypeError(f"arange() received an invalid combination of arguments - got {args}")
