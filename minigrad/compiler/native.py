@@ -315,7 +315,7 @@ def _mse(op: Op) -> list[Any] | None:
     (x, t), y = op.args, op.results
     if not _small(x, t):
         return None
-    return [Sum(x, y.reshape((1,) * x.ndim), 1 / x.size if op.options["mean"] else 1.0, t)]
+    return [Sum(x, y.reshape((1,) * x.ndim), 1 / op.options["over"], t)]
 
 
 def _mse_slope(g, x, t, factor):
@@ -323,11 +323,10 @@ def _mse_slope(g, x, t, factor):
 
 
 def _mse_back(op: Op) -> list[Any] | None:
-    g, x, t, _, mean, needs = op.args
+    g, x, t, _, over, needs = op.args
     if not _small(x, t) or needs[1]:
         return None
-    factor = 2 / x.size if mean else 2.0
-    return [Map(*_scalar(_mse_slope, None), (g, x, t, factor), op.results[0])]
+    return [Map(*_scalar(_mse_slope, None), (g, x, t, 2 / over), op.results[0])]
 
 
 _OWN_CHECKS: dict[str, Callable[[Op], list[Any] | None]] = {
