@@ -273,7 +273,7 @@ def _view(p: Primitive) -> Callable:
 
 def _general(p: Primitive) -> Callable:
     residuals, half = bool(p.residuals), p.half
-    plain = p.promote is None and not residuals
+    plain = p.promote is None
 
     def call_general(*args: Any, **options: Any) -> Any:
         first: Any = args[0] if args else None
@@ -286,7 +286,7 @@ def _general(p: Primitive) -> Callable:
                 return y[0] if residuals else y
         arrays = []
         tensors = requires_grad = False
-        ready = plain  # nothing to promote, widen or split off
+        ready = plain  # nothing to promote or widen
         for a in args:
             if isinstance(a, Tensor):
                 tensors = True
@@ -309,6 +309,8 @@ def _general(p: Primitive) -> Callable:
         try:
             if ready:
                 y = p.forward(*arrays, **options)
+                if residuals:
+                    y, *extra = y
             else:
                 y, extra, raw = _forward(p, arrays, options)
         except ValueError as error:

@@ -184,7 +184,8 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
             f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
             f"to len(dims) = {len(given)}"
         )
-    order = tuple([normalize_dim(d, ndim) for d in given])
+    inside = ndim and min(given) >= 0 and max(given) < ndim
+    order = given if inside else tuple([normalize_dim(d, ndim) for d in given])
     if len(set(order)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return permute_(input, dims=order)

@@ -156,7 +156,13 @@ def _padding(
 
 
 def _check_range(index: Any, rows: int) -> None:
-    if index.size and (index.min() < 0 or index.max() >= rows):
+    if index.size == 1:
+        fits = 0 <= index.item() < rows
+    elif type(index) is np.ndarray:  # read as unsigned, what is negative is too large
+        fits = not index.size or index.view(f"u{index.itemsize}").max() < rows
+    else:
+        fits = not index.size or (index.min() >= 0 and index.max() < rows)
+    if not fits:
         raise IndexError("index out of range in self")
 
 

@@ -362,7 +362,7 @@ def addbmm(
 # ------------------------------------------------------------------------------ the layer
 @primitive
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """y = x Wᵀ + b for x (..., in), W (out, in), b (out);  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
+    """y = x Wᵀ + b for x (..., in), W (out, in), b (out) or None;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = products.matrices(flat, weight.T, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
@@ -418,10 +418,10 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor)):
         raise _not_tensor("linear", ("input", input), ("weight", weight))
     x, w = input._data, weight._data
-    if isinstance(bias, Tensor):
-        b, dtype = bias._data, x.dtype
-        fits = w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1] and b.shape == w.shape[:1]
-        if fits and dtype.kind == "f" and w.dtype is dtype and b.dtype is dtype:
+    b, dtype = bias._data if isinstance(bias, Tensor) else None, x.dtype
+    if dtype.kind == "f" and w.dtype is dtype and (b is None or b.dtype is dtype):
+        fits = w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1]
+        if fits and (bias is None if b is None else b.shape == w.shape[:1]):
             return affine(input, weight, bias)
     if w.ndim > 2 or (w.ndim < 2 and bias is not None and x.ndim > 1):
         raise RuntimeError(f"linear(): mat2 must be a matrix, got {w.ndim}-D tensor")

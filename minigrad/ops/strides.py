@@ -36,7 +36,7 @@ def sizes(
 def infer_size(size: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """`size` with its one -1 worked out for `numel` elements; RuntimeError if they do not fit."""
     if -1 not in size:
-        if math.prod(size) == numel and all(n >= 0 for n in size):
+        if math.prod(size) == numel and min(size, default=0) >= 0:
             return size
         bad = next((n for n in size if n < 0), None)
         if bad is not None:
