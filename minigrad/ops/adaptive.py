@@ -17,6 +17,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from ..kernels.cpu import pooling as kernels
+from .arguments import dtype_title
 from .beside import beside
 from .columns import each_dim
 from .mean_pool import sum_windows
@@ -74,7 +75,10 @@ def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tup
 def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
     x, sizes = _adaptive(f"adaptive_avg_pool{n}d", n, input, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f"\"adaptive_avg_pool{n}d\" not implemented for '{input.dtype.name}'")
+        title = dtype_title(x.dtype)
+        if math.prod(sizes) == 1:  # PyTorch takes the mean
+            raise RuntimeError(f"mean(): could not infer output dtype. Got: {title}")
+        raise NotImplementedError(f'"adaptive_avg_pool{n}d" not implemented for {title!r}')
     shares = _equal_shares(x.shape[x.ndim - n :], sizes)
     if shares is not None and x.size:
         batch = unsqueeze(input, 0) if x.ndim == n + 1 else input
@@ -166,7 +170,8 @@ def _windows_argmax(x: Any, bounds: list[list[tuple[int, int]]]) -> Any:
 def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
     x, sizes = _adaptive(f"adaptive_max_pool{n}d", n, input, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f"\"adaptive_max_pool{n}d\" not implemented for '{input.dtype.name}'")
+        title = dtype_title(x.dtype)
+        raise NotImplementedError(f'"adaptive_max_pool{n}d" not implemented for {title!r}')
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
     spatial = x.shape[x.ndim - n :]
@@ -175,7 +180,9 @@ def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) ->
     )
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
-    return (y, wrap(index[0] if single else index)) if return_indices else y
+    if not return_indices:
+        return y
+    return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
 
 
 @export("nn.functional.adaptive_max_pool1d")
@@ -248,7 +255,9 @@ def _fractional(
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
-    return (y, wrap(index[0] if single else index)) if return_indices else y
+    if not return_indices:
+        return y
+    return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
 
 
 def _fractional_starts(u: float, n: int, out: int, kernel: int) -> list[int]:
@@ -341,7 +350,8 @@ def _unpool(
         )
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
-    y = set_flat(batch, index=index[None] if single else index, size=out)
+    index = (index[None] if single else index).copy()  # the node's own
+    y = set_flat(batch, index=index, size=out)
     return squeeze(y, 0) if single else y
 
 

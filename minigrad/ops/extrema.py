@@ -15,7 +15,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, HALF
 from ..core.primitive import primitive
-from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
 from .compare import eq
@@ -42,7 +42,9 @@ def pick(input: Tensor, place: Any, dim: int, keepdim: bool) -> tuple[Tensor, Te
     shape = (*shape[:dim], 1, *shape[dim + 1 :]) if shape else ()
     index = wrap(place.astype(np.int64, copy=False).reshape(shape))
     values = pick_one(input, index, dim=dim, keepdim=keepdim)
-    return values, index if keepdim else wrap(index._data.reshape(values._data.shape))
+    if keepdim:
+        return values, index
+    return values, sharing(index, index._data.reshape(values._data.shape))
 
 
 @primitive(half="keep")

@@ -161,7 +161,7 @@ def multi_margin_loss(
         raise RuntimeError(
             f"inconsistent weight size, expected {classes} but got {list(weight._data.shape)}"
         )
-    index = t.reshape(rows)
+    index = t.reshape(rows).copy()  # the node's own
     if index.size and (index.min() < 0 or index.max() >= classes):
         raise RuntimeError("target out of range")
     flat = reshape(input, (rows, classes))
