@@ -50,6 +50,8 @@ def _equal_shares(spatial: Any, sizes: Any) -> tuple[int, ...] | None:
 
 def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tuple[int, ...]]:
     x = input._data
+    if n > 1 and x.ndim <= n and not isinstance(output_size, int):
+        raise ValueError(f"Input dimension should be at least {n + 1}")
     if x.ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(x.shape)}")
     if 0 in x.shape[x.ndim - n - (1 if name.startswith("adaptive_max") else 0) :]:

@@ -18,6 +18,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
+from .arguments import need_tensors
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
@@ -173,6 +174,7 @@ def _extremum(
     which: str, input: Tensor, args: tuple, dim: Any, keepdim: Any, other: Any, out: Any
 ) -> Any:
     """The three functions that PyTorch calls max (or min)."""
+    need_tensors(which, input, names=("input",))
     if args and isinstance(args[0], Tensor):
         other, args = args[0], args[1:]
     if len(args) > 2 or (args and (dim is not None or other is not None)):
