@@ -630,3 +630,59 @@ def test_in_place_comparisons_give_both_sides_zeros(name: str, shape: tuple[int,
         return x, a.grad, b.grad
 
     same(program)
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("name", ["max", "min", "median", "nanmedian", "mode", "kthvalue"])
+def test_changed_places_of_values_are_noticed(name: str, keepdim: bool) -> None:
+    def program(m: Any) -> Any:
+        k = (2,) if name == "kthvalue" else ()
+        values, places = getattr(m, name)(leaf(m), *k, dim=1, keepdim=keepdim)
+        places.fill_(3)
+        values.sum().backward()
+        return []
+
+    assert "inplace operation" in str(same(program))
+
+
+INDEXED: dict[str, Callable[..., Any]] = {
+    "index_select": lambda m, x, i: x.index_select(0, i),
+    "index_add": lambda m, x, i: m.zeros(4, 6).double().index_add(0, i, x),
+    "index_reduce": lambda m, x, i: m.zeros(4, 6).double().index_reduce(0, i, x, "amax"),
+    "put": lambda m, x, i: m.zeros(4, 6).double().put(i, x[:, 0]),
+    "take": lambda m, x, i: x.take(i),
+    "embedding_bag": lambda m, x, i: m.nn.functional.embedding_bag(i.view(2, 2), x, mode="sum"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@pytest.mark.parametrize("name", INDEXED)
+def test_a_changed_index_is_noticed(name: str) -> None:
+    def program(m: Any) -> Any:
+        index = m.tensor([1, 0, 1, 2])
+        y = INDEXED[name](m, leaf(m), index)
+        index.fill_(3)
+        y.sum().backward()
+        return []
+
+    assert "inplace operation" in str(same(program))
+
+
+def test_a_changed_index_does_no_harm() -> None:
+    """Where a copy is kept, the gradient is that of the index as it was."""
+    f = minigrad.nn.functional
+    calls: dict[str, Callable[..., Any]] = {
+        "adaptive": lambda x, i: f.adaptive_max_pool1d(x, 2, return_indices=True),
+        "unpool": lambda x, i: (f.max_unpool1d(x[:2, None, :2], i.view(2, 1, 2), 2), i),
+        "margin": lambda x, i: (f.multi_margin_loss(x, i), i),
+    }
+    for name, call in calls.items():
+        slopes = []
+        for change in (False, True):
+            x = leaf(minigrad)
+            y, index = call(x, minigrad.tensor([1, 0, 1, 2]))
+            if change:
+                index.fill_(3)
+            (y * y).sum().backward()
+            slopes.append(x.grad.numpy())
+        assert np.array_equal(*slopes), name

@@ -17,6 +17,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from ..kernels.cpu import pooling as kernels
+from .arguments import dtype_title
 from .beside import beside
 from .columns import each_dim
 from .mean_pool import sum_windows
@@ -50,6 +51,8 @@ def _equal_shares(spatial: Any, sizes: Any) -> tuple[int, ...] | None:
 
 def _adaptive(name: str, n: int, shape: tuple[int, ...], output_size: Any) -> tuple[int, ...]:
     ndim = len(shape)
+    if n > 1 and ndim <= n and not isinstance(output_size, int):
+        raise ValueError(f"Input dimension should be at least {n + 1}")
     if ndim not in (n + 1, n + 2):
         raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(shape)}")
     if 0 in shape[ndim - n - (1 if name.startswith("adaptive_max") else 0) :]:
@@ -76,7 +79,10 @@ def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
     x = input._data
     sizes, shares, maps = _means(n, x.shape, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f"\"adaptive_avg_pool{n}d\" not implemented for '{input.dtype.name}'")
+        title = dtype_title(x.dtype)
+        if math.prod(sizes) == 1:  # PyTorch takes the mean
+            raise RuntimeError(f"mean(): could not infer output dtype. Got: {title}")
+        raise NotImplementedError(f'"adaptive_avg_pool{n}d" not implemented for {title!r}')
     if shares is not None and x.size:
         batch = unsqueeze(input, 0) if x.ndim == n + 1 else input
         y = sum_windows(
@@ -174,13 +180,16 @@ def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) ->
     x = input._data
     bounds = _boxes(n, x.shape, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f"\"adaptive_max_pool{n}d\" not implemented for '{input.dtype.name}'")
+        title = dtype_title(x.dtype)
+        raise NotImplementedError(f'"adaptive_max_pool{n}d" not implemented for {title!r}')
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
     index = _windows_argmax(batch._data, bounds)
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
-    return (y, wrap(index[0] if single else index)) if return_indices else y
+    if not return_indices:
+        return y
+    return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
 
 
 @planned
@@ -261,7 +270,9 @@ def _fractional(
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
-    return (y, wrap(index[0] if single else index)) if return_indices else y
+    if not return_indices:
+        return y
+    return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
 
 
 def _fractional_starts(u: float, n: int, out: int, kernel: int) -> list[int]:
@@ -354,7 +365,8 @@ def _unpool(
         )
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
-    y = set_flat(batch, index=index[None] if single else index, size=out)
+    index = (index[None] if single else index).copy()  # the node's own
+    y = set_flat(batch, index=index, size=out)
     return squeeze(y, 0) if single else y
 
 

@@ -10,14 +10,25 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.dtypes import B8
+from ..backend.dtypes import B8, get_default_dtype
 from ..core.chores import cast
 from ..core.primitive import primitive, write_out
+from ..core.tensor import Tensor, wrap
 from ..export import export
-from .arguments import data_of, dtype_title, finish, refuse
+from .arguments import data_of, dtype_title, finish, is_number, need_tensors, refuse
 from .complexes import conj
 from .piecewise import where, zeros_as
 from .transcendental import log
+
+
+def _number(input: Any, other: Any) -> Tensor:
+    """For a TypeError just caught: of two numbers, PyTorch's arithmetic takes the first for a
+    tensor.
+    """
+    if not (is_number(input) and is_number(other)):
+        raise  # noqa: PLE0704  # the caller's
+    kind = np.asarray(input).dtype
+    return wrap(np.asarray(input, kind if kind.kind in "bi" else get_default_dtype().np))
 
 
 # ------------------------------------------------------------------------------ + and −
@@ -87,10 +98,13 @@ def add(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
 
     y = x + α·z;  x̄ = ȳ, z̄ = α·ȳ
     """
-    if alpha == 1 and alpha is not True:
-        result = add_(input, other)
-    else:
-        result = add_scaled(input, other, alpha=alpha)
+    try:
+        if alpha == 1 and alpha is not True:
+            result = add_(input, other)
+        else:
+            result = add_scaled(input, other, alpha=alpha)
+    except TypeError:
+        return add(_number(input, other), other, alpha=alpha, out=out)
     return result if out is None else write_out(result, out)
 
 
@@ -100,17 +114,21 @@ def sub(input: Any, other: Any, *, alpha: Any = 1, out: Any = None) -> Any:
 
     y = x − α·z;  x̄ = ȳ, z̄ = −α·ȳ
     """
-    if alpha == 1 and alpha is not True:
-        result = sub_(input, other)
-    else:
-        _refuse_bools(data_of(input), data_of(other))
-        result = add_scaled(input, other, alpha=alpha if isinstance(alpha, bool) else -alpha)
+    try:
+        if alpha == 1 and alpha is not True:
+            result = sub_(input, other)
+        else:
+            _refuse_bools(data_of(input), data_of(other))
+            result = add_scaled(input, other, alpha=alpha if isinstance(alpha, bool) else -alpha)
+    except TypeError:
+        return sub(_number(input, other), other, alpha=alpha, out=out)
     return result if out is None else write_out(result, out)
 
 
 @export("rsub")
 def rsub(input: Any, other: Any, *, alpha: Any = 1) -> Any:
     """The difference the other way round: y = z − α·x;  z̄ = ȳ, x̄ = −α·ȳ."""
+    need_tensors("rsub", input, names=("input",))
     return sub(other, input, alpha=alpha)
 
 
@@ -157,7 +175,10 @@ def mul(input: Any, other: Any, *, out: Any = None) -> Any:
 
     y = x·z;  x̄ = ȳ·z, z̄ = ȳ·x
     """
-    result = mul_(input, other)
+    try:
+        result = mul_(input, other)
+    except TypeError:
+        result = mul_(_number(input, other), other)
     return result if out is None else write_out(result, out)
 
 
@@ -209,29 +230,33 @@ def div(input: Any, other: Any, *, rounding_mode: str | None = None, out: Any = 
     Integers give the default floating dtype, unless rounded; then RuntimeError for a divisor 0.
     """
     if rounding_mode is None:
-        result = div_(input, other)
+        divide = div_
     elif rounding_mode == "floor":
-        result = div_floor(input, other)
+        divide = div_floor
     elif rounding_mode == "trunc":
-        result = div_trunc(input, other)
+        divide = div_trunc
     else:
         raise RuntimeError(
             "div expected rounding_mode to be one of None, 'trunc', or 'floor' but found "
             f"'{rounding_mode}'"
         )
+    try:
+        result = divide(input, other)
+    except TypeError:
+        result = divide(_number(input, other), other)
     return result if out is None else write_out(result, out)
 
 
 @export("true_divide")
 def true_divide(input: Any, other: Any, *, out: Any = None) -> Any:
     """The quotient, never rounded: div(input, other)."""
-    return finish(div_(input, other), out)
+    return div(input, other, out=out)
 
 
 @export("floor_divide")
 def floor_divide(input: Any, other: Any, *, out: Any = None) -> Any:
     """The quotient rounded down, ⌊x/z⌋;  both get 0."""
-    return finish(div_floor(input, other), out)
+    return div(input, other, rounding_mode="floor", out=out)
 
 
 @primitive(promote="type")

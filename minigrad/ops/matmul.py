@@ -409,7 +409,7 @@ affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 
 @export("nn.functional.linear")
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """y = x Wᵀ + b;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ.
 
     input (*, in), weight (out, in) or (in), bias (out): (*, out), without the last dimension for a
@@ -422,18 +422,19 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if dtype.kind == "f" and w.dtype is dtype and (b is None or b.dtype is dtype):
         fits = w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1]
         if fits and (bias is None if b is None else b.shape == w.shape[:1]):
-            return affine(input, weight, bias)
+            y = affine(input, weight, bias)
+            return y if out is None else finish(y, out)
     if w.ndim > 2 or (w.ndim < 2 and bias is not None and x.ndim > 1):
         raise RuntimeError(f"linear(): mat2 must be a matrix, got {w.ndim}-D tensor")
     if bias is None or w.ndim != 2 or x.ndim == 0:
         result = matmul(input, transpose(weight, 0, 1) if w.ndim == 2 else weight)
-        return result if bias is None else add(result, bias)
+        return finish(result if bias is None else add(result, bias), out)
     if x.shape[-1] != w.shape[1]:
         raise inner_error(x.shape, w.shape[::-1])
     same_dtype(input, weight, bias)
     if bias._data.shape != w.shape[:1] or x.dtype.kind in "biu":
-        return _fused("linear", bias, matmul(input, transpose(weight, 0, 1)), 1, 1, None)
-    return affine(input, weight, bias)
+        return _fused("linear", bias, matmul(input, transpose(weight, 0, 1)), 1, 1, out)
+    return finish(affine(input, weight, bias), out)
 
 
 # ------------------------------------------------------------------------------ chains

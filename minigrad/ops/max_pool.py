@@ -276,7 +276,7 @@ def _geometry(
 def _max_pool(n: int, input: Any, *how: Any, return_indices: bool) -> Any:
     x, single, kernel, out, stride, padding, dilation = prepare(f"max_pool{n}d", n, input, *how)
     if x._data.dtype.kind == "b":
-        raise RuntimeError(f"\"max_pool{n}d\" not implemented for 'Bool'")
+        raise NotImplementedError(f"\"max_pool{n}d\" not implemented for 'Bool'")
     y = max_windows(x, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation)
     result = squeeze(y, 0) if single else y
     if not return_indices:

@@ -204,7 +204,10 @@ def rms_norm(
     shape = _last_dimensions(x.shape, normalized_shape, weight, None)
     if eps is None:  # half precision is computed in float32
         eps = float(np.finfo(F32 if x.dtype in HALF else x.dtype).eps)
-    return root_mean_square(input, weight, axes=tuple(range(-len(shape), 0)), eps=eps)
+    axes = tuple(range(-len(shape), 0))
+    if x.dtype.kind == "c":  # the square is x·x, as PyTorch has it: no real root mean square
+        return _rms(input, weight, axes=axes, eps=eps)
+    return root_mean_square(input, weight, axes=axes, eps=eps)
 
 
 def _grouped(shape: tuple[int, ...], groups: int) -> tuple[Any, Any, Any]:

@@ -39,6 +39,8 @@ def reduced(loss: Any, reduction: str) -> Any:
 def chosen(size_average: Any, reduce: Any, reduction: str) -> str:
     """The reduction, which PyTorch's old pair of flags overrides, with its warning."""
     if size_average is None and reduce is None:
+        if reduction not in ("mean", "sum", "none", "batchmean"):  # the last is kl_div's own
+            raise ValueError(f"{reduction} is not a valid value for reduction")
         return reduction
     word = "mean" if size_average is None or size_average else "sum"
     word = word if reduce is None or reduce else "none"

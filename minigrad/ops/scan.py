@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,7 +19,9 @@ from ..export import export
 from ..kernels.cpu import scans
 from .arithmetic import sub
 from .compare import eq, isinf, logical_xor
+from .complexes import conj
 from .extrema import comparable, lines
+from .formulas import complex_logaddexp
 from .join import cat
 from .piecewise import dtype_title, finish, where
 from .products import cumprod as cumprod
@@ -80,14 +83,20 @@ def logcumsumexp_(x: Any, *, dim: int) -> Any:
 
     No exponent in the derivative is positive: nothing overflows.
     """
+    if x.dtype.kind == "c":
+        y = x.copy()
+        rows = np.moveaxis(y, dim, 0)
+        for before, row in pairwise(rows):
+            row[...] = complex_logaddexp(before, row)
+        return y
     y = scans.logcumsumexp(x, dim)
     return np.logaddexp.accumulate(x, axis=dim) if y is None else y
 
 
 def _ratio(low: Any, high: Any) -> Any:
-    """e^(low − high), where low ≤ high; 1 if they are the same infinity."""
+    """The conjugate of e^(low − high), where low ≤ high; 1 if they are the same infinity."""
     same = eq(low, high) & isinf(low)
-    return exp(where(same, 0, low) - where(same, 0, high))
+    return conj(exp(where(same, 0, low) - where(same, 0, high)))
 
 
 def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
@@ -97,7 +106,7 @@ def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
 
 
 def _logcumsumexp_fast(g: Any, x: Any, y: Any, dim: int) -> Any:
-    x_bar = scans.logcumsumexp_backward(g, x, y, dim)
+    x_bar = scans.logcumsumexp_backward(g, x, y, dim) if x.dtype.kind == "f" else None
     return _logcumsumexp_vjp(g, x, y, dim) if x_bar is None else x_bar
 
 

@@ -20,6 +20,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import reductions, rows
 from .compare import eq, isnan
+from .complexes import conj
 from .piecewise import data_of, dtype_title, finish, where
 from .products import result_target, target_of, to_dtype
 from .results import AMinMax, finish_pair
@@ -346,7 +347,7 @@ def reduce_logsumexp(x: Any, *, axes: Axes, keepdim: bool) -> Any:
 
 def _logsumexp_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
     y = kept(y, axes, keepdim, x_shape)
-    return kept(g, axes, keepdim, x_shape) * exp(x - where(eq(y, -math.inf), 0, y))
+    return kept(g, axes, keepdim, x_shape) * conj(exp(x - where(eq(y, -math.inf), 0, y)))
 
 
 def _logsumexp_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:

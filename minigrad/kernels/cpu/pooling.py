@@ -413,7 +413,7 @@ def windows_argmax(x: Any, bounds: Any) -> Any:
     index = np.empty((*x.shape[:2], *counts), np.int64)
     _, height, width = geometry.three(x.shape[2:])
     flat = np.ascontiguousarray(x).reshape(-1), index.reshape(-1)
-    largest_in.run(x.size, *flat, *_three_boxes(bounds), height, width)
+    largest_in.run(x.size, *flat, *_three_boxes(tuple(map(tuple, bounds))), height, width)
     return index
 
 
