@@ -204,6 +204,9 @@ def test_joined_and_repeated(seed: int, dim: int, count: int) -> None:
     both(lambda x: mg.roll(x, (count, -3, 2), (dim, 0, 2)), xs[0])
     both(lambda x: mg.roll(x, 5), xs[0])
     both(lambda x: x.narrow(dim, 0, 1) + x, xs[0])
+    both(lambda x: x[1:, :, :-1], floats(rng, *shape + 1))
+    both(lambda x: x[None, ::2, ..., :4], floats(rng, *shape + 1))
+    both(lambda x: x[0, 1:], floats(rng, *shape + 1))
     both(lambda x: mg.cat(x.chunk(count, dim)[::-1], dim), xs[0])
 
 

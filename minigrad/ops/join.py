@@ -68,11 +68,11 @@ def cat(
     if not given:
         raise ValueError("cat(): expected a non-empty list of Tensors")
     first = given[0]._data
+    dim = index(dim if axis is None else axis)
     if first.shape == (0,):
         first = next((t._data for t in given if t._data.shape != (0,)), first)
-    dim = index(dim if axis is None else axis)
-    if first.shape == (0,) and all([t._data.shape == (0,) for t in given]):
-        dim = 0  # none of them counts, so that no dimension is wrong
+        if first.shape == (0,):
+            dim = 0  # none of them counts, so that no dimension is wrong
     dim = normalize_dim(dim, first.ndim)
     try:
         y = cat_(*_of_one_dtype(given), dim=dim)

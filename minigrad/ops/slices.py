@@ -54,17 +54,11 @@ def slice_(x: Any, *, dim: int, start: int, stop: int, step: int) -> Any:
 @primitive(half="keep")
 def put_range(x: Any, *, dim: int, start: int, stop: int, step: int, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` with x at start:stop:step of `dim`: the adjoint of slicing."""
-    where = (slice(None),) * dim
-    if step == 1 and start >= 0 and x.size >= copying.SMALL_ROWS and type(x) is ndarray:
-        y = np.empty(size, x.dtype)
-        y[(*where, slice(0, start))] = 0
-        y[(*where, slice(start + x.shape[dim], None))] = 0
-        part = y[(*where, slice(start, start + x.shape[dim]))]
-        if not copying.place(part, x):
-            part[...] = x
+    where = (slice(None),) * dim + (slice(start, stop, step),)
+    if type(x) is ndarray and (y := copying.put(x, where, size)) is not None:
         return y
     y = array_module(x).zeros(size, x.dtype)
-    y[(*where, slice(start, stop, step))] = x
+    y[where] = x
     return y
 
 

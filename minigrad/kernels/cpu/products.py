@@ -62,15 +62,6 @@ def _places(shape: Any, strides: Any, lead: tuple[int, ...]) -> tuple[int, Any] 
     return step, offsets(lead, steps) // 4
 
 
-def readable(x: Any, lead: tuple[int, ...]) -> Stack:
-    """`stack` of x, or of a copy in row-major order."""
-    found = stack(x, lead)
-    if found is None:
-        found = stack(np.ascontiguousarray(x), lead)
-    assert found is not None  # row-major
-    return found
-
-
 @functools.lru_cache(256)
 def offsets(lead: tuple[int, ...], steps: tuple[int, ...]) -> Any:
     """Where each element of an array with this shape and these strides lies, in order."""
