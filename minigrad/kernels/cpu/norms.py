@@ -162,106 +162,116 @@ def _planes_back(g, x, w, stats, members, first, step, moving, sums, out, both):
 
 
 # ------------------------------------------------------------------------------ columns
+@kernel(flags=REASSOCIATE, inline=True)
+def _column_moments(x, first, last, mean, squares):
+    n = x.shape[1]
+    middle, near = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for start in range(first, last, CHUNK):
+        stop = min(start + CHUNK, last)
+        count, before = float(stop - start), float(start - first)
+        near[:] = x.dtype.type(0)
+        for i in range(start, stop):
+            row = x[i]
+            for j in range(n):
+                near[j] += row[j]
+        for j in range(n):
+            middle[j] = near[j] / x.dtype.type(count)
+            near[j] = x.dtype.type(0)
+        for i in range(start, stop):
+            row = x[i]
+            for j in range(n):
+                d = row[j] - middle[j]
+                near[j] += d * d
+        share, weight = count / (before + count), before * count / (before + count)
+        for j in range(n):
+            off = middle[j] - mean[j]
+            mean[j] += off * share
+            squares[j] += near[j] + off * off * weight
+
+
 @kernel(flags=REASSOCIATE)
 def _columns(x, w, b, size, per, eps, given, y, stats):
     rows, n = x.shape
-    channels = stats.shape[1]
-    for block in prange((channels + per - 1) // per):
-        low, high = block * per, min((block + 1) * per, channels)
-        first, width = low * size, (high - low) * size
-        middle, near = np.empty(width, x.dtype), np.empty(width, x.dtype)
-        mean, squares = np.zeros(width), np.zeros(width)
-        for start in range(0, 0 if given else rows, CHUNK):
-            stop = min(start + CHUNK, rows)
-            count, before = float(stop - start), float(start)
-            near[:] = x.dtype.type(0)
-            for i in range(start, stop):
-                row = x[i, first : first + width]
-                for j in range(width):
-                    near[j] += row[j]
-            for j in range(width):
-                middle[j] = near[j] / x.dtype.type(count)
-                near[j] = x.dtype.type(0)
-            for i in range(start, stop):
-                row = x[i, first : first + width]
-                for j in range(width):
-                    d = row[j] - middle[j]
-                    near[j] += d * d
+    tasks = (rows + per - 1) // per
+    means, spreads = np.zeros((tasks, n)), np.zeros((tasks, n))
+    for t in prange(0 if given else tasks):
+        _column_moments(x, t * per, min((t + 1) * per, rows), means[t], spreads[t])
+    centre, scale, shift = np.empty(n, x.dtype), np.empty(n, x.dtype), np.zeros(n, x.dtype)
+    if not given:
+        for t in range(1, tasks):  # the parts in order, so that threads change nothing
+            count, before = float(min(per, rows - t * per)), float(t * per)
             share, weight = count / (before + count), before * count / (before + count)
-            for j in range(width):
-                off = middle[j] - mean[j]
-                mean[j] += off * share
-                squares[j] += near[j] + off * off * weight
-        for c in range(low, high):
-            at = (c - low) * size
-            if not given:
-                m = s = 0.0
-                for j in range(at, at + size):
-                    m += mean[j]
-                m /= size
-                for j in range(at, at + size):
-                    s += squares[j] + rows * (mean[j] - m) ** 2
-                stats[0, c], stats[1, c] = m, s / (rows * size)
-            r = 1.0 / sqrt(stats[1, c] + eps)
-            stats[2, c] = r
+            for j in range(n):
+                off = means[t, j] - means[0, j]
+                means[0, j] += off * share
+                spreads[0, j] += spreads[t, j] + off * off * weight
+    for c in range(stats.shape[1]):
+        at = c * size
+        if not given:
+            m = s = 0.0
             for j in range(at, at + size):
-                middle[j] = stats[0, c]
-                near[j] = r * w[c] if w.size else r
-        shift = np.zeros(width, x.dtype)
-        if b.size:
-            for j in range(width):
-                shift[j] = b[low + j // size]
-        for i in range(rows):
-            a, d = x[i, first : first + width], y[i, first : first + width]
-            for j in range(width):
-                d[j] = (a[j] - middle[j]) * near[j] + shift[j]
+                m += means[0, j]
+            m /= size
+            for j in range(at, at + size):
+                s += spreads[0, j] + rows * (means[0, j] - m) ** 2
+            stats[0, c], stats[1, c] = m, s / (rows * size)
+        r = 1.0 / sqrt(stats[1, c] + eps)
+        stats[2, c] = r
+        for j in range(at, at + size):
+            centre[j] = stats[0, c]
+            scale[j] = r * w[c] if w.size else r
+            if b.size:
+                shift[j] = b[c]
+    for t in prange(tasks):
+        for i in range(t * per, min((t + 1) * per, rows)):
+            a, d = x[i], y[i]
+            for j in range(n):
+                d[j] = (a[j] - centre[j]) * scale[j] + shift[j]
 
 
 @kernel(flags=REASSOCIATE)
 def _columns_back(g, x, w, stats, size, per, moving, out, both):
     rows, n = x.shape
-    channels = stats.shape[1]
-    for block in prange((channels + per - 1) // per):
-        low, high = block * per, min((block + 1) * per, channels)
-        first, width = low * size, (high - low) * size
-        middle = np.empty(width, x.dtype)
-        u, v = np.empty(width, x.dtype), np.empty(width, x.dtype)
-        totals, products = np.zeros(width), np.zeros(width)
-        for j in range(width):
-            middle[j] = stats[0, low + j // size]
-        for start in range(0, rows, CHUNK):
+    tasks = (rows + per - 1) // per
+    middle = np.empty(n, x.dtype)
+    for j in range(n):
+        middle[j] = stats[0, j // size]
+    totals, products = np.zeros((tasks, n)), np.zeros((tasks, n))
+    for t in prange(tasks):
+        u, v = np.empty(n, x.dtype), np.empty(n, x.dtype)
+        last = min((t + 1) * per, rows)
+        for start in range(t * per, last, CHUNK):
             u[:] = x.dtype.type(0)
             v[:] = x.dtype.type(0)
-            for i in range(start, min(start + CHUNK, rows)):
-                a, c = g[i, first : first + width], x[i, first : first + width]
-                for j in range(width):
+            for i in range(start, min(start + CHUNK, last)):
+                a, c = g[i], x[i]
+                for j in range(n):
                     u[j] += a[j]
                     v[j] += a[j] * (c[j] - middle[j])
-            for j in range(width):
-                totals[j] += u[j]
-                products[j] += v[j]
-        scale = np.empty(width, x.dtype)
-        for c in range(low, high):
-            at, r = (c - low) * size, stats[2, c]
-            total = product = 0.0
+            for j in range(n):
+                totals[t, j] += u[j]
+                products[t, j] += v[j]
+    scale = np.empty(n, x.dtype)
+    constant, slope = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for c in range(stats.shape[1]):
+        at, r = c * size, stats[2, c]
+        total = product = 0.0
+        for t in range(tasks):
             for j in range(at, at + size):
-                total += totals[j]
-                product += products[j]
-            product *= r
-            both[0, c], both[1, c] = product, total
-            f = r * w[c] if w.size else r
-            n = rows * size
-            for j in range(at, at + size):
-                scale[j] = f
-                u[j] = f * total / n if moving else 0.0
-                v[j] = f * r * product / n if moving else 0.0
-        for i in range(rows):
-            a, c, d = (
-                g[i, first : first + width], x[i, first : first + width],
-                out[i, first : first + width],
-            )  # fmt: skip
-            for j in range(width):
-                d[j] = a[j] * scale[j] - u[j] - (c[j] - middle[j]) * v[j]
+                total += totals[t, j]
+                product += products[t, j]
+        product *= r
+        both[0, c], both[1, c] = product, total
+        f = r * w[c] if w.size else r
+        for j in range(at, at + size):
+            scale[j] = f
+            slope[j] = f * r * product / (rows * size) if moving else 0.0
+            constant[j] = f * total / (rows * size) if moving else 0.0
+    for t in prange(tasks):
+        for i in range(t * per, min((t + 1) * per, rows)):
+            a, c, d = g[i], x[i], out[i]
+            for j in range(n):
+                d[j] = a[j] * scale[j] - constant[j] - (c[j] - middle[j]) * slope[j]
 
 
 @kernel
@@ -337,9 +347,9 @@ def _layout(shape: Any, groups: int) -> tuple[int, int, int, int, int]:
     return n * channels, size, members, members, 1
 
 
-def _per_block(channels: int, size: int) -> int:
-    """Channels of one block of columns: long enough rows, and blocks for all threads."""
-    return max(CHUNK // size, -(-channels // reductions.TASKS), 1)
+def _per_task(rows: int) -> int:
+    """Rows of one task: enough tasks for all threads, each with a chunk or more."""
+    return max(CHUNK, -(-rows // reductions.TASKS))
 
 
 def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float, given: Any = None) -> Any:
@@ -361,7 +371,7 @@ def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float, given: Any =
     w, b, eps = _flat(weight, dtype), _flat(bias, dtype), float(eps)
     if size < SHORT:
         shape = (len(x), x.shape[1] * size)
-        per = _per_block(x.shape[1], size)
+        per = _per_task(len(x))
         flat = x.reshape(shape), w, b, size, per, eps, known, y.reshape(shape), stats
         _columns.run(x.size * 2, *flat)
     else:
@@ -383,7 +393,7 @@ def planes_backward(
     both = np.empty((2, x.shape[1]), dtype)
     if size < SHORT:
         shape = (len(x), x.shape[1] * size)
-        per = _per_block(x.shape[1], size)
+        per = _per_task(len(x))
         flat = w, stats, size, per, moving, out.reshape(shape), both
         _columns_back.run(x.size * 2, g.reshape(shape), x.reshape(shape), *flat)
     else:
