@@ -348,8 +348,8 @@ def _layout(shape: Any, groups: int) -> tuple[int, int, int, int, int]:
 
 
 def _per_task(rows: int) -> int:
-    """Rows of one task: enough tasks for all threads, each with a chunk or more."""
-    return max(CHUNK, -(-rows // reductions.TASKS))
+    """Rows of one task: whole chunks, and enough tasks for all threads."""
+    return CHUNK * max(1, -(-rows // (CHUNK * reductions.TASKS)))
 
 
 def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float, given: Any = None) -> Any:
