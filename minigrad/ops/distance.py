@@ -37,8 +37,8 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
     x1, x2 = [to_dtype(x, dtype) if x._data.dtype.kind in "biu" else x for x in (x1, x2)]
     if x1._data.shape != x2._data.shape:
         x1, x2 = broadcast_tensors(x1, x2)
-    ndim = x1._data.ndim
-    if ndim and dim in (ndim - 1, -1) and dtype in (F32, F64) and x1._data.dtype == x2._data.dtype:
+    last = dim in (-1, x1._data.ndim - 1) and x1._data.ndim
+    if last and x1._data.dtype == x2._data.dtype and dtype in (F32, F64):
         return cosine(x1, x2, eps=eps)
     return _cosine(x1, x2, dim, eps)
 

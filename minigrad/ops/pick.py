@@ -151,7 +151,11 @@ def _picked(x: Any, dims: Dims, indices: Any) -> Any:
             return kernels.take(x, first, dims[0])
         return kernels.compress(x, first) if dims[0] == 0 else None
     joined = _joined(x.shape, dims, indices) if x.flags.c_contiguous else None
-    return None if joined is None else kernels.take(x.reshape(joined[1]), joined[0], dims[0], 1)
+    return (
+        None
+        if joined is None
+        else kernels.take(x.reshape(joined[1]), joined[0], dims[0], checked=True)
+    )
 
 
 def _joined(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[Any, tuple] | None:
@@ -234,7 +238,7 @@ def _added(y: Any, values: Any, dims: Dims, indices: Any) -> bool:
     shape = (*y.shape[:dim], *first.shape, *y.shape[dim + 1 :])
     if values.shape != shape:
         values = np.broadcast_to(values, shape)
-    return kernels.add_to(y, values, first, dim, check=True)
+    return kernels.add_to(y, values, first, dim, check=len(indices) == 1)
 
 
 def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -> None:

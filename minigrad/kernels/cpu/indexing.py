@@ -99,17 +99,19 @@ def inside(index: Any, low: int, n: int) -> bool:
     return bool(np.minimum.reduce(index, None) >= low and np.maximum.reduce(index, None) < n)
 
 
-def take(x: Any, index: Any, dim: int, small: int | None = None) -> Any:
-    """x's slices at `index` along `dim`; None where NumPy has to do it (errors included)."""
+def take(x: Any, index: Any, dim: int, checked: bool = False) -> Any:
+    """x's slices at `index` along `dim`; None where NumPy has to do it (errors included). Of an
+    index that is `checked`, at any size.
+    """
     size = index.size * (x.size // max(x.shape[dim], 1))
     if (
-        not _ready(index, size, SMALL if small is None else small)
+        not _ready(index, size, SMALL_SUM if checked else SMALL)
         or not x.flags.c_contiguous
         or (words := _words(x)) is None
     ):
         return None
     flat, shape = _flat_index(index), x.shape
-    if not inside(flat, -shape[dim], shape[dim]):
+    if not checked and not inside(flat, -shape[dim], shape[dim]):
         return None
     y = np.empty((*shape[:dim], *index.shape, *shape[dim + 1 :]), x.dtype)
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
@@ -226,7 +228,7 @@ def combined(indices: Any, sizes: Any) -> Any:
         good = np.empty(threads.count() if threads.worthwhile(i.size) else 1, bool)
         flat = np.empty(i.shape, np.int64)
         _combine.run(i.size, flat.reshape(-1), *parts, size, n, good)
-        if not good.all():
+        if not (good[0] if good.size == 1 else good.all()):
             return None
         size *= n
     return flat
