@@ -173,6 +173,7 @@ def _columns_moments(x, tall, chunk, blocks, mean, squares):
         first, last = n * c // blocks, n * (c + 1) // blocks
         m, s = mean[k, first:last], squares[k, first:last]
         near, middle = np.empty(last - first, x.dtype), np.empty(last - first, x.dtype)
+        rest = np.empty(last - first, x.dtype)  # what rounding the mean has left
         for j in range(last - first):
             m[j], s[j] = 0.0, 0.0
         end = min((k + 1) * tall, rows)
@@ -186,17 +187,19 @@ def _columns_moments(x, tall, chunk, blocks, mean, squares):
                     near[j] += row[j]
             for j in range(last - first):
                 middle[j] = near[j] / x.dtype.type(count)
-                near[j] = x.dtype.type(0)
+                near[j] = rest[j] = x.dtype.type(0)
             for i in range(start, stop):
                 row = x[i, first:last]
                 for j in range(last - first):
                     d = row[j] - middle[j]
                     near[j] += d * d
+                    rest[j] += d
             share, weight = count / (before + count), before * count / (before + count)
             for j in range(last - first):
-                off = middle[j] - m[j]
+                left = rest[j] / count
+                off = middle[j] + left - m[j]
                 m[j] += off * share
-                s[j] += near[j] + off * off * weight
+                s[j] += near[j] - left * rest[j] + off * off * weight
 
 
 @kernel(flags=REASSOCIATE)
