@@ -12,8 +12,8 @@ planes     (planes, size): a few planes share a mean, each has one weight (batch
            again
 columns    (rows, n): `size` neighbouring columns share a mean and a weight (batch without space)
 
-A pass is one call, whatever it computes on the way. Sums over rows are cut into pieces that only
-the shape decides.
+A pass is one call, or two over columns, whatever it computes on the way. Sums over rows are cut
+into pieces that only the shape decides.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ NONE = {F32: np.empty(0, F32), F64: np.empty(0, F64)}
 SHORT = 16
 """Rows or planes shorter than this are left to NumPy (or, over a batch, are columns)."""
 CHUNK = 64
-"""Rows of a block of columns that are summed in the array's own precision."""
+"""Rows of columns that are summed in the array's own precision."""
 TALL = 512
 """Rows whose contributions to the weights' gradients are summed in the array's own precision."""
 
@@ -162,116 +162,132 @@ def _planes_back(g, x, w, stats, members, first, step, moving, sums, out, both):
 
 
 # ------------------------------------------------------------------------------ columns
-@kernel(flags=REASSOCIATE, inline=True)
-def _column_moments(x, first, last, mean, squares):
-    n = x.shape[1]
-    middle, near = np.empty(n, x.dtype), np.empty(n, x.dtype)
-    for start in range(first, last, CHUNK):
-        stop = min(start + CHUNK, last)
-        count, before = float(stop - start), float(start - first)
-        near[:] = x.dtype.type(0)
-        for i in range(start, stop):
-            row = x[i]
-            for j in range(n):
-                near[j] += row[j]
-        for j in range(n):
-            middle[j] = near[j] / x.dtype.type(count)
-            near[j] = x.dtype.type(0)
-        for i in range(start, stop):
-            row = x[i]
-            for j in range(n):
-                d = row[j] - middle[j]
-                near[j] += d * d
-        share, weight = count / (before + count), before * count / (before + count)
-        for j in range(n):
-            off = middle[j] - mean[j]
-            mean[j] += off * share
-            squares[j] += near[j] + off * off * weight
+@kernel(flags=REASSOCIATE)
+def _columns_moments(x, tall, chunk, blocks, mean, squares):
+    """Mean and Σ (x − mean)² of each column of every `tall` rows, in chunks that stay in the cache
+    for a second look.
+    """
+    rows, n = x.shape
+    for task in prange(mean.shape[0] * blocks):
+        k, c = task // blocks, task % blocks
+        first, last = n * c // blocks, n * (c + 1) // blocks
+        m, s = mean[k, first:last], squares[k, first:last]
+        near, middle = np.empty(last - first, x.dtype), np.empty(last - first, x.dtype)
+        rest = np.empty(last - first, x.dtype)  # what rounding the mean has left
+        for j in range(last - first):
+            m[j], s[j] = 0.0, 0.0
+        end = min((k + 1) * tall, rows)
+        for start in range(k * tall, end, chunk):
+            stop = min(start + chunk, end)
+            count, before = float(stop - start), float(start - k * tall)
+            near[:] = x.dtype.type(0)
+            for i in range(start, stop):
+                row = x[i, first:last]
+                for j in range(last - first):
+                    near[j] += row[j]
+            for j in range(last - first):
+                middle[j] = near[j] / x.dtype.type(count)
+                near[j] = rest[j] = x.dtype.type(0)
+            for i in range(start, stop):
+                row = x[i, first:last]
+                for j in range(last - first):
+                    d = row[j] - middle[j]
+                    near[j] += d * d
+                    rest[j] += d
+            share, weight = count / (before + count), before * count / (before + count)
+            for j in range(last - first):
+                left = rest[j] / count
+                off = middle[j] + left - m[j]
+                m[j] += off * share
+                s[j] += near[j] - left * rest[j] + off * off * weight
 
 
 @kernel(flags=REASSOCIATE)
-def _columns(x, w, b, size, per, eps, given, y, stats):
+def _columns_apply(x, w, b, size, tall, mean, squares, eps, given, y, stats):
+    """From the moments of pieces to those of channels, and what is made of x by them."""
     rows, n = x.shape
-    tasks = (rows + per - 1) // per
-    means, spreads = np.zeros((tasks, n)), np.zeros((tasks, n))
-    for t in prange(0 if given else tasks):
-        _column_moments(x, t * per, min((t + 1) * per, rows), means[t], spreads[t])
-    centre, scale, shift = np.empty(n, x.dtype), np.empty(n, x.dtype), np.zeros(n, x.dtype)
     if not given:
-        for t in range(1, tasks):  # the parts in order, so that threads change nothing
-            count, before = float(min(per, rows - t * per)), float(t * per)
+        for k in range(1, mean.shape[0]):
+            before, count = float(k * tall), float(min(tall, rows - k * tall))
             share, weight = count / (before + count), before * count / (before + count)
             for j in range(n):
-                off = means[t, j] - means[0, j]
-                means[0, j] += off * share
-                spreads[0, j] += spreads[t, j] + off * off * weight
+                off = mean[k, j] - mean[0, j]
+                mean[0, j] += off * share
+                squares[0, j] += squares[k, j] + off * off * weight
+    middle, scale, shift = np.empty(n, x.dtype), np.empty(n, x.dtype), np.zeros(n, x.dtype)
     for c in range(stats.shape[1]):
-        at = c * size
         if not given:
             m = s = 0.0
-            for j in range(at, at + size):
-                m += means[0, j]
+            for j in range(c * size, (c + 1) * size):
+                m += mean[0, j]
             m /= size
-            for j in range(at, at + size):
-                s += spreads[0, j] + rows * (means[0, j] - m) ** 2
+            for j in range(c * size, (c + 1) * size):
+                s += squares[0, j] + rows * (mean[0, j] - m) ** 2
             stats[0, c], stats[1, c] = m, s / (rows * size)
         r = 1.0 / sqrt(stats[1, c] + eps)
         stats[2, c] = r
-        for j in range(at, at + size):
-            centre[j] = stats[0, c]
+        for j in range(c * size, (c + 1) * size):
+            middle[j] = stats[0, c]
             scale[j] = r * w[c] if w.size else r
             if b.size:
                 shift[j] = b[c]
-    for t in prange(tasks):
-        for i in range(t * per, min((t + 1) * per, rows)):
-            a, d = x[i], y[i]
-            for j in range(n):
-                d[j] = (a[j] - centre[j]) * scale[j] + shift[j]
+    for i in prange(rows):
+        a, d = x[i], y[i]
+        for j in range(n):
+            d[j] = (a[j] - middle[j]) * scale[j] + shift[j]
 
 
 @kernel(flags=REASSOCIATE)
-def _columns_back(g, x, w, stats, size, per, moving, out, both):
+def _columns_sums(g, x, stats, size, tall, blocks, sums):
+    """Σ ȳ and Σ ȳ (x − mean) of each column of every `tall` rows."""
     rows, n = x.shape
-    tasks = (rows + per - 1) // per
-    middle = np.empty(n, x.dtype)
-    for j in range(n):
-        middle[j] = stats[0, j // size]
-    totals, products = np.zeros((tasks, n)), np.zeros((tasks, n))
-    for t in prange(tasks):
-        u, v = np.empty(n, x.dtype), np.empty(n, x.dtype)
-        last = min((t + 1) * per, rows)
-        for start in range(t * per, last, CHUNK):
+    for task in prange(sums.shape[0] * blocks):
+        k, c = task // blocks, task % blocks
+        first, last = n * c // blocks, n * (c + 1) // blocks
+        total, products = sums[k, 1, first:last], sums[k, 0, first:last]
+        u, v = np.empty(last - first, x.dtype), np.empty(last - first, x.dtype)
+        middle = np.empty(last - first, x.dtype)
+        for j in range(last - first):
+            total[j], products[j], middle[j] = 0.0, 0.0, stats[0, (first + j) // size]
+        end = min((k + 1) * tall, rows)
+        for start in range(k * tall, end, CHUNK):
             u[:] = x.dtype.type(0)
             v[:] = x.dtype.type(0)
-            for i in range(start, min(start + CHUNK, last)):
-                a, c = g[i], x[i]
-                for j in range(n):
+            for i in range(start, min(start + CHUNK, end)):
+                a, b = g[i, first:last], x[i, first:last]
+                for j in range(last - first):
                     u[j] += a[j]
-                    v[j] += a[j] * (c[j] - middle[j])
-            for j in range(n):
-                totals[t, j] += u[j]
-                products[t, j] += v[j]
-    scale = np.empty(n, x.dtype)
-    constant, slope = np.empty(n, x.dtype), np.empty(n, x.dtype)
+                    v[j] += a[j] * (b[j] - middle[j])
+            for j in range(last - first):
+                total[j] += u[j]
+                products[j] += v[j]
+
+
+@kernel(flags=REASSOCIATE)
+def _columns_back(g, x, w, stats, size, sums, moving, out, both):
+    rows, n = x.shape
+    for k in range(1, sums.shape[0]):
+        for j in range(n):
+            sums[0, 0, j] += sums[k, 0, j]
+            sums[0, 1, j] += sums[k, 1, j]
+    middle, scale = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    u, v = np.empty(n, x.dtype), np.empty(n, x.dtype)
     for c in range(stats.shape[1]):
-        at, r = c * size, stats[2, c]
-        total = product = 0.0
-        for t in range(tasks):
-            for j in range(at, at + size):
-                total += totals[t, j]
-                product += products[t, j]
+        r, total, product = stats[2, c], 0.0, 0.0
+        for j in range(c * size, (c + 1) * size):
+            total += sums[0, 1, j]
+            product += sums[0, 0, j]
         product *= r
         both[0, c], both[1, c] = product, total
         f = r * w[c] if w.size else r
-        for j in range(at, at + size):
-            scale[j] = f
-            slope[j] = f * r * product / (rows * size) if moving else 0.0
-            constant[j] = f * total / (rows * size) if moving else 0.0
-    for t in prange(tasks):
-        for i in range(t * per, min((t + 1) * per, rows)):
-            a, c, d = g[i], x[i], out[i]
-            for j in range(n):
-                d[j] = a[j] * scale[j] - constant[j] - (c[j] - middle[j]) * slope[j]
+        for j in range(c * size, (c + 1) * size):
+            middle[j], scale[j] = stats[0, c], f
+            u[j] = f * total / (rows * size) if moving else 0.0
+            v[j] = f * r * product / (rows * size) if moving else 0.0
+    for i in prange(rows):
+        a, c, d = g[i], x[i], out[i]
+        for j in range(n):
+            d[j] = a[j] * scale[j] - u[j] - (c[j] - middle[j]) * v[j]
 
 
 @kernel
@@ -347,9 +363,13 @@ def _layout(shape: Any, groups: int) -> tuple[int, int, int, int, int]:
     return n * channels, size, members, members, 1
 
 
-def _per_task(rows: int) -> int:
-    """Rows of one task: whole chunks, and enough tasks for all threads."""
-    return CHUNK * max(1, -(-rows // (CHUNK * reductions.TASKS)))
+def _pieces(rows: int, n: int) -> tuple[int, int, int]:
+    """(rows of a piece, pieces, blocks of columns) of a pass over all columns: whole rows, which
+    are read in order, as long as there are enough of them for all threads.
+    """
+    tall = max(CHUNK, -(-rows // reductions.TASKS))
+    count = -(-rows // tall)
+    return tall, count, max(1, min(reductions.TASKS // count, n // 512))
 
 
 def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float, given: Any = None) -> Any:
@@ -371,9 +391,13 @@ def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float, given: Any =
     w, b, eps = _flat(weight, dtype), _flat(bias, dtype), float(eps)
     if size < SHORT:
         shape = (len(x), x.shape[1] * size)
-        per = _per_task(len(x))
-        flat = x.reshape(shape), w, b, size, per, eps, known, y.reshape(shape), stats
-        _columns.run(x.size * 2, *flat)
+        tall, pieces, blocks = _pieces(*shape)
+        flat, moments = x.reshape(shape), np.empty((2, 0 if known else pieces, shape[1]))
+        if not known:
+            chunk = min(CHUNK, max(8, (1 << 15) // shape[1]))
+            _columns_moments.run(x.size, flat, tall, chunk, blocks, *moments)
+        args = size, tall, *moments, eps, known, y.reshape(shape), stats
+        _columns_apply.run(x.size, flat, w, b, *args)
     else:
         shape = (count, size)
         flat = x.reshape(shape), w, b, members, first, step, eps, known, y.reshape(shape), stats
@@ -393,9 +417,10 @@ def planes_backward(
     both = np.empty((2, x.shape[1]), dtype)
     if size < SHORT:
         shape = (len(x), x.shape[1] * size)
-        per = _per_task(len(x))
-        flat = w, stats, size, per, moving, out.reshape(shape), both
-        _columns_back.run(x.size * 2, g.reshape(shape), x.reshape(shape), *flat)
+        tall, pieces, blocks = _pieces(*shape)
+        pair, sums = (g.reshape(shape), x.reshape(shape)), np.empty((pieces, 2, shape[1]))
+        _columns_sums.run(x.size, *pair, stats, size, tall, blocks, sums)
+        _columns_back.run(x.size, *pair, w, stats, size, sums, moving, out.reshape(shape), both)
     else:
         shape = (count, size)
         flat = w, stats, members, first, step, moving, np.empty((2, count)), out.reshape(shape)
