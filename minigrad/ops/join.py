@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import can_cast, get_default_dtype, result_dtype
 from ..core import chores
 from ..core.primitive import primitive, write_out
@@ -32,7 +32,7 @@ def cat_(*xs: Any, dim: int) -> Any:
         y = _joined(used, dim)
         if y is not None:
             return y
-    return array_module(xs[0]).concatenate(used, axis=dim)
+    return row_major(array_module(xs[0]).concatenate(used, axis=dim))
 
 
 def _joined(xs: Any, dim: int) -> Any:
