@@ -7,6 +7,7 @@ minigrad, and must give the same numbers, or fail with the same type of error.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -686,3 +687,33 @@ def test_a_changed_index_does_no_harm() -> None:
             (y * y).sum().backward()
             slopes.append(x.grad.numpy())
         assert np.array_equal(*slopes), name
+
+
+# results that `view` can be called on in PyTorch, whatever order the argument lies in
+ROW_MAJOR: dict[str, Callable[..., Any]] = {
+    "cat": lambda m, x: m.cat([x, x], -1), "sum": lambda m, x: x.sum(0),
+    "mean": lambda m, x: x.mean(-1, keepdim=True), "amax": lambda m, x: x.amax(0),
+    "prod": lambda m, x: x.prod(0), "all": lambda m, x: (x > 0).all(0),
+    "var": lambda m, x: x.var(0), "norm": lambda m, x: x.norm(dim=0),
+    "logsumexp": lambda m, x: x.logsumexp(0), "cumsum": lambda m, x: x.cumsum(0),
+    "cummax": lambda m, x: x.cummax(0)[0], "logcumsumexp": lambda m, x: x.logcumsumexp(-1),
+    "softmax": lambda m, x: x.softmax(0), "log_softmax": lambda m, x: x.log_softmax(-1),
+    "tril": lambda m, x: x.tril(), "index_select": lambda m, x: x.index_select(0, m.tensor([1, 0])),
+    "picked": lambda m, x: x[:, m.tensor([1, 0])] if x.ndim == 2 else x[m.tensor([1, 0])].sum(0),
+    "matmul": lambda m, x: x @ x.transpose(-1, -2), "cdist": lambda m, x: m.cdist(x, x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("name", ROW_MAJOR)
+def test_results_can_be_viewed(name: str, shape: tuple[int, ...]) -> None:
+    def program(m: Any) -> Any:
+        found = []
+        for order in itertools.permutations(range(len(shape))):
+            numbers = m.tensor(np.sin(np.arange(np.prod(shape))))
+            inverse = np.argsort(order).tolist()
+            x = numbers.view(*[shape[i] for i in order]).permute(*inverse)
+            found.append(ROW_MAJOR[name](m, x).view(-1))
+        return found
+
+    assert not isinstance(same(program), Exception)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import row_major
 from ..backend.dtypes import F32, F64, result_dtype
 from ..core.primitive import primitive
 from ..core.tensor import normalize_dim, wrap
@@ -108,11 +109,11 @@ def euclidean(x1: Any, x2: Any) -> Any:
     """
     if max(x1.shape[-2], x2.shape[-2]) <= _EXACT_UP_TO:
         d = x1[..., :, None, :] - x2[..., None, :, :]
-        return np.sqrt(np.sum(d * d, axis=-1))
+        return row_major(np.sqrt(np.sum(d * d, axis=-1)))
     a = np.sum(x1 * x1, axis=-1)[..., :, None]
     b = np.sum(x2 * x2, axis=-1)[..., None, :]
     square = a + b - 2 * np.matmul(x1, np.swapaxes(x2, -2, -1))
-    return np.sqrt(np.maximum(square, 0))
+    return row_major(np.sqrt(np.maximum(square, 0)))
 
 
 def _euclidean_vjp(ratio: Any, own: Any, other: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import can_cast, get_default_dtype, result_dtype
 from ..core import chores
 from ..core.primitive import primitive, write_out
@@ -29,7 +29,7 @@ def cat_(*xs: Any, dim: int) -> Any:
     used = [x for x in xs if x.shape != (0,)] or xs
     if type(xs[0]) is np.ndarray and (y := copying.join(used, dim)) is not None:
         return y
-    return array_module(xs[0]).concatenate(used, axis=dim)
+    return row_major(array_module(xs[0]).concatenate(used, axis=dim))
 
 
 def _pieces(g: Any, dim: int, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:

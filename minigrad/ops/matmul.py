@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import row_major
 from ..backend.dtypes import result_dtype
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
@@ -43,7 +44,7 @@ def matrix_product(a: Any, b: Any) -> Any:
         c = products.batched(a, b)
         if c is not None:
             return c
-    return np.matmul(a, b)
+    return row_major(np.matmul(a, b))
 
 
 def _adjoint(x: Any) -> Any:

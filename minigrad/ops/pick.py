@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..core.chores import duplicate
 from ..core.inplace import check_inplace, commit
 from ..core.modes import MODE
@@ -136,7 +136,7 @@ def index(x: Any, *indices: Any, dims: Dims) -> Any:
     try:
         if len(dims) == 1 and indices[0].dtype.kind != "b" and x.flags.c_contiguous:
             return x.take(indices[0], axis=dims[0])
-        return x[full_index(dims, indices)]
+        return row_major(x[full_index(dims, indices)])
     except IndexError:
         raise index_error(x.shape, dims, indices) from None
 

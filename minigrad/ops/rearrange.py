@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
@@ -282,7 +282,7 @@ def tril_(x: Any, *, diagonal: int) -> Any:
         y = copying.triangle(x, diagonal, True)
         if y is not None:
             return y
-    return array_module(x).tril(x, diagonal)
+    return array_module(x).tril(row_major(x), diagonal)
 
 
 @primitive(half="keep")
@@ -292,7 +292,7 @@ def triu_(x: Any, *, diagonal: int) -> Any:
         y = copying.triangle(x, diagonal, False)
         if y is not None:
             return y
-    return array_module(x).triu(x, diagonal)
+    return array_module(x).triu(row_major(x), diagonal)
 
 
 tril_.vjp(x=lambda g, diagonal: tril_(g, diagonal=diagonal))

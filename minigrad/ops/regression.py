@@ -158,7 +158,8 @@ def _square(x: Any, t: Any, number: float) -> Any:
 def _smooth_parts(x: Any, t: Any, beta: float) -> Any:
     e = sub(x, t)  # whose square, unlike that of |e|, has the right second derivative at 0
     d = abs(e)
-    return where(d < beta, square(e) * (0.5 / beta), d - 0.5 * beta)
+    near = where(d < beta, e, 0.0)
+    return where(d < beta, square(near) * (0.5 / beta), d - 0.5 * beta)
 
 
 def _smooth(x: Any, t: Any, beta: float) -> Any:
@@ -173,7 +174,8 @@ def _smooth_slope(x: Any, t: Any, beta: float) -> Any:
 def _huber_parts(x: Any, t: Any, delta: float) -> Any:
     e = sub(x, t)
     d = abs(e)
-    return where(d <= delta, square(e) * 0.5, (d - 0.5 * delta) * delta)
+    near = where(d <= delta, e, 0.0)  # no ∞ on the side not taken, whose slope would be 0 · ∞
+    return where(d <= delta, square(near) * 0.5, (d - 0.5 * delta) * delta)
 
 
 def _huber(x: Any, t: Any, delta: float) -> Any:

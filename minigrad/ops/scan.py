@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
@@ -45,7 +45,7 @@ def _running_places(x: Any, dim: int, ufunc: Any) -> Any:
     if x.dtype.kind == "f":
         here |= xp.isnan(x)
     steps = xp.arange(x.shape[dim]).reshape((-1,) + (1,) * (x.ndim - 1 - dim))
-    return np.maximum.accumulate(xp.where(here, steps, 0), axis=dim)
+    return row_major(np.maximum.accumulate(xp.where(here, steps, 0), axis=dim))
 
 
 def _running(name: str, input: Tensor, dim: int, ufunc: Any, named: Any, out: Any) -> Any:
@@ -84,13 +84,13 @@ def logcumsumexp_(x: Any, *, dim: int) -> Any:
     No exponent in the derivative is positive: nothing overflows.
     """
     if x.dtype.kind == "c":
-        y = x.copy()
+        y = x.copy(order="C")
         rows = np.moveaxis(y, dim, 0)
         for before, row in pairwise(rows):
             row[...] = complex_logaddexp(before, row)
         return y
     y = scans.logcumsumexp(x, dim)
-    return np.logaddexp.accumulate(x, axis=dim) if y is None else y
+    return row_major(np.logaddexp.accumulate(x, axis=dim)) if y is None else y
 
 
 def _ratio(low: Any, high: Any) -> Any:
@@ -128,7 +128,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Any = None) -> Tensor:
         )
     dim = normalize_dim(dim, x.ndim)
     if not x.ndim:
-        return finish(view_(logcumsumexp_(view_(input, size=(1,)), dim=0), size=()), out)
+        return finish(input.clone(), out)  # type: ignore[attr-defined]
     return finish(logcumsumexp_(input, dim=dim), out)
 
 

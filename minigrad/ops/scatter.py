@@ -22,6 +22,7 @@ from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from ..kernels.cpu import copying
 from ..kernels.cpu import indexing as kernels
+from .arguments import check_fits
 from .arithmetic import div
 from .compare import eq
 from .dims import expand_
@@ -264,6 +265,8 @@ def _source(x: Any, src: Any, value: Any) -> Any:
         raise TypeError(
             f"scatter(): argument 'src' (position 3) must be Tensor, not {type(src).__name__}"
         )
+    if x.dtype.kind in "iu":
+        check_fits(src, x.dtype)
     return np.asarray(src).astype(x.dtype)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import B8, F32, F64, HALF, I64, get_default_dtype
 from ..core.chores import broadcast
 from ..core.primitive import primitive
@@ -88,7 +88,7 @@ def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) ->
     """
     axis = None if len(axes) == x.ndim else axes  # faster without a list
     if type(x) is np.ndarray:
-        return ufunc.reduce(x, axis, dtype, None, keepdim)
+        return row_major(ufunc.reduce(x, axis, dtype, None, keepdim))
     name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[ufunc.__name__]
     return getattr(array_module(x), name)(x, axis, keepdims=keepdim)
 
@@ -292,7 +292,7 @@ def reduce_truth(x: Any, *, test: str, axes: Axes, keepdim: bool) -> Any:
     """Whether all (or any) elements over the axes are not zero."""
     true = x if x.dtype == B8 else x != 0
     y = true.all(axis=axes, keepdims=keepdim) if test == "all" else true.any(axes, keepdims=keepdim)
-    return y.astype(x.dtype) if x.dtype == np.uint8 else y
+    return row_major(y.astype(x.dtype) if x.dtype == np.uint8 else y)
 
 
 def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tensor:
