@@ -1,8 +1,8 @@
 """Twin delayed DDPG (Fujimoto et al. 2018): three remedies for values that are too high.
 
-    a' = clip(μ'(s') + clip(noise, ±c), ±1)                 smoothing: similar actions, similar
-    values y = r + γ min(q₁'(s', a'), q₂'(s', a'))                 the smaller of two critics (eq.
-    10) critics  minimise E[(q_i(s, a) − y)²] / 2 at each step
+    a' = clip(μ'(s') + clip(noise, ±c), ±1)     similar actions have similar values (eq. 14)
+    y = r + γ min(q₁'(s', a'), q₂'(s', a'))     the smaller of two critics (eq. 10)
+    critics  minimise E[(q_i(s, a) − y)²] / 2 at each step
     actor    maximise E[q₁(s, μ(s))] at every `delay`-th step, and move the targets then
 
 Differs from the paper: nothing known.
