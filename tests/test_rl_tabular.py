@@ -120,6 +120,37 @@ def test_exploring_starts(visit) -> None:
         assert learned.visits.sum() == episodes
 
 
+def test_parts_between_which_the_bar_moves_change_nothing(capsys) -> None:
+    model = GridWorld().model
+    learned = monte_carlo.mc_exploring_starts(
+        model, 0.9, episodes=250, length=20, rng=5, progress=True
+    )
+    assert "250/250" in capsys.readouterr().err
+    q, visits, pi = np.zeros((25, 5)), np.zeros((25, 5), np.int64), np.zeros(25, np.int64)
+    returns, lengths = np.zeros(250), np.zeros(250, np.int64)
+    monte_carlo._exploring(
+        np.random.default_rng(5), *model.arrays(), 0.9, pi, 20, 2, q, visits, returns, lengths
+    )
+    np.testing.assert_array_equal(learned.q, q)
+    np.testing.assert_array_equal(learned.policy, pi)
+    np.testing.assert_array_equal(learned.returns, returns)
+
+
+@pytest.mark.slow
+def test_warm_up_compiles_every_loop() -> None:
+    from minigrad import warmup
+    from minigrad.kernels.cpu import compiler
+    from minigrad.rl.loops import Loop
+
+    if not compiler.enabled():
+        pytest.skip("no compiled kernels here")
+    for _, program in warmup.tabular():
+        program()
+    loops = [k for k in compiler.KERNELS if isinstance(k, Loop) and not k.inline]
+    assert len(loops) > 10
+    assert [k.__name__ for k in loops if "serial" not in vars(k)] == []
+
+
 def test_monte_carlo_refuses() -> None:
     model = GridWorld().model
     with pytest.raises(ValueError, match="visit"):

@@ -29,6 +29,7 @@ from . import AGENTS
 from .curves import curve
 from .drawing import write_film
 from .envs import Envs
+from .presets import preset
 from .training import Agent, evaluate, train
 
 NAMES = {agent.__name__.lower(): name for name, (agent, _) in AGENTS.items()}
@@ -53,7 +54,8 @@ def add_knobs(parser: argparse.ArgumentParser, options: type) -> None:
             parser.add_argument(flag, type=kind, default=default, help=text)
 
 
-def parser() -> argparse.ArgumentParser:
+def parser(env: str = "") -> argparse.ArgumentParser:
+    """With an environment, the defaults are the presets for it."""
     main = argparse.ArgumentParser(
         prog="python -m minigrad.rl",
         description=__doc__,
@@ -65,6 +67,7 @@ def parser() -> argparse.ArgumentParser:
     for name, (agent, options) in AGENTS.items():
         one = agents.add_parser(name, help=str(sys.modules[agent.__module__].__doc__).split(".")[0])
         add_knobs(one, options)
+        one.set_defaults(**preset(name, env))
         one.add_argument("--out", type=Path, help="folder of the run")
         one.add_argument("--eval-every", type=int, default=0, help="steps between evaluations")
         one.add_argument("--save-every", type=int, default=0, help="steps between checkpoints")
@@ -129,6 +132,7 @@ def log_of(run: Path) -> list[dict[str, float]]:
 def main(argv: Sequence[str] | None = None) -> None:
     args = parser().parse_args(argv)
     if args.command == "train":
+        args = parser(args.env).parse_args(argv)
         agent_class, options_class = AGENTS[args.agent]
         knobs = {f.name: getattr(args, f.name) for f in fields(options_class)}
         agent = agent_class(options_class(**knobs))

@@ -5,7 +5,7 @@
     animate(world, "learning.gif", frames)          # frames: (title, values, policy), ...
 
 Pictures need Matplotlib, and the GIF Pillow, which comes with it (`pip install minigrad[viz]`); an
-MP4 needs ffmpeg (`pip install imageio-ffmpeg` brings one).
+MP4 needs ffmpeg (`pip install minigrad[video]` brings one).
 """
 
 from __future__ import annotations
@@ -206,7 +206,7 @@ def _ffmpeg() -> str:
     if found is None:
         raise ImportError(
             "write_mp4 needs ffmpeg, and there is none on the PATH\n"
-            "  help: pip install imageio-ffmpeg, or write a .gif"
+            "  help: pip install 'minigrad[video]', or write a .gif"
         )
     return found
 
