@@ -156,7 +156,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=10)
     parser.add_argument("--steps", type=int, default=0, help="of the environment, each run")
     parser.add_argument("--python", default=sys.executable, help="for stable-baselines3")
-    parser.add_argument("--json", type=Path, help="write the figures there")
+    parser.add_argument("--json", type=Path, help="keep the figures there; goes on with a file")
     parser.add_argument("--worker", nargs=2, metavar=("WHO", "SEED"), help=argparse.SUPPRESS)
     args = parser.parse_args()
     steps = args.steps or STEPS[args.agent]
@@ -166,19 +166,23 @@ def main() -> None:
         print(json.dumps(run(args.agent, int(seed), steps)))
         return
     rows: dict[str, list[dict[str, float]]] = {"minigrad": [], "stable-baselines3": []}
+    if args.json and args.json.exists():
+        rows = json.loads(args.json.read_text())
     for seed in range(1, args.seeds + 1):
         for who, found in rows.items():
+            if len(found) >= seed:
+                continue
             python = sys.executable if who == "minigrad" else args.python
             found.append(measure(who, args.agent, seed, steps, python))
             print(f"{args.agent} seed {seed} {who:17} {found[-1]}", flush=True)
+            if args.json:
+                args.json.parent.mkdir(parents=True, exist_ok=True)
+                args.json.write_text(json.dumps(rows, indent=1))
     for what in ("training", "greedy"):
         a, b = (np.array([row[what] for row in found]) for found in rows.values())
         compare(args.agent, what, a, b)
     a, b = (np.median([row["rate"] for row in found]) for found in rows.values())
     print(f"{args.agent} steps/s   {a:8,.0f} {b:8,.0f}   ratio {a / b:.2f}")
-    if args.json:
-        args.json.parent.mkdir(parents=True, exist_ok=True)
-        args.json.write_text(json.dumps(rows, indent=1))
 
 
 if __name__ == "__main__":

@@ -59,7 +59,7 @@ class DDPG(Agent):
             raise TypeError(f"DDPG: {o.env} has discrete actions: use dqn or ppo")
         sizes = [env.obs_size, *o.hidden, env.action_size]
         self.actor, self.actor_target = (
-            Sequential(mlp(sizes, activation="relu", last_gain=0.01), Tanh()) for _ in range(2)
+            Sequential(mlp(sizes, activation="relu", last_gain=None), Tanh()) for _ in range(2)
         )
         self.critic, self.critic_target = (
             Critic(env.obs_size, env.action_size, o.hidden) for _ in range(2)
