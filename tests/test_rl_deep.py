@@ -513,7 +513,7 @@ def test_command_line(tmp_path, capsys) -> None:
     pytest.importorskip("pygame")
     run = tmp_path / "run"
     arguments = ["train", "a2c", "--seed", "3", "--total-steps", "256", "--envs", "2"]
-    arguments += ["--hidden", "8", "8", "--eval-every", "128", "--out", str(run), "--quiet"]
+    arguments += ["--hidden", "8", "8", "--out", str(run), "--quiet"]
     with config.using(kernels="off"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pygame")
         main(arguments)

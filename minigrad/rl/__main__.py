@@ -69,7 +69,8 @@ def parser(env: str = "") -> argparse.ArgumentParser:
         add_knobs(one, options)
         one.set_defaults(**preset(name, env))
         one.add_argument("--out", type=Path, help="folder of the run")
-        one.add_argument("--eval-every", type=int, default=0, help="steps between evaluations")
+        text = "steps between evaluations; 0: none (default: an eighth of the run)"
+        one.add_argument("--eval-every", type=int, help=text)
         one.add_argument("--save-every", type=int, default=0, help="steps between checkpoints")
         one.add_argument("--quiet", action="store_true", help="no progress bar")
     texts = {"evaluate": "play greedily, print the mean", "watch": "make a GIF or an MP4"}
@@ -136,10 +137,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         agent_class, options_class = AGENTS[args.agent]
         knobs = {f.name: getattr(args, f.name) for f in fields(options_class)}
         agent = agent_class(options_class(**knobs))
+        every = args.total_steps // 8 if args.eval_every is None else args.eval_every
         train(
-            agent, args.out, progress=not args.quiet,
-            eval_every=args.eval_every, save_every=args.save_every,
-        )  # fmt: skip
+            agent, args.out, progress=not args.quiet, eval_every=every, save_every=args.save_every
+        )
         print(f"{args.agent} after {agent.steps} steps: {evaluate(agent, 20)} greedy episodes")
     elif args.command == "evaluate":
         agent = restored(args.run, args.last)
