@@ -2,8 +2,9 @@
 
     python -m minigrad.alignment.experiment --out out/alignment
 
-A small GPT-2 reads the reference manual that Python carries (`pydoc_data.topics`): windows of its
-sentences, cut anywhere. The preference: end with a full stop, be brief, leave out hedging words.
+A small GPT-2 reads the documentation that Python carries, its language reference and docstrings:
+windows of the sentences, cut anywhere. The preference: end with a full stop, be brief, leave out
+hedging words. Of four answers that the model gives to a prompt, the best and the worst are a pair.
 `preference_reward` says what an answer is worth; the algorithms only see which of two answers was
 preferred. Then, from the same model and the same pairs,
 
