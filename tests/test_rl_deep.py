@@ -4,8 +4,10 @@ can be saved, runs that resume to the same trajectory, learning, the command lin
 
 from __future__ import annotations
 
+import importlib.util
 import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -535,6 +537,26 @@ def test_command_line(tmp_path, capsys) -> None:
     with pytest.raises(SystemExit):
         main(["train", "ppo", "--penalty", "maybe"])
     assert "expected yes or no" in capsys.readouterr().err
+
+
+def test_example_of_the_seeds(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    path = Path(__file__).resolve().parents[1] / "examples" / "rl_curves.py"
+    spec = importlib.util.spec_from_file_location("rl_curves", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    knobs = {"total_steps": 256, "hidden": [8, 8], **SMALL["ppo"]}
+    monkeypatch.setitem(example.STUDIES, "ppo", example.Study("ppo", "CartPole-v1", 5, knobs))
+    monkeypatch.setattr(
+        sys, "argv", ["rl_curves.py", "ppo", "--seeds", "2", "--out", str(tmp_path)]
+    )
+    with config.using(kernels="off"):
+        example.main()
+        first = capsys.readouterr().out.splitlines()[-1]
+        assert first.startswith("| `ppo` | CartPole-v1 | 256 | 1-2 | 2 of 2 | 2 of 2 |")
+        example.main()  # finished folders are read, not trained
+    assert capsys.readouterr().out.splitlines()[-1] == first
+    assert (tmp_path / "rl_cartpole_ppo.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ------------------------------------------------------------------------------ learning

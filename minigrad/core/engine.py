@@ -15,6 +15,8 @@ own graph.
 
 from __future__ import annotations
 
+import functools
+import operator
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
@@ -28,7 +30,7 @@ from .anomaly import run_checked
 from .chores import alias, duplicate, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
-from .node import AccumulateGrad, GradientEdge, Node, accumulator_of, edge_of
+from .node import AccumulateGrad, Accumulators, GradientEdge, Node, accumulator_of, edge_of
 from .primitive import as_array
 from .recording import PrimitiveNode
 from .tensor import Tensor, wrap
@@ -391,7 +393,7 @@ def _run_backward(
     run = _Run(create_graph, keep_graph, accumulate_into)
     if inputs is not None:
         for t in inputs:
-            run.captures[_place(t)] = None
+            run.captures.update(dict.fromkeys(_places(t)))
         targets = {node for node, _ in run.captures}
         run.needed = _needed_nodes([node for (node, _), _ in roots], targets)
     _start(roots, run)
@@ -417,6 +419,20 @@ def _no_gradient(i: int) -> RuntimeError:
 
 def _place(t: Tensor | GradientEdge) -> tuple[Node, int]:
     return (t.node, t.output_nr) if isinstance(t, GradientEdge) else edge_of(fresh(t))
+
+
+def _places(t: Tensor | GradientEdge) -> list[tuple[Node, int]]:
+    """The place of a tensor; of a leaf its places in graphs before `retire_accumulator`, too."""
+    place = _place(t)
+    if isinstance(t, Tensor) and t._node is None and type(t._accumulator) is Accumulators:
+        return [place, *((n, 0) for ref in t._accumulator.earlier if (n := ref()) is not None)]
+    return [place]
+
+
+def _captured(run: _Run, t: Tensor | GradientEdge) -> Any:
+    """What has arrived at a tensor's places, or None."""
+    found = [g for place in _places(t) if (g := run.captures.get(place)) is not None]
+    return functools.reduce(operator.add, found) if found else None
 
 
 def _many(given: Any) -> list[Any]:
@@ -576,7 +592,7 @@ def grad(
         _check_requires_grad(t)
     grads = _make_gradients(outs, grad_outputs, "grad_output")
     run = _run_backward(outs, grads, keep, create_graph, ins, False)
-    found = [run.captures[_place(t)] for t in ins]
+    found = [_captured(run, t) for t in ins]
     if not allow_unused and any(g is None for g in found):
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set"
