@@ -14,7 +14,6 @@ once, it is found again on disk by later processes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
@@ -438,6 +437,8 @@ def _together(first: Map, step: Map) -> bool:
 
 
 def _compile(source: Source) -> Callable:
+    import hashlib  # 4 ms, and only what is compiled needs it
+
     text = source.text()
     functions = sorted((name, identity) for identity, (name, _) in source.functions.items())
     digest = hashlib.sha256((text + repr(functions)).encode()).hexdigest()[:24]

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.cpu import copying, reductions
+from ..kernels.cpu import copying, loops, reductions
 from .primitive import primitive
 
 
@@ -19,6 +19,22 @@ def duplicate(g: Any) -> Any:
         if y is not None:
             return y
     return g.copy()
+
+
+def _plus(x: Any, y: Any) -> Any:
+    return np.add(x, y)
+
+
+_ADDITION = loops.Loop(_plus, "plus")
+
+
+def add(total: Any, g: Any, into: bool) -> Any:
+    """total + g, written over `total` if `into`, else in new memory: there threads pay."""
+    if into:
+        return np.add(total, g, out=total)
+    if type(g) is np.ndarray and g.size >= loops.ONE_PASS and type(total) is np.ndarray:
+        return _ADDITION((total, g), {})
+    return total + g
 
 
 @primitive

@@ -27,7 +27,7 @@ import numpy as np
 
 from ..export import export
 from .anomaly import run_checked
-from .chores import alias, duplicate, fit, stack, take_slice
+from .chores import add, alias, duplicate, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
 from .node import AccumulateGrad, Accumulators, GradientEdge, Node, accumulator_of, edge_of
@@ -199,9 +199,9 @@ def _give(
         accumulate(leaf, gi, new or part, False)
         given[node] = not part
     elif given[node]:
-        known._data += gi
+        add(known._data, gi, True)
     else:  # it is a part of another gradient's memory
-        leaf._grad, given[node] = wrap(as_array(known._data + gi)), True
+        leaf._grad, given[node] = wrap(as_array(add(known._data, gi, False))), True
 
 
 def _lend(gi: Any, g: Any, lent: dict[int, list[ndarray]]) -> bool:
@@ -256,16 +256,16 @@ def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, h
         if known is None:
             known = pending[node] = [None] * len(node.shape)
             heappush(heap, (-node.seq, node))
-        known[index] = g if known[index] is None else known[index] + g
+        known[index] = g if known[index] is None else add(known[index], g, False)
     elif known is None:
         pending[node] = g
         heappush(heap, (-node.seq, node))
         if new:
             owned.add(node)
     elif node in owned and type(g) is ndarray:
-        np.add(known, g, out=known)
+        add(known, g, True)
     else:
-        total = known + g
+        total = add(known, g, False)
         pending[node] = total if isinstance(total, (ndarray, Tensor)) else as_array(total)
         owned.add(node)
 
@@ -372,7 +372,7 @@ def accumulate(leaf: Tensor, g: Any, owned: bool, create_graph: bool) -> None:
         elif known._requires_grad or type(known._data) is not type(g):
             leaf._grad = wrap(as_array(known._data + g))
         else:
-            known._data += g
+            add(known._data, g, True)
             known._bump()
 
 

@@ -12,7 +12,6 @@ the two.
 from __future__ import annotations
 
 import dis
-import hashlib
 import math
 import types
 from collections.abc import Callable
@@ -59,6 +58,8 @@ _COMPILED: dict[Any, Any] = {}
 
 def _typed(function: Any, dtype: Any) -> tuple[Any, str]:
     """A copy of `function` for one element: numbers typed, called functions replaced."""
+    import hashlib  # 4 ms, and only what is compiled needs it
+
     code = function.__code__
     if dtype != F32 and not _TRANSCENDENTAL.isdisjoint(code.co_names):
         raise NoScalarForm(function.__name__)
