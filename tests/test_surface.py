@@ -216,6 +216,12 @@ def test_state_dicts_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # ---------------------------------------------------------------- what random programs found
+def _slopes(lib: Any, function: Any, numbers: list[float], *args: Any, **named: Any) -> Any:
+    x = lib.tensor(numbers, requires_grad=True)
+    function(x, *args, **named).sum().backward()
+    return x.grad
+
+
 @pytest.mark.parametrize(
     "call",
     [
@@ -261,6 +267,25 @@ def test_state_dicts_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         lambda lib: lib.sub(True, True),
         lambda lib: lib.add("1", 1),
         lambda lib: lib.rsub(2, lib.ones(2)),
+        lambda lib: lib.ones(2, dtype=lib.uint8).scatter(0, lib.tensor([0]), -1.5),
+        lambda lib: _slopes(lib, lib.special.logit, [0.0, 0.3, math.nan], eps=0.1),
+        lambda lib: _slopes(
+            lib, lib.nn.functional.huber_loss, [-math.inf, 2.0], lib.zeros(2), reduction="none"
+        ),
+        lambda lib: _slopes(
+            lib, lib.nn.functional.smooth_l1_loss, [math.inf, 0.0], lib.ones(2), reduction="none"
+        ),
+        lambda lib: lib.autograd.grad((x := lib.ones((), requires_grad=True)).prod(), x),
+        lambda lib: [lib.ones(2, 3).sum(axis=0, keepdims=True), lib.eye(3).argmax(axis=0)],
+        lambda lib: [
+            lib.eye(3).max(axis=1, keepdims=True).values,
+            lib.stack([lib.ones(2)], axis=1),
+        ],
+        lambda lib: [
+            *map(len, (lib.eye(2).softmax(axis=0), lib.eye(3, 2).std(axis=1, keepdims=True)))
+        ],
+        lambda lib: [lib.eye(2).amax(axis=0), lib.eye(2).all(axis=1), lib.eye(2).prod(axis=1)],
+        lambda lib: lib.softmax(lib.eye(2)),
         lambda lib: lib.max(2, 3),
         lambda lib: lib.polar(lib.ones(2), 2),
         lambda lib: lib.complex(lib.zeros(1, 0, 3), lib.zeros(1, 0, 3)),

@@ -31,11 +31,12 @@ squeeze_.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
 
 
 @export("squeeze")
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Tensor:
     """Without the dimensions of size one: all of them, or those of them that `dim` names.
 
     x̄ = ȳ in x's shape. A view. IndexError if there is no such dimension.
     """
+    dim = dim if axis is None else axis
     shape = input._data.shape
     if dim is None:
         dims: Any = range(len(shape))

@@ -149,23 +149,39 @@ def _arg(which: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) ->
 
 @export("argmax")
 def argmax(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
 ) -> Tensor:
     """The index (int64) of the largest element, along `dim` or in row-major order.
 
     The first of equals, or of nans. IndexError for an empty dimension, RuntimeError for bools.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _arg("max", input, dim, keepdim, out)
 
 
 @export("argmin")
 def argmin(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
 ) -> Tensor:
     """The index (int64) of the smallest element, along `dim` or in row-major order.
 
     The first of equals, or of nans. IndexError for an empty dimension, RuntimeError for bools.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _arg("min", input, dim, keepdim, out)
 
 
@@ -208,7 +224,7 @@ def _extremum(
 @export("max")
 def max(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None, keepdims: bool = False,
 ) -> Any:  # fmt: skip
     """The largest: `max(x)` of all, `max(x, dim, keepdim=False)` along `dim`, `max(x, other)`.
 
@@ -216,18 +232,22 @@ def max(
     (values, indices), the first of equals counts and gets the gradient. nan wins. The third form is
     `maximum`. IndexError for an empty dimension.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _extremum("max", input, args, dim, keepdim, other, out)
 
 
 @export("min")
 def min(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None, keepdims: bool = False,
 ) -> Any:  # fmt: skip
     """The smallest: `min(x)` of all, `min(x, dim, keepdim=False)` along `dim`, `min(x, other)`.
 
     As `max`; the third form is `minimum`.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _extremum("min", input, args, dim, keepdim, other, out)
 
 
@@ -284,11 +304,21 @@ def _median(name: str, input: Tensor, dim: Any, keepdim: bool, out: Any, named: 
 
 
 @export("median")
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+def median(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Any:
     """The lower median of all elements, or along `dim` with its index: (values, indices).
 
     nan if there is any. The gradient goes to that place; of all elements, to all equal to it.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _median("median", input, dim, keepdim, out, Median)
 
 

@@ -277,7 +277,7 @@ def _logit_vjp(g: Any, x: Any, eps: float | None) -> Any:
     slope = g / (x * (1 - x) + 0.0)  # + 0 makes −0 positive: the slope there is +∞, too
     if eps is None:
         return where((x >= 0) & (x <= 1), slope, math.nan)
-    return where((x >= eps) & (x <= 1 - eps), slope, 0)
+    return where((x < eps) | (x > 1 - eps), 0, slope)
 
 
 logit_.vjp(x=_logit_vjp)

@@ -116,11 +116,14 @@ def _check_sizes(shapes: list[tuple[int, ...]], first: tuple[int, ...], dim: int
 
 
 @export("stack")
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def stack(
+    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
+) -> Tensor:
     """Tensors of one shape along a new dimension; each gets back its slice of ȳ.
 
     Dtypes are promoted. RuntimeError if the shapes differ or there is no tensor.
     """
+    dim = dim if axis is None else axis
     given = _tensors(tensors, "stack")
     if not given:
         raise RuntimeError("stack expects a non-empty TensorList")

@@ -251,12 +251,14 @@ cumsum_self, cumprod_self = _in_place(cumsum, "cumsum_"), _in_place(cumprod, "cu
 @export("prod")
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
     """Product of all elements, or along `dim`; of integers and bools in int64.
 
     y = Π x,  x̄_k = ȳ Π_{i≠k} x_i (right at zeros, too)
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     target = result_target(dtype, out, input)
     x = to_dtype(input, target)
     shape = x._data.shape

@@ -104,8 +104,17 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 
 @export("softmax", "special.softmax")
-def softmax_of(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
+def softmax_of(
+    input: Any,
+    dim: int | None = None,
+    dtype: Any = None,
+    *,
+    out: Any = None,
+    axis: int | None = None,
+) -> Any:
     """Exponentials scaled to sum 1:  y_i = e^{x_i} / Σ_j e^{x_j},  x̄ = y (ȳ − Σ ȳ y)."""
+    if dim is None and (dim := axis) is None:
+        raise TypeError("softmax() missing 1 required positional argument: 'dim'")
     return _along(softmax_along, "softmax", input, dim, dtype, out)
 
 
@@ -121,8 +130,17 @@ def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype:
 
 
 @export("log_softmax", "special.log_softmax")
-def log_softmax_of(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
+def log_softmax_of(
+    input: Any,
+    dim: int | None = None,
+    dtype: Any = None,
+    *,
+    out: Any = None,
+    axis: int | None = None,
+) -> Any:
     """The logarithm of the softmax:  y_i = x_i − log Σ_j e^{x_j},  x̄ = ȳ − e^y Σ ȳ."""
+    if dim is None and (dim := axis) is None:
+        raise TypeError("log_softmax() missing 1 required positional argument: 'dim'")
     return _along(log_softmax_along, "log_softmax", input, dim, dtype, out)
 
 

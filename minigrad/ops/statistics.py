@@ -79,7 +79,8 @@ def _parse(x: Tensor, args: tuple, named: dict[str, Any]) -> tuple[Axes, bool, f
     given = {**named, **dict(zip(names, args, strict=False))}
     dim, unbiased = given.pop("dim", None), given.pop("unbiased", None)
     dim = given.pop("axis", None) if dim is None else dim
-    keepdim, correction = given.pop("keepdim", False), given.pop("correction", None)
+    keepdim = given.pop("keepdims", False) or given.pop("keepdim", False)
+    correction = given.pop("correction", None)
     if given or (unbiased is not None and correction is not None):
         raise TypeError("std and var received an invalid combination of arguments")
     if not is_floating(x):

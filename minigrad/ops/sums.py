@@ -113,7 +113,7 @@ reduce_sum.fast(x=spread)
 @export("sum")
 def sum(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None,
-    axis: Dim = None,
+    axis: Dim = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
     """Sum of all elements or over `dim` (one or several); of integers and bools in int64.
 
@@ -122,7 +122,7 @@ def sum(
     target = None if dtype is None and out is None else result_target(dtype, out, input)
     x = input if target is None else to_dtype(input, target)
     axes = axes_of(axis if dim is None else dim, data_of(x).ndim)
-    result = reduce_sum(x, axes=axes, keepdim=keepdim)
+    result = reduce_sum(x, axes=axes, keepdim=keepdim or keepdims)
     return finish(result if target is None else to_dtype(result, target), out)
 
 
@@ -160,7 +160,7 @@ def is_floating(x: Any) -> bool:
 @export("mean")
 def mean(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None,
-    axis: Dim = None,
+    axis: Dim = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
     """Mean of all elements or over `dim` (one or several).
 
@@ -174,7 +174,7 @@ def mean(
             f"or complex dtype. Got: {dtype_title(x._data.dtype)}"
         )
     axes = axes_of(axis if dim is None else dim, x._data.ndim)
-    return finish(reduce_mean(x, axes=axes, keepdim=keepdim), out)
+    return finish(reduce_mean(x, axes=axes, keepdim=keepdim or keepdims), out)
 
 
 # ------------------------------------------------------------ without nan
@@ -257,22 +257,30 @@ def _extremum_axes(name: str, x: Any, dim: Any) -> Axes:
 
 
 @export("amax")
-def amax(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amax(
+    input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None, axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:  # fmt: skip
     """Maximum of all elements or over `dim`; those that attain it share the gradient.
 
     nan wins. IndexError for an empty dimension.
     """
-    axes = _extremum_axes("amax", input._data, dim)
+    axes = _extremum_axes("amax", input._data, dim if axis is None else axis)
+    keepdim = keepdim or keepdims
     return finish(reduce_amax(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
 @export("amin")
-def amin(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amin(
+    input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None, axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:  # fmt: skip
     """Minimum of all elements or over `dim`; those that attain it share the gradient.
 
     nan wins. IndexError for an empty dimension.
     """
-    axes = _extremum_axes("amin", input._data, dim)
+    axes = _extremum_axes("amin", input._data, dim if axis is None else axis)
+    keepdim = keepdim or keepdims
     return finish(reduce_amin(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
@@ -306,14 +314,34 @@ def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tenso
 
 
 @export("all")
-def all(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def all(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Whether all elements are true, or all over `dim` (bool; of uint8 again uint8)."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _truth("all", input, dim, keepdim, out)
 
 
 @export("any")
-def any(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def any(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Whether any element is true, or any over `dim` (bool; of uint8 again uint8)."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _truth("any", input, dim, keepdim, out)
 
 
@@ -324,8 +352,9 @@ def count_true(x: Any, *, axes: Axes) -> Any:
 
 
 @export("count_nonzero")
-def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Any = None) -> Tensor:
     """The number (int64) of elements that are not zero, of all or over `dim`."""
+    dim = dim if axis is None else axis
     return count_true(input, axes=axes_of(dim, input._data.ndim))
 
 
