@@ -40,12 +40,17 @@ class DPOConfig(TrainConfig):
 
     lr: float = 5e-5
     beta: float = 0.1
+    """The price of leaving the reference."""
     loss_type: str | dict[str, float] = "sigmoid"
     label_smoothing: float = 0.0
+    """How often a label is thought to be wrong: in cdpo, robust, exo_pair, aot and aot_unpaired."""
     f_divergence: str = "reverse_kl"
+    """Or forward_kl, js_divergence, alpha_divergence."""
     f_alpha: float = 0.5
+    """The α of alpha_divergence."""
     discopop_tau: float = 0.05
     length_alpha: float = 0.01
+    """The price of a token more in rdpo."""
     gamma: float = 0.5
     """SimPO's margin."""
     po_alpha: float = 0.25
@@ -54,7 +59,9 @@ class DPOConfig(TrainConfig):
     """The chosen answers' loss, added: 1 for orpo and cpo, 0 otherwise unless given."""
     reference: str = "frozen"
     sync_every: int = 512
+    """Steps after which reference="sync" follows the policy."""
     sync_mix: float = 0.6
+    """The policy's share in it."""
     ld_alpha: float | None = None
     """LD-DPO: the weight of tokens beyond the shorter answer's length."""
     wpo: bool = False

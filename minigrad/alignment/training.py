@@ -56,7 +56,9 @@ class TrainConfig:
     out: str | None = None
     """A folder for metrics and checkpoints; None keeps both out of the file system."""
     save_every: int = 0
+    """Steps between checkpoints; with 0 there is one at the end alone."""
     resume: bool = True
+    """Go on from a checkpoint in `out`, if there is one."""
     bf16: bool | None = None
     """Mixed precision; None uses it where the model is on a GPU."""
     progress: bool = True
