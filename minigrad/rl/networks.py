@@ -45,7 +45,7 @@ def mlp(
     Orthogonal weights with gain √2, the last layer's with `last_gain`, and no bias at first: for
     policies (Andrychowicz et al. 2021 on why). With None the layers stay as `Linear` makes them:
     for values learned by bootstrapping. Without biases all kinks of a ReLU lie at the origin, where
-    CartPole's observations are, and DQN needs twice the steps.
+    CartPole's observations are (docs/rl.md has DQN's returns with both).
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"mlp: activation must be one of {[*ACTIVATIONS]}, got {activation!r}")
