@@ -41,6 +41,7 @@ ALSO_LENIENT = (
     "AttentionBackward0, is at version",
     "MmBackward0, is at version",
     "SlogdetBackward0, is at version",
+    "ErfinvBackward0, is at version",
     "backward through the graph a second time",
 )
 
