@@ -267,6 +267,8 @@ def _slopes(lib: Any, function: Any, numbers: list[float], *args: Any, **named: 
         lambda lib: lib.sub(True, True),
         lambda lib: lib.add("1", 1),
         lambda lib: lib.rsub(2, lib.ones(2)),
+        lambda lib: lib.ones(1, 3).expand(2, 3).index_add_(1, lib.tensor([0]), lib.ones(2, 1)),
+        lambda lib: lib.tensor([2, 0]).copy_(lib.tensor(1.5, requires_grad=True)),
         lambda lib: lib.ones(2, dtype=lib.uint8).scatter(0, lib.tensor([0]), -1.5),
         lambda lib: _slopes(lib, lib.special.logit, [0.0, 0.3, math.nan], eps=0.1),
         lambda lib: _slopes(

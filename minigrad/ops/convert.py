@@ -16,7 +16,6 @@ from ..core.chores import broadcastable, cast
 from ..core.inplace import check_inplace, commit, overwrite
 from ..core.modes import MODE
 from ..core.primitive import primitive
-from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
 from ..errors import broadcast_error
 from .layout import MemoryFormat, preserve_format
@@ -171,7 +170,7 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
                 f"{src.__class__.__name__}"
             )
         src = wrap(np.asarray(src))
-    check_inplace(self, src.requires_grad and differentiable_dtype(self._data.dtype))
+    check_inplace(self, src.requires_grad)
     _check_fits(src._data.shape, self._data.shape)
     if device_of(src._data) is not device_of(self._data):
         src = move_(src, target=device_of(self._data), source=device_of(src._data))

@@ -9,6 +9,7 @@ import math
 from typing import Any
 
 from ..core.primitive import primitive
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import planes as kernels
 from .shape import permute, reshape
@@ -60,7 +61,7 @@ def _check(name: str, input: Any, option: str, factor: Any) -> None:
 
 def _copy(moved: Any, shape: tuple[int, ...]) -> Any:
     """In its own memory even where nothing moves."""
-    return reshape(clone_(moved, order="C"), shape)
+    return unlinked(reshape(clone_(moved, order="C"), shape))
 
 
 @export("nn.functional.pixel_shuffle", "pixel_shuffle")

@@ -14,7 +14,7 @@ from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu.indexing import inside
 from .arguments import check_fits
-from .pick import check_same_dtype, index_put, modify, write_at
+from .pick import check_same_dtype, index_put, modify, refuse_expanded, write_at
 from .pick import index as pick_index
 from .piecewise import data_of, dtype_title, finish
 from .scatter import _UFUNCS, reduce_along
@@ -151,6 +151,7 @@ def index_add_(self: Tensor, dim: int, index: Tensor, source: Tensor, *, alpha: 
     x = self._data
     if not x.ndim:
         return inplace(index_add, "index_add_")(self, dim, index, source, alpha=alpha)
+    refuse_expanded(x, "index_add_")
     dim, index = _add_args("index_add_", x, dim, index, source)
     _check_rows(index._data, x, dim, IndexError if x.ndim < 2 else RuntimeError)
     source = _scaled(x, source, alpha)

@@ -359,6 +359,8 @@ def beside(m: Maker) -> Statement | None:
         return None
     if name == "cdist" and t.ndim < 2:
         return None
+    if name == "cross" and other is not None and m.env[other] is t:
+        return None  # what rounding leaves of 0
     if name == "kron" and not (t.is_contiguous() and m.env.get(other, t).is_contiguous()):
         return None  # PyTorch fails in a view of its own
     if name in ("cdist", "dist"):

@@ -73,9 +73,15 @@ class Maker:
         return None if name is None else (Ref(name), self.env[name])
 
     def overlaps(self, t: Any, other: Any) -> bool:
-        """Whether `other` names another view of t's memory: writing t while that is read, PyTorch
-        raises an error or, where finding out is costly for it, reads what it has written already.
+        """Whether `other` names another view of t's memory, or elements of t share cells: writing t
+        while that is read, PyTorch raises an error or, where finding out is costly for it, reads
+        what it has written already.
         """
+        places = {0}
+        for size, step in zip(t.shape, t.stride(), strict=True):
+            places = {p + i * step for p in places for i in range(size)}
+        if len(places) < t.numel():
+            return True
         if not isinstance(other, Ref) or other.name not in self.env:
             return False
         o = self.env[other.name]
@@ -266,6 +272,8 @@ def inplace(m: Maker) -> Statement | None:
     if x is None:
         return None
     shape = tuple(x[1].shape)
+    if m.overlaps(x[1], None):
+        return None
     roll = m.rng.random()
     if roll < 0.3:
         return _result(m, "method", m.rng.choice(UNARY_INPLACE), (x[0],))
