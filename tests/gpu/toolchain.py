@@ -7,6 +7,7 @@ compiled by g++ with emulator.h, and can be called with NumPy arrays. Where a co
 
 from __future__ import annotations
 
+import concurrent.futures
 import ctypes
 import functools
 import hashlib
@@ -61,8 +62,14 @@ COMPILER = "nvrtc" if NVRTC else "nvcc"
 
 
 def device_code(sources: Sequence[Source]) -> dict[str, DeviceCode]:
-    """All kernels compiled for a GPU, in one go; RuntimeError with the compiler's words."""
+    """All kernels compiled for a GPU, some at once; RuntimeError with the compiler's words."""
     sources = list({s.name: s for s in sources}.values())
+    parts = [sources[i : i + 24] for i in range(0, len(sources), 24)]
+    with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+        return {name: code for part in pool.map(_compiled, parts) for name, code in part.items()}
+
+
+def _compiled(sources: Sequence[Source]) -> dict[str, DeviceCode]:
     program = prelude() + "".join([s.text for s in sources])
     ptx, log = _by_nvrtc(program) if NVRTC else _by_nvcc(program)
     found = {}

@@ -91,6 +91,8 @@ def inside(index: Any, low: int, n: int) -> bool:
     """Whether all integers lie in [low, n)."""
     if not index.size:
         return True
+    if type(index) is not np.ndarray:
+        return bool(index.min() >= low) and bool(index.max() < n)
     if index.dtype is INT64 and index.flags.c_contiguous and index.size < SMALL and enabled():
         return _all_inside.serial(index.reshape(-1), low, n)
     return bool(np.minimum.reduce(index, None) >= low and np.maximum.reduce(index, None) < n)

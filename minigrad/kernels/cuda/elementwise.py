@@ -66,7 +66,7 @@ def elementwise(
     title = (name or formula.__name__).replace("<lambda>", "rule").strip("_")
     kernel = f"{title}_{digest.hexdigest()[:16]}"
     writer = _Writer(expression, arguments, results, dims, v, TYPES[dtype].computed)
-    return Source(kernel, writer.text(kernel))
+    return Source(kernel, writer.text(kernel), tuple(results))
 
 
 class _Writer:

@@ -34,11 +34,12 @@ BYTES = 16
 
 class Source(NamedTuple):
     """The CUDA C of one kernel: `text` follows the prelude, and has no name outside itself but the
-    kernel's.
+    kernel's. `results`: the dtypes of what an elementwise kernel writes.
     """
 
     name: str
     text: str
+    results: tuple[str, ...] = ()
     block: int = 256
 
     def program(self) -> str:

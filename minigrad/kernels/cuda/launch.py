@@ -1,0 +1,141 @@
+"""Starting kernels through CuPy: which form of a kernel fits the arrays, how many blocks, and go.
+
+`run_loop` is what a compiled formula (kernels/cpu/loops.py) asks for arrays on a GPU. Everything
+that it decides from (shapes, strides, addresses) is known without waiting for the GPU, so that a
+launch can be captured in a graph.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...backend.devices import array_module, cuda_module
+from ..cpu import loops
+from .elementwise import MOST_DIMS, NUMBER, elementwise, joined
+from .expressions import NoScalarForm
+from .source import BYTES, TYPES, Source, width
+
+BLOCKS_PER_PROCESSOR = 8
+"""Of 256 threads: as many threads as a multiprocessor holds. Kernels walk on in steps of the grid."""
+MOST_ELEMENTS = 1 << 31
+"""Offsets are 32 bits wide in strided kernels."""
+
+_FUNCTIONS: dict[str, Any] = {}
+_SOURCES: dict[Any, Source | None] = {}
+
+
+def start(source: Source, grid: tuple[int, ...], arguments: list[Any]) -> None:
+    """Start a kernel on the current stream; it is compiled when it is first needed."""
+    function = _FUNCTIONS.get(source.name)
+    if function is None:
+        module = cuda_module().RawModule(
+            code=source.program(), options=("--std=c++17",), backend="nvrtc"
+        )
+        function = _FUNCTIONS[source.name] = module.get_function(source.name)
+    function(grid, (source.block,), tuple(arguments))
+
+
+def blocks(items: int, per_block: int = 256) -> int:
+    """Blocks for so many items, but no more than the GPU can hold at once."""
+    most = cuda_module().cuda.Device().attributes["MultiProcessorCount"] * BLOCKS_PER_PROCESSOR
+    return max(1, min(-(-items // per_block), most))
+
+
+def aligned(*arrays: Any) -> bool:
+    """Whether all start at multiples of 16 bytes."""
+    return all([x.data.ptr % BYTES == 0 for x in arrays])
+
+
+# ------------------------------------------------------------------------------ formulas
+def run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """A formula of arrays on a GPU as one launch; None where the formula has to run as it is."""
+    if loop.options:
+        given = [options[o] if o in options else loop.defaults[o] for o in loop.options]
+        args = (*args, *given)
+    kinds = [_kind(a) for a in args]
+    floating = {k.partition(":")[0] for k in kinds if k} - {NUMBER, "bool"}
+    arrays = [a for a, k in zip(args, kinds, strict=True) if k and k != NUMBER and ":" not in k]
+    if None in kinds or len(floating) != 1 or not arrays:
+        return None
+    try:
+        shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    except ValueError:
+        return None  # the formula says what is wrong
+    n = prod(shape)
+    if not 0 < n < MOST_ELEMENTS:
+        return None
+    v = width(*[a.itemsize for a in arrays if a.dtype != bool])
+    layout: list[Any] = []
+    if all([a.shape == shape and a.flags.c_contiguous for a in arrays]):
+        dims, wide = 0, aligned(*arrays)
+    else:
+        sizes, steps = joined(shape, [_steps(a, len(shape)) for a in arrays])
+        dims, wide = len(sizes), aligned(*arrays) and _moves_together(sizes, steps, v)
+        if dims > MOST_DIMS:
+            return None
+        layout = [_by_value(sizes, steps)]
+    source = _source_of(loop, tuple(kinds), dims, wide)
+    if source is None:
+        return None
+    dtype = floating.pop()
+    compute = np.float64 if TYPES[dtype].computed == "double" else np.float32
+    result = "bool" if source.results[0] == "bool" else arrays_dtype(arrays, dtype)
+    y = array_module(arrays[0]).empty(shape, result)
+    values = [compute(a) if k == NUMBER else a for a, k in zip(args, kinds, strict=True)]
+    per_block = source.block * (v if wide else 1)
+    start(source, (blocks(n, per_block),), [np.int64(n), *values, y, *layout])
+    return y
+
+
+def arrays_dtype(arrays: list[Any], name: str) -> Any:
+    """The dtype of this name, as the arrays have it."""
+    return next(a.dtype for a in arrays if a.dtype.name == name)
+
+
+def _kind(x: Any) -> str | None:
+    """How `elementwise` names an argument; None for one that no kernel takes."""
+    if array_module(x) is not np:
+        name = x.dtype.name
+        if name not in TYPES:
+            return None
+        return name if x.ndim else f"{name}:1"
+    if isinstance(x, (int, float, np.floating, np.integer)):
+        return NUMBER
+    return None
+
+
+def _steps(x: Any, ndim: int) -> tuple[int, ...]:
+    """Elements from one index to the next along each dimension of the result; 0 where broadcast."""
+    pairs = zip(x.strides, x.shape, strict=True)
+    return (*[0] * (ndim - x.ndim), *[s // x.itemsize if n != 1 else 0 for s, n in pairs])
+
+
+def _moves_together(sizes: tuple[int, ...], steps: list[tuple[int, ...]], v: int) -> bool:
+    """Whether v neighbours along the last dimension start at multiples of v in every argument."""
+    return sizes[-1] % v == 0 and all(
+        [s[-1] == 0 or (s[-1] == 1 and all([n % v == 0 for n in s[:-1]])) for s in steps]
+    )
+
+
+def _by_value(sizes: tuple[int, ...], steps: list[tuple[int, ...]]) -> Any:
+    """The kernel's struct Layout."""
+    dims = len(sizes)
+    kind = np.dtype([("size", np.int64, (dims,)), ("stride", np.int64, (len(steps), dims))])
+    layout = np.zeros(1, kind)
+    layout["size"], layout["stride"] = sizes, steps
+    return layout
+
+
+def _source_of(loop: loops.Loop, kinds: tuple[Any, ...], dims: int, wide: bool) -> Source | None:
+    key = (loop, kinds, dims, wide)
+    if key not in _SOURCES:
+        try:
+            found = elementwise(loop.formula, loop.name, kinds, dims=dims, wide=wide)
+        except NoScalarForm:
+            found = None
+        _SOURCES[key] = found
+    return _SOURCES[key]
+
