@@ -451,7 +451,8 @@ def on_one_device(args: Any) -> list[Any]:
     if len(places) > 1:
         names = " and ".join([str(place) for place in sorted(places, key=str, reverse=True)][:2])
         raise RuntimeError(
-            f"Expected all tensors to be on the same device, but found at least two devices, {names}!"
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{names}!"
         )
     return found
 

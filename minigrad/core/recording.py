@@ -17,7 +17,6 @@ import numpy as np
 
 from ..backend.dtypes import F32, F64, HALF, from_numpy_dtype
 from ..kernels.cpu.formulas import LOOPED
-from ..kernels.cpu import loops
 from ..kernels.cpu.loops import accelerate
 from ..kernels.cuda.hosted import HOSTED, hosted
 from .anomaly import note_forward
@@ -471,16 +470,6 @@ class Primitive:
         mode = MODE.get()
         if mode is not DEFAULT:
             _record_specially(node, mode, plan)
-
-
-def _on_device(loop: Any, args: Any, options: Any) -> Any:
-    from ..kernels.cuda.launch import run_loop  # when there is a GPU to run on
-
-    loops.on_device = run_loop
-    return run_loop(loop, args, options)
-
-
-loops.on_device = _on_device
 
 
 def _record_specially(node: PrimitiveNode, mode: Mode, plan: Plan) -> None:

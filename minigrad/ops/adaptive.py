@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.random import default_generator
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
@@ -351,8 +352,9 @@ def set_flat(x: Any, *, index: Any, size: Any) -> Any:
     there.
     """
     n, c = x.shape[:2]
-    y, count = np.zeros((n, c, math.prod(size)), x.dtype), math.prod(x.shape[2:])
-    np.put_along_axis(y, index.reshape(n, c, count), x.reshape(n, c, count), axis=2)
+    xp = array_module(x)
+    y, count = xp.zeros((n, c, math.prod(size)), x.dtype), math.prod(x.shape[2:])
+    xp.put_along_axis(y, index.reshape(n, c, count), x.reshape(n, c, count), axis=2)
     return y.reshape(n, c, *size)
 
 

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.dtypes import F64, I64
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import wrap
 from ..export import export
 from ..kernels.cpu import losses
@@ -70,7 +71,7 @@ def binary_cross_entropy(
         raise RuntimeError(
             f"Found dtype {dtype_title(target._data.dtype)} but expected {dtype_title(p.dtype)}"
         )
-    if p.size and not (np.minimum.reduce(p, None) >= 0 and np.maximum.reduce(p, None) <= 1):
+    if p.size and not (p.min() >= 0 and p.max() <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
     if weight is None and (y := _bernoulli(input, target, reduction)) is not None:
         return y
@@ -147,7 +148,7 @@ def kl_div(
 # ------------------------------------------------------------------------------ the target's class
 def _at_class(x: Any, target: Any) -> Any:
     if x.ndim == 2:
-        return x[np.arange(x.shape[0]), target]
+        return x[array_module(x).arange(x.shape[0]), target]
     return np.take_along_axis(x, target[:, None], axis=1)[:, 0]
 
 
@@ -161,11 +162,12 @@ def pick_class(x: Any, target: Any, scale: Any) -> Any:
 def put_class(g: Any, x: Any, target: Any, scale: Any) -> Any:
     """Zeros of x's shape but for −s_n g_n at class t_n: the adjoint of pick_class."""
     values = np.where(scale == 0, g.dtype.type(0), -scale * g)
-    y = np.zeros(x.shape, g.dtype)
+    xp = array_module(x)
+    y = xp.zeros(x.shape, g.dtype)
     if y.ndim == 2:
-        y[np.arange(y.shape[0]), target] = values
+        y[xp.arange(y.shape[0]), target] = values
     else:
-        np.put_along_axis(y, target[:, None], values[:, None], axis=1)
+        xp.put_along_axis(y, target[:, None], values[:, None], axis=1)
     return y
 
 
@@ -296,8 +298,8 @@ def class_cross_entropy(
             total = float(loss.size) if reduction == "mean" else None
             if reduction == "none":
                 return loss, norm, None, None, False
-            y = np.add.reduce(loss, None)
-            return np.asarray(y / total if total else y, x.dtype), norm, None, total, False
+            y = loss.sum()
+            return as_array(y / total if total else y).astype(x.dtype), norm, None, total, False
         t, scale = _scales(t, weight, ignore_index, z.shape[1], z.dtype)
         loss, norm = _class_losses(z, t, scale, weight, smoothing)
         if smoothing:
@@ -305,18 +307,18 @@ def class_cross_entropy(
         loss = loss.reshape(target.shape)
     if reduction == "none":
         return loss, norm, scale, None, found is not None
-    y, total = np.add.reduce(loss, None, F64), 1.0
+    y, total = loss.sum(dtype=F64), 1.0
     if reduction == "mean":
         total = _total(scale)
-    return np.asarray(y / total, x.dtype), norm, scale, total, False
+    return as_array(y / total).astype(x.dtype), norm, scale, total, False
 
 
 def _all_used(t: Any, classes: int, ignore_index: int) -> bool:
     """Whether no place is to be ignored and every class is there."""
     return (
         t.size > 0
-        and np.minimum.reduce(t, None) >= 0
-        and np.maximum.reduce(t, None) < classes
+        and t.min() >= 0
+        and t.max() < classes
         and not (0 <= ignore_index < classes and (t == ignore_index).any())
     )
 
@@ -333,10 +335,10 @@ def _plain_slope(g: Any, x: Any, t: Any, norm: Any) -> Any:
     """softmax(x) − [c = t], times g."""
     x_bar = np.exp(x - norm)
     if x.ndim == 2:
-        x_bar[np.arange(x.shape[0]), t] -= 1
+        x_bar[array_module(x).arange(x.shape[0]), t] -= 1
     else:
         place = t[:, None]
-        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - 1, 1)
+        array_module(x).put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - 1, 1)
     x_bar *= g if not g.ndim else g.reshape(t.shape)[:, None]
     return x_bar
 
@@ -380,7 +382,7 @@ def _class_cross_entropy_vjp(
         return _plain_slope(each, z, t, norm).reshape(x.shape)
     used = t != ignore_index
     zero = z.dtype.type(0)
-    each = np.broadcast_to(np.asarray(each, z.dtype), target.shape).reshape(t.shape)
+    each = np.broadcast_to(as_array(each), target.shape).astype(z.dtype).reshape(t.shape)
     at_class = np.where(scale == 0, zero, scale * each * z.dtype.type(1 - smoothing))
     even = z.dtype.type(smoothing / z.shape[1])
     per_class = None if weight is None else weight.reshape(-1, *[1] * (z.ndim - 2))
@@ -396,10 +398,11 @@ def _class_cross_entropy_vjp(
     x_bar = np.where(used[:, None], x_bar, zero)
     t = np.where(used, t, 0).astype(I64, copy=False)
     if z.ndim == 2:
-        x_bar[np.arange(z.shape[0]), t] -= at_class
+        x_bar[array_module(z).arange(z.shape[0]), t] -= at_class
     else:
         place = t[:, None]
-        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - at_class[:, None], 1)
+        values = np.take_along_axis(x_bar, place, 1) - at_class[:, None]
+        array_module(x).put_along_axis(x_bar, place, values, 1)
     return x_bar.reshape(x.shape)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
@@ -34,7 +35,7 @@ def sum_windows(
         return found
     ones = (1,) * len(kernel)
     padded = extended(x, kernel, out, stride, padding, ones, 0)
-    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    y = array_module(x).zeros((*x.shape[:2], *out), x.dtype)
     for _, place in slices(kernel, out, stride, ones):
         y += padded[place]
     return y if divisor == 1 else np.divide(y, divisor, out=y)
@@ -55,7 +56,7 @@ def spread_windows(
         max(s * (o - 1) + k, n + 2 * p)
         for k, o, s, p, n in zip(kernel, out, stride, padding, size, strict=True)
     ]
-    x = np.zeros((*g.shape[:2], *reach), g.dtype)
+    x = array_module(g).zeros((*g.shape[:2], *reach), g.dtype)
     for _, place in slices(kernel, out, stride, ones):
         x[place] += g
     return inner(x, padding, size)

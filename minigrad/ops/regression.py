@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from ..kernels.cpu import losses
@@ -105,8 +105,8 @@ def pairwise(
     def forward(x: Any, t: Any, *, number: float, mean: bool) -> Any:
         total = pair.sum(x, t, number) if x.size >= losses.SMALL else None
         if total is None:
-            total = np.add.reduce(value(x, t, number), None)
-        return np.asarray(total / x.size if mean else total, x.dtype)
+            total = value(x, t, number).sum()
+        return as_array(total / x.size if mean else total).astype(x.dtype, copy=False)
 
     def rule(g: Any, x: Any, t: Any, number: float, mean: bool, needs: Any) -> Any:
         g = g / x.dtype.type(x.size) if mean else g

@@ -195,7 +195,9 @@ class ndarray:
             if not isinstance(x, (*_NUMBERS, ndarray, np.ndarray)):
                 return NotImplemented
         if ufunc.__name__ in _COMPARISONS:
-            inputs = tuple([x.item() if type(x) is np.ndarray and not x.ndim else x for x in inputs])
+            inputs = tuple(
+                [x.item() if type(x) is np.ndarray and not x.ndim else x for x in inputs]
+            )
         return function(*inputs, **kwargs)
 
     def __array_function__(self, func: Any, kinds: Any, args: Any, kwargs: Any) -> Any:
@@ -241,7 +243,9 @@ def _refuse_host(*values: Any) -> None:
 
 def _refuse_indices(key: Any) -> None:
     """Indices may come from the host, masks of two or more at once may not."""
-    masks = [k for k in (key if isinstance(key, tuple) else (key,)) if getattr(k, "dtype", 0) == bool]
+    masks = [
+        k for k in (key if isinstance(key, tuple) else (key,)) if getattr(k, "dtype", 0) == bool
+    ]
     if len(masks) > 1:
         raise NotImplementedError("more than one boolean array as an index")
 
@@ -262,6 +266,8 @@ def _wrap(name: str, host: Any, sources: list[ndarray], again: Any = None) -> An
     host = np.asarray(host)
     for source in sources:
         if host.size and np.may_share_memory(host, source._host):
+            if not host.flags.writeable and source._host.flags.writeable:
+                host.flags.writeable = host.base is not None and host.base.flags.writeable
             return _view(source, host)
     y = ndarray(host.shape, host.dtype)
     order = "F" if host.flags.f_contiguous and not host.flags.c_contiguous else "C"
@@ -339,9 +345,7 @@ class Ufunc:
             raise NotImplementedError(f"`cupy_{self.__name__}.at` is not supported yet")
         host, key, value = a._host, _hosts(indices), _hosts(b)
         _refuse_host(b)
-        MACHINE.launch(
-            f"{self.__name__}.at", lambda: self.function.at(host, key, value), []
-        )
+        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), [])
 
 
 def _function(name: str, function: Callable, parameters: list[str] | None) -> Callable:
@@ -472,7 +476,9 @@ class Stream:
     current: list[Stream] = []
     null: Any = None
 
-    def __init__(self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority=0):
+    def __init__(
+        self, null: bool = False, non_blocking: bool = False, ptds: bool = False, priority=0
+    ):
         self.is_null, self.done, self.ptr = null, True, 0 if null else id(self)
 
     def __enter__(self) -> Stream:
@@ -533,7 +539,9 @@ class RawModule:
         text = self.code.removeprefix(prelude())
         library = Emulated([Source(name, text)])
 
-        def kernel(grid: Any, block: Any, args: Any, shared_mem: int = 0, stream: Any = None) -> None:
+        def kernel(
+            grid: Any, block: Any, args: Any, shared_mem: int = 0, stream: Any = None
+        ) -> None:
             for a in args:
                 if isinstance(a, np.ndarray) and a.size != 1:
                     raise TypeError("You are trying to pass a numpy.ndarray as a kernel parameter")
@@ -582,7 +590,9 @@ def _make() -> Any:
     module.linspace = lambda *a, **kw: _made(np.linspace(*a, **kw))
     module.frombuffer = lambda *a, **kw: _asarray(np.frombuffer(*a, **kw))
     module.from_dlpack = lambda x: _asarray(np.from_dlpack(x))
-    module.may_share_memory = lambda a, b, max_work=None: bool(np.may_share_memory(a._host, b._host))
+    module.may_share_memory = lambda a, b, max_work=None: bool(
+        np.may_share_memory(a._host, b._host)
+    )
     module.shares_memory = lambda a, b, max_work=None: bool(np.shares_memory(a._host, b._host))
     module.copyto = _copyto
     module.put_along_axis = _put_along_axis
@@ -618,7 +628,9 @@ def _number(x: Any) -> Any:
     return _hosts(x)
 
 
-def _asarray(a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking=False) -> Any:
+def _asarray(
+    a: Any, dtype: Any = None, order: Any = None, *, copy: Any = None, blocking=False
+) -> Any:
     if isinstance(a, ndarray):
         if dtype is not None and a.dtype != np.dtype(dtype):
             return a.astype(dtype)

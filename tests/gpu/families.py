@@ -99,7 +99,11 @@ def optimizer_formulas() -> list[tuple[str, Callable, int]]:
         pending += kind.__subclasses__()
         formula = inspect.getattr_static(kind, "formula", None)
         if formula is not None and kind.__module__.startswith("minigrad"):
-            found[formula.__func__] = (formula.__func__.__name__, formula.__func__, len(kind.arrays))
+            found[formula.__func__] = (
+                formula.__func__.__name__,
+                formula.__func__,
+                len(kind.arrays),
+            )
     return sorted(found.values(), key=lambda entry: entry[0])
 
 

@@ -45,7 +45,7 @@ does not.
 FIXED = {"f": "F", "d": "D", "?": "!"}
 
 ndarray = np.ndarray
-on_device: Callable[[Loop, tuple[Any, ...], dict[str, Any]], Any]
+on_device: Any = None
 """Runs a formula of arrays on a GPU, or gives None: kernels/cuda puts it here."""
 
 

@@ -14,12 +14,15 @@ import numpy as np
 
 from ...backend.devices import array_module, cuda_module
 from ..cpu import loops
+from . import rows as row_kernels
 from .elementwise import MOST_DIMS, NUMBER, elementwise, joined
+from .embedding import embedding_backward as embedding_kernel
 from .expressions import NoScalarForm
-from .source import BYTES, TYPES, Source, width
+from .optimizers import step as step_kernel
+from .source import BYTES, FLOATS, TYPES, Source, row_group, vector, width
 
 BLOCKS_PER_PROCESSOR = 8
-"""Of 256 threads: as many threads as a multiprocessor holds. Kernels walk on in steps of the grid."""
+"""Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
 MOST_ELEMENTS = 1 << 31
 """Offsets are 32 bits wide in strided kernels."""
 
@@ -139,3 +142,88 @@ def _source_of(loop: loops.Loop, kinds: tuple[Any, ...], dims: int, wide: bool) 
         _SOURCES[key] = found
     return _SOURCES[key]
 
+
+# ------------------------------------------------------------------------------ rows
+def _rows_of(x: Any) -> tuple[int, int]:
+    n = x.shape[-1]
+    return (x.size // n if n else 0), n
+
+
+def _fits(*arrays: Any) -> bool:
+    """Whether kernels take these arrays: of one floating dtype, in one piece, not empty."""
+    first = arrays[0]
+    return all(
+        [
+            a is None
+            or (
+                a.dtype.name in FLOATS
+                and a.dtype == first.dtype
+                and a.size
+                and a.flags.c_contiguous
+            )
+            for a in arrays
+        ]
+    )
+
+
+def _start_rows(source: Source, rows: int, n: int, rest: list[Any]) -> None:
+    per_block = source.block // row_group(n)
+    start(source, (blocks(rows, per_block),), [np.int64(rows), np.int32(n), *rest])
+
+
+def softmax(x: Any, axis: int, logarithm: bool = False) -> Any:
+    """Softmax along the last axis in one launch, or None."""
+    if axis % x.ndim != x.ndim - 1 or not _fits(x):
+        return None
+    rows, n = _rows_of(x)
+    y = array_module(x).empty(x.shape, x.dtype)
+    source = row_kernels.softmax(x.dtype.name, n, logarithm=logarithm, wide=aligned(x, y))
+    _start_rows(source, rows, n, [x, y])
+    return y
+
+
+def softmax_backward(g: Any, y: Any, axis: int, logarithm: bool = False) -> Any:
+    """The gradient of `softmax` from its result, or None."""
+    if axis % y.ndim != y.ndim - 1 or g.shape != y.shape or not _fits(y, g):
+        return None
+    rows, n = _rows_of(y)
+    x_bar = array_module(y).empty(y.shape, y.dtype)
+    wide = aligned(g, y, x_bar)
+    source = row_kernels.softmax_backward(y.dtype.name, n, logarithm=logarithm, wide=wide)
+    _start_rows(source, rows, n, [g, y, x_bar])
+    return x_bar
+
+
+def embedding_backward(g: Any, index: Any, table: Any) -> Any:
+    """`table` (of zeros) with the rows of g (count, n) added at `index`, in order of position."""
+    count, n = g.shape
+    if not count or not n:
+        return table
+    g = array_module(g).ascontiguousarray(g)
+    order = index.argsort(kind="stable")
+    ordered = index[order].astype(np.int64, copy=False)
+    source = embedding_kernel(g.dtype.name, n, wide=aligned(g, table))
+    columns = -(-n // (32 * vector(source)))
+    arguments = [np.int64(count), np.int32(n), ordered, order, np.int64(-1), g, table]
+    start(source, (blocks(count, 8), columns), arguments)
+    return table
+
+
+# ------------------------------------------------------------------------------ optimizers
+def step(formula: Any, w: Any, g: Any, states: list[Any], numbers: Any) -> bool:
+    """An optimizer's formula over flat arrays, in place, with numbers from an array on the GPU;
+    False if there is no kernel for these arrays.
+    """
+    given = [s for s in states if s is not None]
+    if not _fits(w, g, *given):
+        return False
+    marks = "".join(["0" if s is None else "1" for s in states])
+    wide = aligned(w, g, *given)
+    source = step_kernel(formula, marks, w.dtype.name, wide=wide)
+    each = [numbers[i : i + 1] for i in range(numbers.size)]
+    arguments = [np.int64(w.size), w, g, *given, *each, w, *given]
+    start(source, (blocks(w.size, source.block * (4 if wide else 1)),), arguments)
+    return True
+
+
+loops.on_device = run_loop

@@ -1,8 +1,8 @@
 """Sums, extrema and products over an array or one of its dimensions, the same in every run.
 
-An array in one piece is [outer, n, inner], reduced along n. Where the rows are few and long, several
-groups of threads share each, and a second launch of the same kernel reduces their results: no
-atomic operation, whose order would change from run to run.
+An array in one piece is [outer, n, inner], reduced along n. Where the rows are few and long,
+several groups of threads share each, and a second launch of the same kernel reduces their results:
+no atomic operation, whose order would change from run to run.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ MAPS = {"": 0, "squares": 1, "magnitudes": 2}
 def rows(
     dtype: str, n: int, op: str, *, result: str | None = None, of: str = "", wide: bool = True
 ) -> Source:
-    """(rows, n, parts, scale, x, out): along neighbours; `scale` times the result (a mean's 1/n)."""
+    """(rows, n, parts, scale, x, out): along neighbours, times `scale` (a mean's 1/n)."""
     group = row_group(n)
     return _reduction("reduce_rows", dtype, n, op, result, of, wide, {"GROUP": group})
 

@@ -74,6 +74,11 @@ def width(*sizes: int) -> int:
     return max(1, BYTES // min(sizes))
 
 
+def vector(source: Source) -> int:
+    """The V of a kernel: how many neighbours a thread takes."""
+    return int(source.text.partition("constexpr int V = ")[2].partition(";")[0])
+
+
 def row_group(n: int) -> int:
     """How many threads share a row of n elements: a warp up to 1024, else a block."""
     return 32 if n <= 1024 else 256
