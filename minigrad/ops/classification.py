@@ -13,6 +13,7 @@ from ..core.primitive import as_array, primitive
 from ..core.tensor import wrap
 from ..export import export
 from ..kernels.cpu import losses
+from ..kernels.cuda import launch
 from .activation import log_sigmoid
 from .elementwise import clamp_min, exp, log, mul, sigmoid, where, xlogy
 from .matmul import linear
@@ -281,6 +282,10 @@ def class_cross_entropy(
 
     Only the logits and log Σ e^x are kept: no array of the logits' size is stored.
     """
+    if type(x) is not np.ndarray and weight is None:
+        found = launch.cross_entropy(x, target, ignore_index, smoothing)
+        if found is not None:
+            return _on_device(x, target, *found, ignore_index, reduction)
     found = losses.cross_entropy(x, target, weight, ignore_index, smoothing)
     if found is not None:
         loss, norm, scale = found
@@ -311,6 +316,17 @@ def class_cross_entropy(
     if reduction == "mean":
         total = _total(scale)
     return as_array(y / total).astype(x.dtype), norm, scale, total, False
+
+
+def _on_device(
+    x: Any, target: Any, loss: Any, norm: Any, ignore_index: int, reduction: str
+) -> tuple[Any, ...]:
+    """What the kernel of a GPU has computed, reduced there: nothing waits for a number."""
+    if reduction == "none":
+        return loss.astype(x.dtype, copy=False), norm, None, None, True
+    total = (target != ignore_index).sum() if reduction == "mean" else None
+    y = loss.sum() if total is None else loss.sum() / total
+    return y.astype(x.dtype, copy=False), norm, None, total, True
 
 
 def _all_used(t: Any, classes: int, ignore_index: int) -> bool:
@@ -372,6 +388,9 @@ def _class_cross_entropy_vjp(
     g: Any, x: Any, target: Any, weight: Any, norm: Any, scale: Any, total: Any, fused: bool,
     ignore_index: int, smoothing: float,
 ) -> Any:  # fmt: skip
+    if fused and type(x) is not np.ndarray:
+        each = g if total is None else g / total
+        return launch.cross_entropy_backward(each, x, target, ignore_index, smoothing, norm)
     each = g if total is None else g / g.dtype.type(total)
     if fused:
         return losses.cross_entropy_backward(

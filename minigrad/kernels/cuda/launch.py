@@ -14,12 +14,13 @@ import numpy as np
 
 from ...backend.devices import array_module, cuda_module
 from ..cpu import loops
+from . import reductions
 from . import rows as row_kernels
 from .elementwise import MOST_DIMS, NUMBER, elementwise, joined
 from .embedding import embedding_backward as embedding_kernel
 from .expressions import NoScalarForm
 from .optimizers import step as step_kernel
-from .source import BYTES, FLOATS, TYPES, Source, row_group, vector, width
+from .source import BYTES, FLOATS, INDICES, TYPES, Source, row_group, vector, width
 
 BLOCKS_PER_PROCESSOR = 8
 """Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
@@ -192,6 +193,96 @@ def softmax_backward(g: Any, y: Any, axis: int, logarithm: bool = False) -> Any:
     source = row_kernels.softmax_backward(y.dtype.name, n, logarithm=logarithm, wide=wide)
     _start_rows(source, rows, n, [g, y, x_bar])
     return x_bar
+
+
+def cross_entropy(x: Any, target: Any, ignore_index: int, smoothing: float) -> Any:
+    """(loss, norm) of rows of logits (rows, n), in the dtype of the computation; or None.
+
+    Targets are not looked at here: one that is no class makes its loss nan.
+    """
+    if x.ndim != 2 or not _fits(x) or target.dtype.name not in INDICES:
+        return None
+    rows, n = x.shape
+    compute = _compute(x)
+    xp = array_module(x)
+    loss, norm = xp.empty(rows, compute), xp.empty(rows, compute)
+    source = row_kernels.cross_entropy(
+        x.dtype.name, n, index=target.dtype.name, smooth=smoothing > 0, wide=aligned(x)
+    )
+    tail = [np.int64(ignore_index), compute(smoothing), loss, norm]
+    _start_rows(source, rows, n, [x, xp.ascontiguousarray(target), *tail])
+    return loss, norm
+
+
+def cross_entropy_backward(
+    g: Any, x: Any, target: Any, ignore_index: int, smoothing: float, norm: Any
+) -> Any:
+    """The gradient of `cross_entropy` for rows it took; g is one value, or one for each row."""
+    rows, n = x.shape
+    compute, xp = _compute(x), array_module(x)
+    x_bar = xp.empty(x.shape, x.dtype)
+    source = row_kernels.cross_entropy_backward(
+        x.dtype.name, n, index=target.dtype.name, per_row=g.size > 1, wide=aligned(x, x_bar)
+    )
+    g, target = xp.ascontiguousarray(g.astype(compute)), xp.ascontiguousarray(target)
+    tail = [np.int64(ignore_index), compute(smoothing), norm, x_bar]
+    grid = (blocks(rows * n, source.block * vector(source)),)
+    start(source, grid, [np.int64(rows), np.int32(n), g, x, target, *tail])
+    return x_bar
+
+
+def layer_norm(x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """(y, mean, rstd) of rows along the last axis, or None."""
+    if axes != (-1,) or not _fits(x, weight, bias):
+        return None
+    rows, n = _rows_of(x)
+    xp, compute = array_module(x), _compute(x)
+    y, mean, rstd = xp.empty(x.shape, x.dtype), xp.empty(rows, compute), xp.empty(rows, compute)
+    source = row_kernels.norm(
+        x.dtype.name,
+        n,
+        weight=weight is not None,
+        bias=bias is not None,
+        wide=_wide(x, weight, bias),
+    )
+    _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd])
+    return y, mean, rstd
+
+
+def layer_norm_backward(
+    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...]
+) -> tuple[Any, Any, Any]:
+    """Gradients of x, weight and bias: one launch for x, three for the other two."""
+    rows, n = _rows_of(x)
+    xp, compute = array_module(x), _compute(x)
+    g, name = xp.ascontiguousarray(g), x.dtype.name
+    x_bar = weight_bar = bias_bar = None
+    if needs[0]:
+        x_bar = xp.empty(x.shape, x.dtype)
+        wide = _wide(x, g, weight)
+        source = row_kernels.norm_backward(name, n, weight=weight is not None, wide=wide)
+        _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar])
+    if needs[1] or needs[2]:
+        source = row_kernels.norm_weights(name, n, bias=True, wide=_wide(x, g))
+        columns, parts = -(-n // (32 * vector(source))), max(1, min(64, rows // 64))
+        sums = xp.empty((2, parts, n), compute)
+        arguments = [np.int64(rows), np.int32(n), g, x, mean, rstd, sums[0], sums[1]]
+        start(source, (columns, parts), arguments)
+        adder = reductions.columns(np.dtype(compute).name, n, "sum", result=name, wide=False)
+        both = xp.empty((2, n), x.dtype)
+        tail = [np.int32(1), compute(1), sums, both]
+        start(adder, (-(-n // 32), 2), [np.int64(2), np.int64(parts), np.int64(n), *tail])
+        weight_bar, bias_bar = both[0], both[1]
+    return x_bar, weight_bar if needs[1] else None, bias_bar if needs[2] else None
+
+
+def _wide(*arrays: Any) -> bool:
+    return aligned(*[a for a in arrays if a is not None])
+
+
+def _compute(x: Any) -> Any:
+    """NumPy's type of the numbers in which a kernel computes."""
+    return np.float64 if TYPES[x.dtype.name].computed == "double" else np.float32
 
 
 def embedding_backward(g: Any, index: Any, table: Any) -> Any:
