@@ -122,7 +122,7 @@ def max_windows_vjp(
         max(s * (o - 1) + d * (k - 1) + 1, n + 2 * p)
         for k, o, s, p, d, n in zip(kernel, out, stride, padding, dilation, size, strict=True)
     ]
-    x = np.zeros((*g.shape[:2], *reach), g.dtype)
+    x = array_module(g).zeros((*g.shape[:2], *reach), g.dtype)
     for number, place in slices(kernel, out, stride, dilation):
         x[place] += np.where(which == number, g, 0)
     return inner(x, padding, size)
@@ -183,9 +183,9 @@ def flat_indices(
     """
     n = len(kernel)
     offsets = np.unravel_index(which, kernel)
-    total = np.zeros(which.shape, np.int64)
+    total = array_module(which).zeros(which.shape, np.int64)
     for i in range(n):
-        start = np.arange(which.shape[2 + i]) * stride[i] - padding[i]
+        start = array_module(which).arange(which.shape[2 + i]) * stride[i] - padding[i]
         start = start.reshape([-1 if j == i else 1 for j in range(n)])
         position = np.clip(start + offsets[i] * dilation[i], 0, size[i] - 1)
         total = total * size[i] + position

@@ -297,7 +297,8 @@ def _apply_once(formula: Callable, arrays: list[Any], numbers: tuple[Any, ...]) 
 # ---------------------------------------------------------------------------- flat memory
 def _alone(x: Any) -> bool:
     """Whether a parameter is updated where it is, rather than gathered."""
-    return x.flags.c_contiguous and (x.size > SMALL or serves(x, x.size))
+    here = type(x) is np.ndarray  # on a GPU a copy is a launch, too
+    return x.flags.c_contiguous and (not here or x.size > SMALL or serves(x, x.size))
 
 
 def _flat(x: Any) -> Any:

@@ -18,8 +18,8 @@ from ...backend.devices import array_module
 HOSTED: frozenset[str] = frozenset(
     """
     airy_ai cholesky_factor cholesky_system cofactor digamma entmax_along hermitian_eigen
-    logcumsumexp lu_packed matrix_exponential polygamma pseudoinverse scatter_combine sign_logdet singular
-    triangular_system zeta
+    logcumsumexp lu_packed matrix_exponential polygamma pseudoinverse scatter_combine sign_logdet
+    singular triangular_system zeta
     """.split()
 )
 
