@@ -117,7 +117,7 @@ def _avg_pool(
         x, kernel=kernel, out=out, stride=stride, padding=padding, divisor=float(divisor)
     )
     if counts is not None:
-        y = y / wrap(counts.astype(x._data.dtype))
+        y = y / wrap(array_module(x._data).asarray(counts.astype(x._data.dtype)))
     return squeeze(y, 0) if single else y
 
 

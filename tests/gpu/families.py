@@ -30,7 +30,8 @@ class Fused(NamedTuple):
     @property
     def title(self) -> str:
         code = self.loop.formula.__code__
-        return f"{self.loop.name or 'rule'}:{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"
+        file = code.co_filename.rpartition("/")[2]
+        return f"{self.loop.name or 'rule'}:{file}:{code.co_firstlineno}"
 
     def arguments(self, dtype: str) -> list[str]:
         given = ["bool" if name in MASKS else dtype for name in self.names]

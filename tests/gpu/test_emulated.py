@@ -307,8 +307,8 @@ def test_reductions(row_library: Emulated, dtype: str, n: int, op: str, order: i
     blocks = -(-n // (32 * _vector(source)))
     arguments = [np.int64(1), np.int64(5), np.int64(n), np.int32(2), one, x, parts]
     row_library.run(source.name, (blocks, 2), 256, arguments, order)
-    _close(REDUCERS[op](parts.astype(np.float64), axis=0), REDUCERS[op](x.astype(np.float64), axis=0),
-           dtype, 10)  # fmt: skip
+    got, want = (REDUCERS[op](v.astype(np.float64), axis=0) for v in (parts, x))
+    _close(got, want, dtype, 10)
 
 
 def test_sum_of_squares(row_library: Emulated) -> None:
@@ -433,7 +433,7 @@ def _kernel(body: str, parameters: str = "float *x") -> Source:
 
 
 def test_the_emulator_finds_a_missing_barrier() -> None:
-    body = "__shared__ float s[64]; s[threadIdx.x] = threadIdx.x; {} x[threadIdx.x] = s[63 - threadIdx.x];"
+    body = "__shared__ float s[64]; int t = threadIdx.x; s[t] = t; {} x[t] = s[63 - t];"
     want = np.arange(64, dtype=np.float32)[::-1]
     good, bad = np.zeros((2, 64), np.float32)
     Emulated([_kernel(body.format("__syncthreads();"))]).run("tried", (1, 1), 64, [good], 1)

@@ -178,14 +178,27 @@ def _fails(case: Case, sample: Any) -> str | None:
     if len(got) != len(want):
         return f"{len(got)} results instead of {len(want)}"
     for a, b in zip(got, want, strict=True):
-        if a.dtype != b.dtype or not np.allclose(a, b, 2e-4, 2e-5, equal_nan=True):
+        if a.dtype != b.dtype or not np.allclose(a, b, 2e-4, 1e-4, equal_nan=True):
             return "other values"
     return None
 
 
 UNSUPPORTED = set(
     """
-@UNSUPPORTED@
+adaptive_max_pool1d as_strided_scatter bucketize cholesky_inverse ctc_loss cummax cummin
+    histc histogram histogramdd isin istft linalg.cond linalg.eigh linalg.householder_product
+    linalg.ldl_solve linalg.lstsq linalg.lu linalg.lu_factor linalg.lu_factor_ex linalg.lu_solve
+    linalg.matrix_rank linalg.svd linalg.vander lu lu_solve lu_unpack masked_fill mode
+    nanquantile nn.functional.adaptive_max_pool1d nn.functional.adaptive_max_pool1d_with_indices
+    nn.functional.adaptive_max_pool2d nn.functional.adaptive_max_pool2d_with_indices
+    nn.functional.adaptive_max_pool3d nn.functional.adaptive_max_pool3d_with_indices
+    nn.functional.alpha_dropout nn.functional.ctc_loss nn.functional.embedding_bag
+    nn.functional.feature_alpha_dropout nn.functional.fractional_max_pool2d
+    nn.functional.fractional_max_pool2d_with_indices nn.functional.fractional_max_pool3d
+    nn.functional.fractional_max_pool3d_with_indices nn.functional.lp_pool1d
+    nn.functional.lp_pool2d nn.functional.lp_pool3d nn.functional.multi_margin_loss
+    nn.functional.multilabel_margin_loss nn.functional.pdist orgqr ormqr quantile
+    repeat_interleave rrelu segment_reduce svd vander
     """.split()
 )
 """Public functions that do not work on device arrays yet; docs/gpu.md lists them."""

@@ -142,9 +142,9 @@ WHY_NO_EMULATOR = None if CXX else "needs g++, to run CUDA C on the CPU"
 class Emulated:
     """Kernels that run on the CPU: `run(name, grid, block, arguments)`.
 
-    Arguments are NumPy arrays (their memory is the device's), NumPy numbers of the parameter's type,
-    and bytes for a struct by value. `order` is that of the threads: 0 as they are numbered, 1
-    backwards, else a seed. AssertionError for barriers that some threads miss.
+    Arguments are NumPy arrays (their memory is the device's), NumPy numbers of the parameter's
+    type, and bytes for a struct by value. `order` is that of the threads: 0 as they are numbered,
+    1 backwards, else a seed. AssertionError for barriers that some threads miss.
     """
 
     def __init__(self, sources: Sequence[Source]):

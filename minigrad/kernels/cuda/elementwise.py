@@ -13,7 +13,6 @@ where every argument's lie together or are one value.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -62,6 +61,8 @@ def elementwise(
     arrays = [a for a in given if a != NUMBER and ":" not in a]
     sizes = [TYPES[t].size for t in (*arrays, *results) if t != "bool"]
     v = width(*sizes) if wide else 1
+    import hashlib  # 5 ms that `import minigrad` need not wait for
+
     digest = hashlib.sha256(repr((expression, arguments, results, dims, v)).encode())
     title = (name or formula.__name__).replace("<lambda>", "rule").strip("_")
     kernel = f"{title}_{digest.hexdigest()[:16]}"
