@@ -7,6 +7,7 @@ minutes. Without CuPy, a driver or a device the script says what is missing and 
 
 from __future__ import annotations
 
+import functools
 import sys
 import time
 from collections.abc import Callable
@@ -100,10 +101,8 @@ def elementwise_bandwidth() -> str:
         kind = numpy_dtype(getattr(mg, dtype))
         x, y = cupy.zeros(64 * MEGA, kind), cupy.empty(64 * MEGA, kind)
         grid = (launch.blocks(x.size, 256 * 16 // x.itemsize),)
-        text = _bandwidth(
-            2 * x.nbytes, lambda: launch.start(source, grid, [np.int64(x.size), x, y])
-        )
-        found.append(f"{dtype} {text}")
+        work = functools.partial(launch.start, source, grid, [np.int64(x.size), x, y])
+        found.append(f"{dtype} {_bandwidth(2 * x.nbytes, work)}")
     return "; ".join(found)
 
 

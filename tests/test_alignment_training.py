@@ -441,7 +441,7 @@ def test_ppo_raises_the_reward_and_reports_the_kl(tokenizer, model, critic) -> N
 def test_groups_raise_the_reward(tokenizer, model, changes) -> None:
     reference = copy.deepcopy(prepared(tokenizer, model))
     settings = alignment.GRPOConfig(
-        **options(steps=15, batch_size=24, lr=1e-3), max_new_tokens=10, **changes
+        **options(steps=25, batch_size=24, lr=1e-3), max_new_tokens=10, **changes
     )
     alignment.train_grpo(model, tokenizer, PROMPTS, full_stop, settings)
     asked = ["the", "a dog", "we go"] * 20
@@ -481,9 +481,32 @@ def test_the_command_line_from_text_to_an_aligned_model(tmp_path, capsys) -> Non
     assert said.count("held out") == 3
     assert cli.main(["generate", "--model", dpo, "--prompt", "the", *short, "--top-p", "0.9"]) == 0
     assert capsys.readouterr().out.startswith("the")
-    assert (
-        cli.main(["generate", "--model", ppo, "--prompt", "the", *short, "--num-beams", "2"]) == 0
-    )
+    for options in (["--num-beams", "2", "--stop", "."], ["--temperature", "0"], ["--prompt", ""]):
+        assert cli.main(["generate", "--model", ppo, "--prompt", "the", *short, *options]) == 0
+    for command, word in (
+        (["generate", "--model", rm, "--prompt", "the"], "does not write"),
+        (["ppo", "--model", sft, "--reward-model", sft, "--data", prompts, "--out", ppo + "2"],
+         "gives no rewards"),
+        (["dpo", "--model", sft, "--data", pairs, "--out", dpo + "2", "--beta", "0"], "beta"),
+    ):  # fmt: skip
+        assert cli.main(command) == 1
+        assert word in capsys.readouterr().err
+    again = ["dpo", "--model", sft, "--data", pairs, "--out", dpo + "3", *few]
+    assert cli.main(again) == 0 and cli.main([*again, "--loss-type", "simpo"]) == 1
+    capsys.readouterr()
+    assert cli.main(again) == 0
+    assert "went on from the checkpoint" in capsys.readouterr().out
+    write_jsonl(tmp_path / "pairs.jsonl", PAIRS[1:])
+    assert cli.main(again) == 1
+    assert "rows" in capsys.readouterr().err
+
+
+def test_help_says_what_an_option_means(capsys) -> None:
+    with pytest.raises(SystemExit):
+        cli.main(["ppo", "--help"])
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Steer the coefficient to this KL per answer" in said  # a field of its own
+    assert "Tokens of prompt and completion together. (default 512)" in said  # of what all share
 
 
 def test_the_command_line_says_what_is_wrong(tmp_path, capsys) -> None:

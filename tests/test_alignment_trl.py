@@ -158,6 +158,25 @@ TRL_NAMES = (
 )  # fmt: skip
 
 
+def test_no_name_of_trl_is_missing() -> None:
+    import inspect
+    import re
+
+    from trl.trainer.dpo_trainer import DPOTrainer
+    from trl.trainer.grpo_trainer import GRPOTrainer
+
+    def names(method: Any, field: str) -> set[str]:
+        """What the source compares the field with."""
+        found = re.findall(rf"{field} (?:==|in) (.*):", inspect.getsource(method))
+        return {*re.findall(r'"(\w+)"', " ".join(found))}
+
+    assert names(DPOTrainer._compute_loss, "loss_type") == {*TRL_NAMES}
+    divergences = names(DPOTrainer._compute_loss, "f_divergence_type")
+    assert divergences == {*alignment.losses.divergence.F_DIVERGENCES}
+    assert names(GRPOTrainer._compute_loss, "loss_type") == {*alignment.losses.group.LOSS_TYPES}
+    assert names(GRPOTrainer._compute_loss, "importance_sampling_level") == {"token", "sequence"}
+
+
 @pytest.mark.parametrize("loss_type", TRL_NAMES)
 @pytest.mark.parametrize("beta", [0.1, 0.7])
 def test_dpo(rng, loss_type, beta) -> None:

@@ -405,6 +405,11 @@ def test_text_generation_stops_and_streams(tokenizer) -> None:
         model, tokenizer, "the cat", max_new_tokens=24, stop_strings=[stop], stream=stream
     )
     assert stream.getvalue() == cut + "\n"
+    options = {"max_new_tokens": 24, "num_beams": 2}
+    beams = models.generate_text(model, tokenizer, "the cat", **options)
+    stop = next(c for c in beams[3:] if c.isascii() and c.isprintable())
+    cut = models.generate_text(model, tokenizer, "the cat", stop_strings=[stop], **options)
+    assert cut == beams[: beams.index(stop)]
     several = models.generate_text(model, tokenizer, ["the cat", "the"], max_new_tokens=24)
     assert len(several) == 2 and several[0] == whole
     with pytest.raises(ValueError, match="one prompt"):

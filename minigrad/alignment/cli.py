@@ -13,10 +13,13 @@ tokenizer), and has metrics.jsonl, metrics.png and, while it runs, the checkpoin
 from __future__ import annotations
 
 import argparse
+import ast
 import dataclasses
 import importlib
+import inspect
 import json
 import sys
+import textwrap
 import typing
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -24,13 +27,14 @@ from types import NoneType, UnionType
 from typing import Any
 
 from ..backend.random import manual_seed
-from ..models import gpt2
 from ..models.generation import generate_text
+from ..models.gpt2 import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
+from ..models.llama import LlamaForCausalLM, LlamaForSequenceClassification
 from ..models.lora import add_lora, merge_and_unload
 from ..models.pretrained import load_pretrained, save_pretrained
 from ..models.tokenizer import Tokenizer
 from .data import read_jsonl
-from .dpo import DPOConfig, evaluate_dpo, train_dpo
+from .dpo import REFERENCE_FREE, DPOConfig, evaluate_dpo, train_dpo
 from .grpo import GRPOConfig, train_grpo
 from .kto import KTOConfig, train_kto
 from .ppo import PPOConfig, train_ppo
@@ -47,6 +51,7 @@ CONFIGS: dict[str, tuple[type, str]] = {
     "kto": (KTOConfig, "KTO on labelled answers"),
     "grpo": (GRPOConfig, "GRPO, its variants and RLOO"),
 }
+EVALUATED = ("sft", "reward", "dpo")
 
 
 # ---------------------------------------------------------------------------- options
@@ -71,9 +76,22 @@ def _truth(text: str) -> bool:
     raise argparse.ArgumentTypeError(f"expected true or false, not {text!r}")
 
 
+def descriptions(config: type) -> dict[str, str]:
+    """The strings that stand below the fields of a configuration and of those it derives from."""
+    found = {}
+    for kind in filter(dataclasses.is_dataclass, reversed(config.__mro__)):
+        (tree,) = ast.parse(textwrap.dedent(inspect.getsource(kind))).body
+        body = tree.body if isinstance(tree, ast.ClassDef) else []
+        for field, text in zip(body, body[1:], strict=False):
+            match field, text:
+                case ast.AnnAssign(target=ast.Name(name)), ast.Expr(ast.Constant(str(words))):
+                    found[name] = " ".join(words.split()).replace("%", "%%")
+    return found
+
+
 def add_fields(parser: argparse.ArgumentParser, config: type) -> None:
-    """An option for every field of a configuration, with its default."""
-    hints = typing.get_type_hints(config)
+    """An option for every field of a configuration, with its default and what it means."""
+    hints, texts = typing.get_type_hints(config), descriptions(config)
     for field in dataclasses.fields(config):
         if field.name == "out":
             continue
@@ -81,7 +99,7 @@ def add_fields(parser: argparse.ArgumentParser, config: type) -> None:
         parser.add_argument(
             f"--{field.name.replace('_', '-')}", type=_kind(annotation), default=field.default,
             metavar=str(getattr(annotation, "__name__", annotation)).replace(" | None", ""),
-            help=f"(default {field.default})",
+            help=f"{texts.get(field.name, '')} (default {field.default})".strip(),
         )  # fmt: skip
 
 
@@ -93,10 +111,15 @@ def make_parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     commands = parser.add_subparsers(dest="command", required=True)
     for name, (config, text) in CONFIGS.items():
-        command = commands.add_parser(name, help=text, description=text)
+        about = inspect.cleandoc(config.__doc__ or "")
+        command = commands.add_parser(
+            name, help=text, description=f"{text}.\n\n{about}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )  # fmt: skip
         command.add_argument("--model", type=Path, help="a model folder with its tokenizer")
         command.add_argument("--data", type=Path, required=True, help="rows, a JSON object a line")
-        command.add_argument("--eval-data", type=Path, help="held-out rows of the same kind")
+        if name in EVALUATED:
+            command.add_argument("--eval-data", type=Path, help="held-out rows of the same kind")
         command.add_argument("--out", type=Path, required=True, help="folder to be written")
         command.add_argument(
             "--lora-rank", type=int, default=0, help="learn an adapter, then merge"
@@ -139,7 +162,10 @@ def model_and_tokenizer(
     """From --model; `architecture` "value" asks for the model with one number a token."""
     if arguments.model is None:
         raise ValueError("give --model, a folder that `sft` or transformers has written")
-    return load(arguments.model, architecture), Tokenizer.load(arguments.model)
+    model = load(arguments.model, architecture)
+    if architecture is None and not isinstance(model, (GPT2LMHeadModel, LlamaForCausalLM)):
+        raise ValueError(f"{arguments.model} holds a {type(model).__name__}, which does not write")
+    return model, Tokenizer.load(arguments.model)
 
 
 def load(folder: Path, architecture: str | None = None) -> Any:
@@ -168,13 +194,13 @@ def new_model(
         raise ValueError(f"--new wants layers,width,heads; got {arguments.new!r}") from None
     texts = [" ".join(v for v in row.values() if isinstance(v, str)) for row in rows]
     tokenizer = Tokenizer.train_bpe(texts, arguments.vocab_size)
-    config = gpt2.GPT2Config(
+    config = GPT2Config(
         vocab_size=tokenizer.vocab_size, n_positions=arguments.max_length, n_embd=width,
         n_layer=layers, n_head=heads, resid_pdrop=0.0, embd_pdrop=0.0, attn_pdrop=0.0,
         bos_token_id=tokenizer.bos_token_id, eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
     )  # fmt: skip
-    return gpt2.GPT2LMHeadModel(config), tokenizer
+    return GPT2LMHeadModel(config), tokenizer
 
 
 def reward_of(arguments: argparse.Namespace) -> RewardFunction:
@@ -182,6 +208,11 @@ def reward_of(arguments: argparse.Namespace) -> RewardFunction:
     if arguments.reward_model is not None:
         tokenizer = Tokenizer.load(arguments.reward_model)
         model = load_pretrained(arguments.reward_model)
+        if not isinstance(model, (GPT2ForSequenceClassification, LlamaForSequenceClassification)):
+            raise ValueError(
+                f"{arguments.reward_model} holds a {type(model).__name__}, which gives no rewards; "
+                "--reward-model wants a folder that `reward` has written"
+            )
         return reward_function(model, tokenizer, arguments.max_length)
     module, _, name = arguments.reward_function.partition(":")
     if not name:
@@ -204,6 +235,8 @@ def finish(run: Training, model: Any, tokenizer: Tokenizer, out: Path, lora: boo
         plot_metrics(run.history, out / "metrics.png")
     except ImportError:
         print("(no plot: matplotlib is missing)", file=sys.stderr)
+    if run.resumed:
+        print(f"went on from the checkpoint in {out}: step {run.resumed} of {run.config.steps}")
     last = {k: round(v, 4) for k, v in run.history[-1].items()} if run.history else {}
     print(f"wrote {out}: model, tokenizer, {METRICS}; last step {json.dumps(last)}")
 
@@ -223,7 +256,6 @@ def train(arguments: argparse.Namespace) -> None:
         add_lora(model, rank=arguments.lora_rank)
         if command == "reward":
             model.score.requires_grad_(True)
-    before = load(arguments.model) if command == "dpo" and arguments.eval_data else None
     match command:
         case "sft":
             run = train_sft(model, tokenizer, rows, config)
@@ -239,19 +271,22 @@ def train(arguments: argparse.Namespace) -> None:
         case _:
             run = train_grpo(model, tokenizer, rows, reward_of(arguments), config)
     finish(run, model, tokenizer, arguments.out, bool(arguments.lora_rank))
-    if arguments.eval_data:
+    if command in EVALUATED and arguments.eval_data:
         held_out = read_rows(arguments.eval_data, command, kind)
-        evaluations: dict[str, Callable[[], dict[str, float]]] = {
-            "sft": lambda: evaluate_sft(model, tokenizer, held_out, config.max_length),
-            "reward": lambda: evaluate_reward(model, tokenizer, held_out, config.max_length),
-            "dpo": lambda: evaluate_dpo(
-                model, tokenizer, held_out, before, config.beta, config.max_length
-            ),
-        }
-        if command in evaluations:
-            print(
-                "held out:", json.dumps({k: round(v, 4) for k, v in evaluations[command]().items()})
-            )
+        found = evaluate(command, model, tokenizer, held_out, config, arguments.model)
+        print("held out:", json.dumps({k: round(v, 4) for k, v in found.items()}))
+
+
+def evaluate(
+    command: str, model: Any, tokenizer: Tokenizer, rows: Any, config: Any, start: Path
+) -> dict[str, float]:
+    """Figures on held-out rows; DPO's against the model that `start` holds."""
+    if command == "sft":
+        return evaluate_sft(model, tokenizer, rows, config.max_length)
+    if command == "reward":
+        return evaluate_reward(model, tokenizer, rows, config.max_length)
+    before = None if config.loss_type in REFERENCE_FREE else load(start)
+    return evaluate_dpo(model, tokenizer, rows, before, config.beta, config.max_length)
 
 
 def read_rows(path: Path, command: str, kind: str | None) -> list[dict[str, Any]]:
@@ -276,11 +311,16 @@ def write(arguments: argparse.Namespace) -> None:
     if sample:
         options |= {"do_sample": True, "temperature": arguments.temperature}
     sys.stdout.write(arguments.prompt)
-    text = generate_text(
-        model, tokenizer, arguments.prompt, max_new_tokens=arguments.max_new_tokens,
-        repetition_penalty=arguments.repetition_penalty, num_beams=arguments.num_beams,
-        stop_strings=arguments.stop, stream=arguments.num_beams == 1, **options,
-    )  # fmt: skip
+    try:
+        text = generate_text(
+            model, tokenizer, arguments.prompt or tokenizer.bos_token or "",
+            max_new_tokens=arguments.max_new_tokens, num_beams=arguments.num_beams,
+            repetition_penalty=arguments.repetition_penalty, stop_strings=arguments.stop,
+            stream=arguments.num_beams == 1, **options,
+        )  # fmt: skip
+    except BaseException:
+        print()  # so that what is said next stands in a line of its own
+        raise
     if arguments.num_beams > 1:
         print(text)
 
@@ -294,6 +334,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from the last checkpoint", file=sys.stderr)
+        saved = getattr(arguments, "save_every", 0)
+        text = ": the same command goes on from the last checkpoint" if saved else ""
+        print(f"interrupted{text}", file=sys.stderr)
         return 130
     return 0

@@ -19,11 +19,12 @@ from ..ops.data import tensor
 from ..ops.join import cat
 from .data import Batch, Example, check_rows, encode_completion, pad_examples
 from .losses.logps import ld_logps, token_logps, wpo_weights
-from .losses.preference import LOSS_TYPES, dpo_loss
+from .losses.preference import LOSS_TYPES, check_options, dpo_loss
 from .losses.reference_free import alpha_po_loss, cpo_loss, orpo_loss, simpo_loss
 from .training import TrainConfig, Training
 
 REFERENCE_FREE = ("cpo", "simpo", "alpha_po", "orpo")
+OF_AVERAGES = ("simpo", "alpha_po", "orpo")
 
 
 @export("alignment.DPOConfig")
@@ -61,11 +62,14 @@ class DPOConfig(TrainConfig):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        known = (*LOSS_TYPES, *REFERENCE_FREE)
-        kinds = [self.loss_type] if isinstance(self.loss_type, str) else list(self.loss_type)
-        for kind in kinds:
-            if kind not in (known if len(kinds) == 1 else LOSS_TYPES):
+        one = isinstance(self.loss_type, str)
+        known = (*LOSS_TYPES, *REFERENCE_FREE) if one else LOSS_TYPES
+        for kind in [self.loss_type] if one else self.loss_type:
+            if kind not in known:
                 raise ValueError(f"loss_type must be one of {', '.join(known)}; got {kind!r}")
+            if kind in LOSS_TYPES:
+                smoothing = self.label_smoothing if one else None
+                check_options(kind, self.beta, smoothing, self.f_divergence)
         if self.reference not in ("frozen", "precomputed", "sync", "adapter"):
             raise ValueError(
                 f"reference must be frozen, precomputed, sync or adapter; got {self.reference!r}"
@@ -172,13 +176,18 @@ def encode_pairs(
     return [(encode(row, "chosen"), encode(row, "rejected")) for row in rows]
 
 
-def losses_of(pairs: Pairs, reference: tuple[Tensor, Tensor] | None, config: DPOConfig) -> Tensor:
-    """The loss of each pair, (B,), as the configuration says."""
-    kind, beta = config.loss_type, config.beta
-    average = (
+def averages(pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Log-probabilities per token of chosen and rejected answers, (B,) each."""
+    return (
         pairs.chosen / pairs.chosen_lengths.clamp(min=1),
         pairs.rejected / pairs.rejected_lengths.clamp(min=1),
     )
+
+
+def losses_of(pairs: Pairs, reference: tuple[Tensor, Tensor] | None, config: DPOConfig) -> Tensor:
+    """The loss of each pair, (B,), as the configuration says."""
+    kind, beta = config.loss_type, config.beta
+    average = averages(pairs)
     weight = config.nll_weight
     if weight is None:
         weight = 1.0 if kind in ("orpo", "cpo") else 0.0
@@ -212,8 +221,9 @@ def train_dpo(
 ) -> Training:
     """Learn from pairs with the chosen loss, in place.
 
-    Metrics: loss, implicit rewards r̂ = β log π/π_ref of both answers, their margin, how often it is
-    positive, and log-probabilities. `watch` is called after every step. ValueError names a bad row.
+    Metrics: loss, implicit rewards of both answers, their margin, how often it is positive, and
+    log-probabilities. The rewards are β log π/π_ref; without a reference β log π, per token but for
+    cpo. `watch` is called after every step. ValueError names a bad row.
     """
     encoded, pad = encode_pairs(tokenizer, rows, config.max_length), tokenizer.pad_token_id or 0
     free = config.loss_type in REFERENCE_FREE
@@ -234,7 +244,8 @@ def train_dpo(
                 loss = losses_of(pairs, ref, config).mean() * (len(part) / config.batch_size)
             run.backward(loss)
             base = ref or (0.0 * pairs.chosen.detach(),) * 2
-            gains = [config.beta * (a.detach() - b) for a, b in zip(pairs[:2], base, strict=True)]
+            mine = averages(pairs) if config.loss_type in OF_AVERAGES else pairs[:2]
+            gains = [config.beta * (a.detach() - b) for a, b in zip(mine, base, strict=True)]
             seen.append([loss.item() * config.batch_size, *_sums(gains), *_sums(pairs[:2])])
             seen[-1].append((gains[0] > gains[1]).sum().item())
         total = [sum(column) / config.batch_size for column in zip(*seen, strict=True)]

@@ -86,7 +86,7 @@ def train_grpo(
     )  # fmt: skip
     groups = config.batch_size // config.group_size
     for step in run:
-        asked = [prompts[i] for i in run.indices(step)[:groups] for _ in range(config.group_size)]
+        asked = [prompts[i] for i in run.indices(step, groups) for _ in range(config.group_size)]
         rollout = sample_answers(model, tokenizer, asked, config.max_new_tokens, config.temperature)
         score = tensor([float(s) for s in reward(rollout.prompts, rollout.answers)])
         with no_grad():

@@ -97,6 +97,8 @@ class Training:
     state: dict[str, float] = field(default_factory=dict)
     history: list[dict[str, float]] = field(default_factory=list)
     step: int = 0
+    resumed: int = 0
+    """The step that a checkpoint was read at; 0 if there was none."""
 
     def __post_init__(self) -> None:
         if self.rows < 1:
@@ -137,11 +139,13 @@ class Training:
         if self.folder and self.step:
             self.save()
 
-    def indices(self, step: int) -> list[int]:
-        """The rows of a step: every row once an epoch, in an order that the seed fixes."""
-        first = step * self.config.batch_size
+    def indices(self, step: int, count: int | None = None) -> list[int]:
+        """The rows of a step, `batch_size` unless given: every row once an epoch, in an order that
+        the seed fixes.
+        """
+        count = count or self.config.batch_size
         found = []
-        for place in range(first, first + self.config.batch_size):
+        for place in range(step * count, (step + 1) * count):
             epoch, i = divmod(place, self.rows)
             found.append(int(self._order(epoch)[i]))
         return found
@@ -205,6 +209,13 @@ class Training:
                 file.write(json.dumps(line) + "\n")
 
     # ------------------------------------------------------------------------ checkpoints
+    def _identity(self) -> dict[str, Any]:
+        """What a run and its continuation must agree on, as JSON gives it back."""
+        values = {**asdict(self.config), "rows": self.rows}
+        for name in ("out", "save_every", "resume", "progress"):
+            del values[name]
+        return json.loads(json.dumps(values))
+
     def save(self) -> None:
         """Write everything that the next step depends on, beside and renamed."""
         assert self.folder is not None
@@ -216,7 +227,7 @@ class Training:
                 "optimizer": self.optimizer.state_dict(),
                 "rng": get_rng_state(),
                 "state": dict(self.state),
-                "config": json.dumps(_comparable(self.config)),
+                "config": json.dumps(self._identity()),
             },
             self.folder / CHECKPOINT,
         )
@@ -230,7 +241,7 @@ class Training:
             return
         found = load(path)
         before = json.loads(found["config"])
-        for key, value in _comparable(self.config).items():
+        for key, value in self._identity().items():
             if before.get(key) != value:
                 raise ValueError(
                     f"{path}: was trained with {key}={before.get(key)!r}, not {value!r}; "
@@ -242,21 +253,13 @@ class Training:
         self.optimizer.load_state_dict(found["optimizer"])
         set_rng_state(found["rng"])
         self.state.update(found["state"])
-        self.step = int(found["step"])
+        self.step = self.resumed = int(found["step"])
         if metrics.is_file():
             lines = [json.loads(line) for line in metrics.read_text("utf-8").splitlines()]
             self.history += [line for line in lines if line["step"] < self.step]
             metrics.write_text("".join(json.dumps(line) + "\n" for line in self.history), "utf-8")
             if self.history:
                 self.started -= self.history[-1]["seconds"]
-
-
-def _comparable(config: TrainConfig) -> dict[str, Any]:
-    """What a run and its continuation must agree on, as JSON gives it back."""
-    values = asdict(config)
-    for name in ("out", "save_every", "resume", "progress"):
-        del values[name]
-    return json.loads(json.dumps(values))
 
 
 @export("alignment.plot_metrics")

@@ -103,6 +103,7 @@ def join(
     if store.add(f"join/{rank}/times", 1) > 1:
         raise _tell(
             store,
+            size,
             f"two processes call themselves rank {rank} of {size}: each rank may come once (is a"
             " file:// rendezvous left over from an earlier run?)",
         )
@@ -122,6 +123,7 @@ def join(
             ranks = ", ".join(map(str, missing))
             raise _tell(
                 store,
+                size,
                 f"rank {ranks} of {size} did not come within {patience:g} s",
                 DistStoreError,
             )
@@ -146,14 +148,17 @@ def _agree(
                     "\n  help: shared memory joins processes of one machine; for several use"
                     ' backend="mpi" or backend="nccl"'
                 )
-            raise _tell(store, text)
+            raise _tell(store, mine["world_size"], text)
 
 
-def _tell(store: Store, problem: str, kind: type = DistBackendError) -> Exception:
+def _tell(store: Store, size: int, problem: str, kind: type = DistBackendError) -> Exception:
     """The error, written down for those who still wait; they and this one say the same."""
     text = f"init_process_group: {problem}"
     store.compare_set("join/error", "", text)
-    # the store may live in this process: it stays until somebody has heard, or a moment
-    poll(lambda: store.check(["join/heard"]), 1.0)
-    time.sleep(0.2)
+    heard = store.add("join/heard", 1)
+    # the store may live in this process: it stays until those who have come have heard
+    here = sum(store.check([f"join/{r}"]) for r in range(size))
+    if heard < here:
+        poll(lambda: store.add("join/heard", 0) >= here, 5.0)
+        time.sleep(0.1)  # the last one is still reading
     return kind(text)

@@ -66,7 +66,9 @@ def generate(
         pad_token_id = ends[0] if ends else 0
     if num_beams > 1:
         if do_sample or stop or on_token or min_new_tokens:
-            raise ValueError("generate: beam search neither samples, streams nor stops at strings")
+            raise ValueError(
+                "generate: beam search takes no do_sample, stop, on_token or min_new_tokens"
+            )
         return beam_search(
             model, input_ids, attention_mask, max_new_tokens, num_beams, length_penalty,
             ends, pad_token_id, repetition_penalty,
@@ -137,8 +139,9 @@ def generate_text(
 ) -> Any:
     """The continuation of a prompt, or a list of them for a list; options as `generate`.
 
-    Cut before the first stop string. `stream` writes the text of one prompt to the terminal (or to
-    the file given) while it comes. ValueError to stream several prompts.
+    Cut before the first stop string; beams are cut after the search. `stream` writes the text of
+    one prompt to the terminal (or to the file given) while it comes. ValueError to stream several
+    prompts.
     """
     several = not isinstance(prompts, str)
     texts: list[str] = list(prompts) if several else [prompts]  # type: ignore[list-item]
@@ -158,7 +161,7 @@ def generate_text(
     sequence = generate(
         model, input_ids,
         attention_mask=None if bool(mask.all()) else mask,
-        stop=stop if stop_strings else None,
+        stop=stop if stop_strings and options.get("num_beams", 1) == 1 else None,
         on_token=streamer.put if streamer else None,
         **options,
     )  # fmt: skip

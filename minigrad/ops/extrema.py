@@ -15,9 +15,10 @@ import numpy as np
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, HALF
 from ..core.primitive import as_array, primitive
-from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
+from .arguments import need_tensors
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
@@ -42,7 +43,9 @@ def pick(input: Tensor, place: Any, dim: int, keepdim: bool) -> tuple[Tensor, Te
     shape = (*shape[:dim], 1, *shape[dim + 1 :]) if shape else ()
     index = wrap(place.astype(np.int64, copy=False).reshape(shape))
     values = pick_one(input, index, dim=dim, keepdim=keepdim)
-    return values, index if keepdim else wrap(index._data.reshape(values._data.shape))
+    if keepdim:
+        return values, index
+    return values, sharing(index, index._data.reshape(values._data.shape))
 
 
 @primitive(half="keep")
@@ -171,6 +174,7 @@ def _extremum(
     which: str, input: Tensor, args: tuple, dim: Any, keepdim: Any, other: Any, out: Any
 ) -> Any:
     """The three functions that PyTorch calls max (or min)."""
+    need_tensors(which, input, names=("input",))
     if args and isinstance(args[0], Tensor):
         other, args = args[0], args[1:]
     if len(args) > 2 or (args and (dim is not None or other is not None)):

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import numpy_dtype
 from ..core.chores import cast
 from ..core.primitive import primitive
@@ -33,7 +33,7 @@ def softmax_along(x: Any, *, axis: int) -> Any:
     y = (rows if type(x) is np.ndarray else launch).softmax(x, axis)
     if y is not None:
         return y
-    y = _shifted(x, axis)
+    y = _shifted(row_major(x), axis)
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y
@@ -59,7 +59,7 @@ def log_softmax_along(x: Any, *, axis: int) -> Any:
     y = (rows if type(x) is np.ndarray else launch).softmax(x, axis, logarithm=True)
     if y is not None:
         return y
-    y = _shifted(x, axis)
+    y = _shifted(row_major(x), axis)
     y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
     return y
 

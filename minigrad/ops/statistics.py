@@ -48,10 +48,9 @@ def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shap
 
 
 def _var_fast(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:
-    if x.size >= reductions.SMALL:
-        x_bar = reductions.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
-        if x_bar is not None:
-            return x_bar
+    x_bar = reductions.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
+    if x_bar is not None:
+        return x_bar
     return _var_vjp(g, x, axes, keepdim, correction, x_shape)
 
 

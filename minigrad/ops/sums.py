@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import B8, F32, F64, HALF, I64, get_default_dtype
 from ..core.chores import broadcast
 from ..core.primitive import as_array, primitive
@@ -20,6 +20,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import reductions, rows
 from .compare import eq, isnan
+from .complexes import conj
 from .piecewise import data_of, dtype_title, finish, where
 from .products import result_target, target_of, to_dtype
 from .results import AMinMax, finish_pair
@@ -87,7 +88,7 @@ def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) ->
     """
     axis = None if len(axes) == x.ndim else axes  # faster without a list
     if type(x) is np.ndarray:
-        return ufunc.reduce(x, axis, dtype, None, keepdim)
+        return row_major(ufunc.reduce(x, axis, dtype, None, keepdim))
     name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[ufunc.__name__]
     kind = {} if dtype is None else {"dtype": dtype}
     return getattr(array_module(x), name)(x, axis, keepdims=keepdim, **kind)
@@ -292,7 +293,7 @@ def reduce_truth(x: Any, *, test: str, axes: Axes, keepdim: bool) -> Any:
     """Whether all (or any) elements over the axes are not zero."""
     true = x if x.dtype == B8 else x != 0
     y = true.all(axis=axes, keepdims=keepdim) if test == "all" else true.any(axes, keepdims=keepdim)
-    return y.astype(x.dtype) if x.dtype == np.uint8 else y
+    return row_major(y.astype(x.dtype) if x.dtype == np.uint8 else y)
 
 
 def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tensor:
@@ -347,7 +348,7 @@ def reduce_logsumexp(x: Any, *, axes: Axes, keepdim: bool) -> Any:
 
 def _logsumexp_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
     y = kept(y, axes, keepdim, x_shape)
-    return kept(g, axes, keepdim, x_shape) * exp(x - where(eq(y, -math.inf), 0, y))
+    return kept(g, axes, keepdim, x_shape) * conj(exp(x - where(eq(y, -math.inf), 0, y)))
 
 
 def _logsumexp_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:

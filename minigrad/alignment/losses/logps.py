@@ -6,6 +6,7 @@ from ...core.modes import no_grad
 from ...core.tensor import Tensor
 from ...export import export
 from ...ops.clamping import minimum
+from ...ops.classification import cross_entropy
 from ...ops.join import cat
 
 IGNORED = -100
@@ -23,14 +24,15 @@ def token_logps(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor]:
         raise ValueError(
             f"token_logps: logits {tuple(logits.shape)} do not fit labels {tuple(labels.shape)}"
         )
-    labels = labels[:, 1:]
-    counted = labels != IGNORED
-    logits = logits[:, :-1]
     if logits.dtype.itemsize < 4:
         logits = logits.float()
-    picked = logits.log_softmax(-1).gather(2, labels.masked_fill(~counted, 0).unsqueeze(2))
-    mask = counted.to(logits.dtype)
-    return picked.squeeze(2) * mask, mask
+    mask = (labels[:, 1:] != IGNORED).to(logits.dtype)
+    # the labels are shifted, not the logits: (B, T, V) is neither copied nor normalised
+    following = cat([labels[:, 1:], labels.new_full((labels.shape[0], 1), IGNORED)], 1)
+    loss = cross_entropy(
+        logits.flatten(0, 1), following.flatten(), ignore_index=IGNORED, reduction="none"
+    )
+    return -loss.view(labels.shape)[:, :-1], mask
 
 
 @export("alignment.sequence_logps")

@@ -170,7 +170,9 @@ def dpo_loss(
     """
     kinds = {loss_type: 1.0} if isinstance(loss_type, str) else loss_type
     for kind in kinds:
-        _check(kind, beta, label_smoothing if isinstance(loss_type, str) else None, f_divergence)
+        check_options(
+            kind, beta, label_smoothing if isinstance(loss_type, str) else None, f_divergence
+        )
         if kind in NEED_LENGTHS and (chosen_lengths is None or rejected_lengths is None):
             raise ValueError(f"dpo_loss: {kind!r} needs chosen_lengths and rejected_lengths")
     c, r = chosen - ref_chosen, rejected - ref_rejected
@@ -221,7 +223,8 @@ def dpo_loss(
     return sum((weight * one(kind) for kind, weight in kinds.items()), 0.0 * d)
 
 
-def _check(kind: str, beta: float, label_smoothing: float | None, f_divergence: str) -> None:
+def check_options(kind: str, beta: float, label_smoothing: float | None, f_divergence: str) -> None:
+    """`dpo_loss`'s ValueError for a name, or numbers that do not go with it."""
     if kind not in LOSS_TYPES:
         raise ValueError(f"loss_type must be one of {', '.join(LOSS_TYPES)}; got {kind!r}")
     if beta <= 0:
