@@ -316,6 +316,8 @@ class Ufunc:
         self.function = function or getattr(np, name)
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        if self.__name__ == "matmul" and MACHINE.graph is not None:
+            raise NotImplementedError("calling cuBLAS API during stream capture is unsupported")
         return _call(self.__name__, self.function, args, kwargs)
 
     def reduce(self, array: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims=False):

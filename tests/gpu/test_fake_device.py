@@ -125,6 +125,66 @@ def test_capturing_forbids_reads_and_trusts_nothing(device: Any) -> None:
     assert y.get().tolist() == [2.0, 2.0, 2.0]
 
 
+# ------------------------------------------------------------------------------ graphs
+def _captured(x: mg.Tensor) -> tuple[mg.cuda.CUDAGraph, list[mg.Tensor]]:
+    """A graph of softmax(gelu(x)) and the gradient of its cross-entropy, and what it writes."""
+    target = mg.zeros(4, dtype=mg.int64, device="cuda")
+
+    def work() -> list[mg.Tensor]:
+        x.grad = None
+        y = nn.functional.log_softmax(nn.functional.gelu(x), -1)
+        nn.functional.cross_entropy(y, target).backward()
+        assert x.grad is not None
+        return [y.detach(), x.grad]
+
+    work()  # kernels are compiled here
+    graph = mg.cuda.CUDAGraph()
+    with mg.cuda.graph(graph):
+        assert mg.cuda.is_current_stream_capturing()
+        results = work()
+    return graph, results
+
+
+@needs_emulator
+def test_a_graph_computes_from_what_its_inputs_hold(device: Any) -> None:
+    x = mg.randn(4, 8).cuda().requires_grad_()
+    graph, results = _captured(x)
+    assert all(np.isnan(r.cpu().numpy()).all() for r in results)  # noted, not computed
+    for _ in range(2):
+        new = mg.randn(4, 8)
+        x.data.copy_(new.cuda())
+        before = MACHINE.count
+        graph.replay()
+        assert MACHINE.count == before
+        here = new.clone().requires_grad_()
+        y = nn.functional.log_softmax(nn.functional.gelu(here), -1)
+        nn.functional.cross_entropy(y, mg.zeros(4, dtype=mg.int64)).backward()
+        assert here.grad is not None
+        for got, want in zip(results, (y.detach(), here.grad), strict=True):
+            np.testing.assert_allclose(got.cpu().numpy(), want.numpy(), rtol=1e-5, atol=1e-6)
+
+
+@needs_emulator
+def test_a_graph_has_memory_of_its_own(device: Any) -> None:
+    """What is allocated between replays is not overwritten by them."""
+    graph, results = _captured(mg.randn(4, 8).cuda().requires_grad_())
+    assert graph.pool() is not device.get_default_memory_pool() and graph.pool().used_bytes() > 0
+    others = [mg.full((4, 8), 7.0, device="cuda") for _ in range(20)]
+    graph.replay()
+    assert all((o == 7.0).all().item() for o in others)
+
+
+def test_what_a_graph_cannot_note(device: Any) -> None:
+    x = mg.ones(2, 2, device="cuda")
+    with pytest.raises(RuntimeError, match="replay without a preceding"):
+        mg.cuda.CUDAGraph().replay()
+    with pytest.raises(CaptureError), mg.cuda.graph(mg.cuda.CUDAGraph()):
+        (x * 2).sum().item()
+    with pytest.raises(NotImplementedError, match="cuBLAS"), mg.cuda.graph(mg.cuda.CUDAGraph()):
+        _ = x @ x
+    assert not mg.cuda.is_current_stream_capturing()
+
+
 # ------------------------------------------------------------------------------ ops
 def _made(x: Any, place: str) -> Any:
     if isinstance(x, Array):
@@ -195,8 +255,8 @@ adaptive_max_pool1d as_strided_scatter bucketize cholesky_inverse ctc_loss cumma
     nn.functional.alpha_dropout nn.functional.ctc_loss nn.functional.embedding_bag
     nn.functional.feature_alpha_dropout nn.functional.fractional_max_pool2d
     nn.functional.fractional_max_pool2d_with_indices nn.functional.fractional_max_pool3d
-    nn.functional.fractional_max_pool3d_with_indices nn.functional.lp_pool1d
-    nn.functional.lp_pool2d nn.functional.lp_pool3d nn.functional.multi_margin_loss
+    nn.functional.fractional_max_pool3d_with_indices
+    nn.functional.multi_margin_loss
     nn.functional.multilabel_margin_loss nn.functional.pdist orgqr ormqr quantile
     repeat_interleave rrelu segment_reduce svd vander
     """.split()

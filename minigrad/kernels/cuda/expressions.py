@@ -205,6 +205,7 @@ _FUNCTIONS: dict[str, Callable] = {
     "log1p": _function("log1p_of({})", math.log1p),
     "tanh": _function("tanh_of({})", math.tanh),
     "erf": _function("erf_of({})", math.erf),
+    "normal_below": _function("normal_below_of({})"),
     "sqrt": _function("sqrt_of({})", math.sqrt),
     "abs": abs,
     "sigmoid": _function("sigmoid_of({})"),
@@ -245,7 +246,8 @@ class _NumPy:
 _NUMPY = _NumPy()
 _SCALARS = {
     id(getattr(scalars, name)): _FUNCTIONS[name]
-    for name in "exp expm1 log log1p tanh sigmoid erf maximum minimum where square negative".split()
+    for name in """exp expm1 log log1p tanh sigmoid erf normal_below maximum minimum where square
+        negative""".split()
 }
 """The functions that scalar forms call, which live as long as their module."""
 

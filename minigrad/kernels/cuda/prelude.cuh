@@ -82,6 +82,13 @@ __device__ __forceinline__ float tanh_of(float x) { return tanhf(x); }
 __device__ __forceinline__ double tanh_of(double x) { return tanh(x); }
 __device__ __forceinline__ float erf_of(float x) { return erff(x); }
 __device__ __forceinline__ double erf_of(double x) { return erf(x); }
+// Φ, the normal distribution function: erfc does not lose the digits of its lower tail.
+__device__ __forceinline__ float normal_below_of(float x) {
+    return 0.5f * erfcf(x * -0.70710678f);
+}
+__device__ __forceinline__ double normal_below_of(double x) {
+    return 0.5 * erfc(x * -0.70710678118654752);
+}
 __device__ __forceinline__ float sqrt_of(float x) { return sqrtf(x); }
 __device__ __forceinline__ double sqrt_of(double x) { return sqrt(x); }
 __device__ __forceinline__ float abs_of(float x) { return fabsf(x); }
