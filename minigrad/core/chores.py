@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..kernels.cpu import copying, loops, reductions
 from .primitive import primitive
 
@@ -104,7 +105,7 @@ alias.vjp(x=lambda g: g)
 def stack(*xs: Any, dim: int = 0) -> Any:
     """Arrays of one shape along a new dimension; each gets back its slice."""
     shape, dim = xs[0].shape, dim % (xs[0].ndim + 1)
-    y = np.empty((*shape[:dim], len(xs), *shape[dim:]), xs[0].dtype)
+    y = array_module(xs[0]).empty((*shape[:dim], len(xs), *shape[dim:]), xs[0].dtype)
     where = (slice(None),) * dim
     if y.size >= copying.SMALL and type(y) is np.ndarray:
         for i, x in enumerate(xs):
@@ -135,7 +136,7 @@ take_slice.vjp(x=lambda g, dim, index, x_shape: put_slice(g, dim=dim, index=inde
 @primitive
 def put_slice(x: Any, *, dim: int, index: int, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` with x at one index of `dim`: the adjoint of take_slice."""
-    y = np.zeros(size, x.dtype)
+    y = array_module(x).zeros(size, x.dtype)
     y[(slice(None),) * (dim % len(size)) + (index,)] = x
     return y
 

@@ -25,12 +25,14 @@ broadcasting nor match dtypes: the engine does.
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable
 from functools import update_wrapper
 from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module, device, device_of
 from ..backend.dtypes import (
     F32,
     F64,
@@ -298,6 +300,8 @@ def _general(p: Primitive) -> Callable:
                     requires_grad = True
                 if ready and not ((dtype := x.dtype) is F32 or dtype is F64) and half == "widen":
                     ready = dtype not in HALF
+                if type(x) is not ndarray:
+                    ready = False
                 arrays.append(x)
             else:
                 arrays.append(a)
@@ -361,7 +365,7 @@ def _raw(p: Primitive, args: Any, options: dict) -> Any:
 
 
 def _on_gpu(x: Any) -> bool:
-    return type(x).__module__.partition(".")[0] == "cupy"
+    return array_module(x) is not np
 
 
 def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
@@ -374,10 +378,14 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
             args, narrow = _promoted(p, args)
     elif p.half == "widen":
         for a in args:
-            if type(a) is ndarray and not ((d := a.dtype) is F32 or d is F64) and d in HALF:
+            if not (isinstance(a, ndarray) or _on_gpu(a)):
+                continue
+            if not ((d := a.dtype) is F32 or d is F64) and d in HALF:
                 narrow = d
                 args = [widen(a) for a in args]
                 break
+    if "cupy" in sys.modules and any([_on_gpu(a) for a in args]):
+        args = on_one_device(args)
     y = p.forward(*args, **options)
     residuals: Any = ()
     if p.residuals:
@@ -420,9 +428,30 @@ def _plain_number(a: Any) -> Any:
 
 
 def _cast(a: Any, dtype: Any) -> Any:
-    if isinstance(a, ndarray) or _on_gpu(a):
+    if isinstance(a, (ndarray, np.generic)) or _on_gpu(a):
         return a if a.dtype == dtype else a.astype(dtype)
     return np.asarray(a).astype(dtype)  # a Python number: wraps around like PyTorch's cast
+
+
+def on_one_device(args: Any) -> list[Any]:
+    """Arguments of which at least one is on a GPU: numbers and 0-d arrays of main memory become
+    NumPy's scalars, which kernels take by value. RuntimeError if other arrays are elsewhere.
+    """
+    found = []
+    places: dict[device, None] = {}
+    for a in args:
+        if isinstance(a, ndarray) and not a.ndim:
+            a = a[()]
+        elif type(a) is ndarray or _on_gpu(a):
+            places[device_of(a)] = None
+        found.append(a)
+    if len(places) > 1:
+        names = " and ".join([str(place) for place in sorted(places, key=str, reverse=True)][:2])
+        raise RuntimeError(
+            "Expected all tensors to be on the same device, but found at least two devices, "
+            f"{names}!"
+        )
+    return found
 
 
 def _round(y: Any, dtype: Any) -> Any:

@@ -18,10 +18,11 @@ import numpy as np
 from ..backend.dtypes import F32, F64, HALF, from_numpy_dtype
 from ..kernels.cpu.formulas import LOOPED
 from ..kernels.cpu.loops import accelerate
+from ..kernels.cuda.hosted import HOSTED, hosted
 from .anomaly import note_forward
 from .modes import DEFAULT, MODE, Mode
 from .node import FREED, Node, edge_of, next_seq
-from .tensor import Tensor, wrap
+from .tensor import Tensor, array_module, wrap
 
 ndarray = np.ndarray
 Array = Any
@@ -129,7 +130,7 @@ class PrimitiveNode(Node):
 
 
 def _attach(value: Any, edge: tuple[Node, int] | None) -> Any:
-    if not isinstance(value, ndarray):
+    if array_module(value) is np and not isinstance(value, ndarray):
         return value
     t = wrap(value, edge is not None)
     if edge is not None:
@@ -139,7 +140,7 @@ def _attach(value: Any, edge: tuple[Node, int] | None) -> Any:
 
 def widen(x: Any) -> Any:
     """Half precision to float32, in which PyTorch computes it, too."""
-    if isinstance(x, ndarray) and x.dtype in HALF:
+    if getattr(x, "dtype", F32) in HALF:  # an array, wherever it is
         return x.astype(F32)
     return tuple(widen(v) for v in x) if type(x) is tuple else x
 
@@ -172,6 +173,9 @@ class Primitive:
         composition: Callable | None,
     ):
         self.name = forward.__name__.strip("_")
+        self.hosted = self.name in HOSTED
+        if self.hosted:
+            forward = hosted(forward)
         self.formula = forward
         self.forward = accelerate(forward, self.name) if self.name in LOOPED else forward
         self.promote = promote
@@ -183,11 +187,11 @@ class Primitive:
         self.check: Callable | None = None  # raises for two arguments that PyTorch refuses
         self.call: Callable = forward
         # from the code object: inspect.signature would take most of the package's import time
-        code = forward.__code__
+        code = inspect.unwrap(forward).__code__
         names, positional, keyword = code.co_varnames, code.co_argcount, code.co_kwonlyargcount
         self.args = names[:positional]
         self.varargs = names[positional + keyword] if code.co_flags & inspect.CO_VARARGS else None
-        defaults = forward.__kwdefaults__ or {}
+        defaults = inspect.unwrap(forward).__kwdefaults__ or {}
         self.options = {
             name: defaults.get(name) for name in names[positional : positional + keyword]
         }
@@ -215,6 +219,8 @@ class Primitive:
                     f"{self.name}.vjp: no argument {arg!r}; it has {', '.join(self.args)}"
                 )
             self._check_names(rule, f"{self.name}.vjp({arg})")
+        if self.hosted:
+            rules = {arg: hosted(rule) for arg, rule in rules.items()}
         self.rules.update(rules)
         self.differentiable = True
         if self.name in LOOPED:
@@ -227,12 +233,14 @@ class Primitive:
         """
         for arg, rule in rules.items():
             self._check_names(rule, f"{self.name}.fast({arg})")
+        if self.hosted:
+            rules = {arg: hosted(rule) for arg, rule in rules.items()}
         self.fast_rules.update(rules)
 
     def fast_joint(self, rule: Callable) -> None:
         """The same for the rule of `joint`."""
         self._check_names(rule, f"{self.name}.fast_joint")
-        self.fast_joint_rule = rule
+        self.fast_joint_rule = hosted(rule) if self.hosted else rule
 
     def _looped(self, rule: Callable) -> Callable:
         """The rule as one loop over memory, if it computes anything and only from elements."""
@@ -248,7 +256,7 @@ class Primitive:
     def joint(self, rule: Callable) -> None:
         """One rule for all arguments: returns a gradient (or None) for each."""
         self._check_names(rule, f"{self.name}.joint")
-        self.joint_rule = rule
+        self.joint_rule = hosted(rule) if self.hosted else rule
         self.differentiable = True
 
     def _check_names(self, rule: Callable, where: str) -> None:

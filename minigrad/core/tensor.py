@@ -232,7 +232,7 @@ class Tensor:
         root = self._data
         while isinstance(root.base, type(root)):
             root = root.base
-        return (self.data_ptr() - root.__array_interface__["data"][0]) // self._data.itemsize
+        return (self.data_ptr() - wrap(root).data_ptr()) // self._data.itemsize
 
     def data_ptr(self) -> int:
         """The address of the first element; two views of one storage can be compared by it."""

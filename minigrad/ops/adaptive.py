@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.random import default_generator
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
@@ -164,12 +165,13 @@ def _windows_argmax(x: Any, bounds: list[list[tuple[int, int]]]) -> Any:
     if found is not None:
         return found
     size = x.shape[2:]
-    index = np.empty((*x.shape[:2], *[len(b) for b in bounds]), np.int64)
+    xp = array_module(x)
+    index = xp.empty((*x.shape[:2], *[len(b) for b in bounds]), np.int64)
     for place in np.ndindex(*[len(b) for b in bounds]):
         box = [bounds[i][j] for i, j in enumerate(place)]
         part = x[(slice(None), slice(None), *[slice(a, b) for a, b in box])]
         inside = np.unravel_index(part.reshape(*x.shape[:2], -1).argmax(-1), part.shape[2:])
-        flat = np.zeros(x.shape[:2], np.int64)
+        flat = xp.zeros(x.shape[:2], np.int64)
         for i, (a, _) in enumerate(box):
             flat = flat * size[i] + inside[i] + a
         index[(slice(None), slice(None), *place)] = flat
@@ -376,8 +378,9 @@ def set_flat(x: Any, *, index: Any, size: Any) -> Any:
     there.
     """
     n, c = x.shape[:2]
-    y, count = np.zeros((n, c, math.prod(size)), x.dtype), math.prod(x.shape[2:])
-    np.put_along_axis(y, index.reshape(n, c, count), x.reshape(n, c, count), axis=2)
+    xp = array_module(x)
+    y, count = xp.zeros((n, c, math.prod(size)), x.dtype), math.prod(x.shape[2:])
+    xp.put_along_axis(y, index.reshape(n, c, count), x.reshape(n, c, count), axis=2)
     return y.reshape(n, c, *size)
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
+from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
@@ -49,7 +50,7 @@ def _weights(q: Any, k: Any, mask: Any, scale: float) -> Any:
 def _added(mask: Any, causal: bool, q: Any, k: Any) -> Any:
     """What is added to the scores: 0 or -inf where the mask is bool or causal."""
     if causal:
-        seen: Any = np.tri(q.shape[-2], k.shape[-2], dtype=bool)
+        seen: Any = array_module(q).tri(q.shape[-2], k.shape[-2], dtype=bool)
     elif mask is None or (seen := data_of(mask)).dtype != bool:
         return mask
     return np.where(seen, 0, -np.inf).astype(q.dtype)
@@ -85,7 +86,7 @@ def attend(
         return found
     k, v = _for_all_heads(q, k), _for_all_heads(q, v)
     s = _scores(q, k, _added(mask, causal, q, k), scale)
-    top = np.max(s, axis=-1, keepdims=True, initial=-np.inf)
+    top = np.max(s, axis=-1, keepdims=True) if s.shape[-1] else np.full_like(s, -np.inf)
     s -= np.where(np.isneginf(top), 0, top)  # no key may be seen: all weights become 0
     weights = np.exp(s, out=s)
     total = np.sum(weights, axis=-1, keepdims=True)

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend.dtypes import finfo, from_numpy_dtype
-from ..core.primitive import primitive, write_out
+from ..core.primitive import as_array, primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .arguments import data_of, finish, need_tensors, refuse, tensor_first
@@ -259,7 +259,7 @@ def frexp(input: Any, *, out: Any = None) -> frexp_result:
     if data_of(input).dtype.kind in "biuc":
         raise RuntimeError("minigrad.frexp() only supports floating-point dtypes")
     exponent = np.frexp(_widened_half(data_of(input)))[1].astype(np.int32)
-    parts = [mantissa_(input), wrap(np.asarray(exponent))]
+    parts = [mantissa_(input), wrap(as_array(exponent))]
     if out is not None:
         parts = [write_out(p, o) for p, o in zip(parts, out, strict=True)]
     return frexp_result(*parts)

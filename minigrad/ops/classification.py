@@ -7,11 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.dtypes import F64, I64
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import wrap
 from ..export import export
 from ..kernels.cpu import losses
+from ..kernels.cuda import launch
 from .activation import log_sigmoid
 from .elementwise import clamp_min, exp, log, mul, sigmoid, where, xlogy
 from .matmul import linear
@@ -70,7 +72,7 @@ def binary_cross_entropy(
         raise RuntimeError(
             f"Found dtype {dtype_title(target._data.dtype)} but expected {dtype_title(p.dtype)}"
         )
-    if p.size and not (np.minimum.reduce(p, None) >= 0 and np.maximum.reduce(p, None) <= 1):
+    if p.size and not (p.min() >= 0 and p.max() <= 1):
         raise RuntimeError("all elements of input should be between 0 and 1")
     if weight is None and (y := _bernoulli(input, target, reduction)) is not None:
         return y
@@ -145,7 +147,7 @@ def kl_div(
 # ------------------------------------------------------------------------------ the target's class
 def _at_class(x: Any, target: Any) -> Any:
     if x.ndim == 2:
-        return x[np.arange(x.shape[0]), target]
+        return x[array_module(x).arange(x.shape[0]), target]
     return np.take_along_axis(x, target[:, None], axis=1)[:, 0]
 
 
@@ -159,11 +161,12 @@ def pick_class(x: Any, target: Any, scale: Any) -> Any:
 def put_class(g: Any, x: Any, target: Any, scale: Any) -> Any:
     """Zeros of x's shape but for −s_n g_n at class t_n: the adjoint of pick_class."""
     values = np.where(scale == 0, g.dtype.type(0), -scale * g)
-    y = np.zeros(x.shape, g.dtype)
+    xp = array_module(x)
+    y = xp.zeros(x.shape, g.dtype)
     if y.ndim == 2:
-        y[np.arange(y.shape[0]), target] = values
+        y[xp.arange(y.shape[0]), target] = values
     else:
-        np.put_along_axis(y, target[:, None], values[:, None], axis=1)
+        xp.put_along_axis(y, target[:, None], values[:, None], axis=1)
     return y
 
 
@@ -277,6 +280,10 @@ def class_cross_entropy(
 
     Only the logits and log Σ e^x are kept: no array of the logits' size is stored.
     """
+    if type(x) is not np.ndarray and weight is None:
+        found = launch.cross_entropy(x, target, ignore_index, smoothing)
+        if found is not None:
+            return _on_device(x, target, *found, ignore_index, reduction)
     found = losses.cross_entropy(x, target, weight, ignore_index, smoothing)
     if found is not None:
         loss, norm, scale = found
@@ -294,8 +301,8 @@ def class_cross_entropy(
             total = float(loss.size) if reduction == "mean" else None
             if reduction == "none":
                 return loss, norm, None, None, False
-            y = np.add.reduce(loss, None)
-            return np.asarray(y / total if total else y, x.dtype), norm, None, total, False
+            y = loss.sum()
+            return as_array(y / total if total else y).astype(x.dtype), norm, None, total, False
         t, scale = _scales(t, weight, ignore_index, z.shape[1], z.dtype)
         loss, norm = _class_losses(z, t, scale, weight, smoothing)
         if smoothing:
@@ -303,18 +310,29 @@ def class_cross_entropy(
         loss = loss.reshape(target.shape)
     if reduction == "none":
         return loss, norm, scale, None, found is not None
-    y, total = np.add.reduce(loss, None, F64), 1.0
+    y, total = loss.sum(dtype=F64), 1.0
     if reduction == "mean":
         total = _total(scale)
-    return np.asarray(y / total, x.dtype), norm, scale, total, False
+    return as_array(y / total).astype(x.dtype), norm, scale, total, False
+
+
+def _on_device(
+    x: Any, target: Any, loss: Any, norm: Any, ignore_index: int, reduction: str
+) -> tuple[Any, ...]:
+    """What the kernel of a GPU has computed, reduced there: nothing waits for a number."""
+    if reduction == "none":
+        return loss.astype(x.dtype, copy=False), norm, None, None, True
+    total = (target != ignore_index).sum() if reduction == "mean" else None
+    y = loss.sum() if total is None else loss.sum() / total
+    return y.astype(x.dtype, copy=False), norm, None, total, True
 
 
 def _all_used(t: Any, classes: int, ignore_index: int) -> bool:
     """Whether no place is to be ignored and every class is there."""
     return (
         t.size > 0
-        and np.minimum.reduce(t, None) >= 0
-        and np.maximum.reduce(t, None) < classes
+        and t.min() >= 0
+        and t.max() < classes
         and not (0 <= ignore_index < classes and (t == ignore_index).any())
     )
 
@@ -331,10 +349,10 @@ def _plain_slope(g: Any, x: Any, t: Any, norm: Any) -> Any:
     """softmax(x) − [c = t], times g."""
     x_bar = np.exp(x - norm)
     if x.ndim == 2:
-        x_bar[np.arange(x.shape[0]), t] -= 1
+        x_bar[array_module(x).arange(x.shape[0]), t] -= 1
     else:
         place = t[:, None]
-        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - 1, 1)
+        array_module(x).put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - 1, 1)
     x_bar *= g if not g.ndim else g.reshape(t.shape)[:, None]
     return x_bar
 
@@ -368,6 +386,9 @@ def _class_cross_entropy_vjp(
     g: Any, x: Any, target: Any, weight: Any, norm: Any, scale: Any, total: Any, fused: bool,
     ignore_index: int, smoothing: float,
 ) -> Any:  # fmt: skip
+    if fused and type(x) is not np.ndarray:
+        each = g if total is None else g / total
+        return launch.cross_entropy_backward(each, x, target, ignore_index, smoothing, norm)
     each = g if total is None else g / g.dtype.type(total)
     if fused:
         return losses.cross_entropy_backward(
@@ -378,7 +399,7 @@ def _class_cross_entropy_vjp(
         return _plain_slope(each, z, t, norm).reshape(x.shape)
     used = t != ignore_index
     zero = z.dtype.type(0)
-    each = np.broadcast_to(np.asarray(each, z.dtype), target.shape).reshape(t.shape)
+    each = np.broadcast_to(as_array(each), target.shape).astype(z.dtype).reshape(t.shape)
     at_class = np.where(scale == 0, zero, scale * each * z.dtype.type(1 - smoothing))
     even = z.dtype.type(smoothing / z.shape[1])
     per_class = None if weight is None else weight.reshape(-1, *[1] * (z.ndim - 2))
@@ -394,10 +415,11 @@ def _class_cross_entropy_vjp(
     x_bar = np.where(used[:, None], x_bar, zero)
     t = np.where(used, t, 0).astype(I64, copy=False)
     if z.ndim == 2:
-        x_bar[np.arange(z.shape[0]), t] -= at_class
+        x_bar[array_module(z).arange(z.shape[0]), t] -= at_class
     else:
         place = t[:, None]
-        np.put_along_axis(x_bar, place, np.take_along_axis(x_bar, place, 1) - at_class[:, None], 1)
+        values = np.take_along_axis(x_bar, place, 1) - at_class[:, None]
+        array_module(x).put_along_axis(x_bar, place, values, 1)
     return x_bar.reshape(x.shape)
 
 

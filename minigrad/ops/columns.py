@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
+
+from ..backend.devices import array_module
 
 Ints = int | Sequence[int]
 
@@ -31,7 +32,7 @@ def _padded(x: Any, padding: tuple[int, ...]) -> Any:
     if not any(padding):
         return x
     shape = x.shape[:2] + tuple([n + 2 * p for n, p in zip(x.shape[2:], padding, strict=True)])
-    y = np.zeros(shape, x.dtype)
+    y = array_module(x).zeros(shape, x.dtype)
     y[
         (
             slice(None),
@@ -45,7 +46,8 @@ def _padded(x: Any, padding: tuple[int, ...]) -> Any:
 def _windows(x: Any, kernel: Sequence[int], out: Sequence[int], stride: Any, dilation: Any) -> Any:
     """A view (N, C, *kernel, *out) of padded x: element [n, c, k, p] is x[n, c, s·p + d·k]."""
     steps = x.strides[2:]
-    return as_strided(
+    strided = array_module(x).lib.stride_tricks.as_strided
+    return strided(
         x,
         (*x.shape[:2], *kernel, *out),
         (
@@ -53,7 +55,6 @@ def _windows(x: Any, kernel: Sequence[int], out: Sequence[int], stride: Any, dil
             *[d * t for d, t in zip(dilation, steps, strict=True)],
             *[s * t for s, t in zip(stride, steps, strict=True)],
         ),
-        writeable=False,
     )
 
 
@@ -76,7 +77,7 @@ def scatter_columns(
     """
     n, c = columns.shape[:2]
     full = [s + 2 * p for s, p in zip(size, padding, strict=True)]
-    x = np.zeros((n, c, *full), columns.dtype)
+    x = array_module(columns).zeros((n, c, *full), columns.dtype)
     for k in np.ndindex(*kernel):
         place = tuple(
             [

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.dtypes import F32, HALF, result_dtype
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .arguments import data_of, dtype_title, finish, misfit, need_tensors, refuse, tensor_first
@@ -80,7 +80,7 @@ def isclose(
     """
     need_tensors("isclose", input, other)
     close = _close(data_of(input), data_of(other), rtol, atol, equal_nan)
-    return wrap(np.asarray(close))
+    return wrap(as_array(close))
 
 
 def _close(x: Any, other: Any, rtol: float, atol: float, equal_nan: bool) -> Any:

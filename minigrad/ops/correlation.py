@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..kernels.cpu import convolution as kernels
 from .columns import columns_of, out_size, scatter_columns
@@ -113,7 +114,7 @@ def conv_weight(
     n, c_out = g.shape[:2]
     columns = columns_of(x, kernel, g.shape[2:], stride, padding, dilation, groups)
     flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
-    w = np.zeros((groups, c_out // groups, columns.shape[2]), g.dtype)
+    w = array_module(g).zeros((groups, c_out // groups, columns.shape[2]), g.dtype)
     for i in range(n):  # one GEMM a sample, summed: no (N, ...) array of products
         w += np.matmul(flat_g[i], np.swapaxes(columns[i], -1, -2))
     return w.reshape(c_out, x.shape[1] // groups, *kernel)

@@ -198,7 +198,7 @@ def ctc_loss(
     time, batch, classes = log_probs._data.shape
     steps, sizes = _lengths(input_lengths), _lengths(target_lengths)
     _check_ctc(log_probs._data, targets, steps, sizes, blank)
-    if steps.max(initial=0) > time:
+    if steps.size and steps.max() > time:
         raise RuntimeError(
             f"Expected input_lengths to have value at most {time}, but got {steps.max()}"
         )

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
+from ..backend.devices import array_module
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
@@ -28,7 +29,7 @@ def drop(x: Any, kept: Any, *, p: float, seed: int = 0) -> Any:
             y = kernels.drop(x, seed, p)
             if y is not None:
                 return y
-        kept = _mask_of(seed, x.shape, p)
+        kept = array_module(x).asarray(_mask_of(seed, x.shape, p))
     return x * (kept * x.dtype.type(1 / (1 - p) if p < 1 else 0))
 
 
@@ -64,6 +65,7 @@ def _dropped(
         seed = sampling.draw_seed(generator)
         return (in_place(drop, "dropout_") if inplace else drop)(input, None, p=p, seed=seed)
     kept = sampling.bernoulli(size, 1 - p, bool, generator)
+    kept = array_module(input._data).asarray(kept)
     return (in_place(drop, "dropout_") if inplace else drop)(input, kept, p=p)
 
 

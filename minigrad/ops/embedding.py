@@ -6,12 +6,14 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, I64
 from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, sharing, wrap
 from ..export import export
 from ..kernels.cpu import indexing as kernels
+from ..kernels.cuda import launch
 from .elementwise import where
 from .piecewise import data_of, dtype_title
 from .reduction import amax, sum
@@ -40,7 +42,10 @@ def scatter_rows(g: Any, index: Any, scale: Any, *, rows: int) -> Any:
     values = g.reshape(flat.size, int(np.prod(width)))
     if scale is not None:
         values = values * scale.reshape(-1, 1).astype(g.dtype)
-    table = np.zeros((rows, values.shape[1]), g.dtype)
+    xp = array_module(g)
+    table = xp.zeros((rows, values.shape[1]), g.dtype)
+    if xp is not np:
+        return launch.embedding_backward(values, flat, table).reshape((rows, *width))
     if flat.size:
         order = np.argsort(flat, kind="stable")
         ordered = flat[order]
@@ -52,7 +57,7 @@ def scatter_rows(g: Any, index: Any, scale: Any, *, rows: int) -> Any:
 @primitive
 def row_scale(index: Any, *, padding_idx: int | None, by_frequency: bool) -> Any:
     """What each looked-up row's gradient is multiplied by; it has no derivative itself."""
-    scale = np.ones(index.shape, F64)
+    scale = array_module(index).ones(index.shape, F64)
     if by_frequency and index.size:
         scale /= np.bincount(index.reshape(-1))[index]
     if padding_idx is not None:
@@ -382,6 +387,7 @@ def one_hot(tensor: Any, num_classes: int = -1) -> Any:
         raise RuntimeError("num_classes should be positive")
     elif index.size and index.max() >= num_classes:
         raise RuntimeError("Class values must be smaller than num_classes.")
-    codes = np.zeros((*index.shape, num_classes), I64)
-    np.put_along_axis(codes, index[..., None], 1, axis=-1)
+    xp = array_module(index)
+    codes = xp.zeros((*index.shape, num_classes), I64)
+    xp.put_along_axis(codes, index[..., None], 1, axis=-1)
     return wrap(codes)

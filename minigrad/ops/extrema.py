@@ -14,7 +14,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, HALF
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
@@ -139,7 +139,7 @@ def _arg(which: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) ->
             raise IndexError(
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
             )
-        place = np.asarray(_place(which, x.reshape(-1), 0))
+        place = as_array(_place(which, x.reshape(-1), 0))
         return finish(wrap(place.reshape((1,) * x.ndim if keepdim else ())), out)
     dim = check_dim(name, x, dim)
     place = array_module(x).asarray(_place(which, x, dim))

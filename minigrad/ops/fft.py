@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.dtypes import get_default_dtype
 from ..core.chores import cast
 from ..core.chores import real as real_part
@@ -74,7 +75,8 @@ def real_signal(x: Any, *, dim: int, n: int, norm: str) -> Any:
 
 def _real_signal_vjp(g: Any, dim: int, n: int, norm: str) -> Any:
     count = n // 2 + 1
-    twice = np.full(count, 2.0, g._data.dtype if isinstance(g, Tensor) else g.dtype)
+    like = g._data if isinstance(g, Tensor) else g
+    twice = array_module(like).full(count, 2.0, like.dtype)
     twice[0] = 1
     if n % 2 == 0:
         twice[-1] = 1

@@ -62,7 +62,7 @@ def lerp(input: Any, end: Any, weight: Any, *, out: Any = None) -> Any:
 
 
 def _as(x: Any, value: Any) -> Any:
-    return np.asarray(value).astype(x.dtype)
+    return np.asarray(value).astype(x.dtype)[()]
 
 
 @primitive(promote="type")
@@ -168,10 +168,15 @@ def hypot(input: Any, other: Any, *, out: Any = None) -> Any:
     return finish(hypot_(input, other), out)
 
 
+def _like(other: Any, x: Any) -> Any:
+    """An array as it is, a Python number in x's dtype."""
+    return x.dtype.type(other) if is_number(other) else other
+
+
 @primitive(promote="float")
 def ldexp_(x: Any, other: Any) -> Any:
     """y = x·2ᶻ;  x̄ = ȳ·2ᶻ, z̄ = ȳ·y·ln 2."""
-    return x * np.exp2(np.asarray(other, x.dtype))
+    return x * np.exp2(_like(other, x))
 
 
 ldexp_.vjp(x=lambda g, other: g * conj(2.0**other), other=lambda g, y: g * conj(y * LN_2))
@@ -244,7 +249,7 @@ def logaddexp2(input: Any, other: Any, *, out: Any = None) -> Any:
 @primitive(promote="float")
 def xlogy_(x: Any, other: Any) -> Any:
     """y = x·ln z, 0 where x = 0;  x̄ = ȳ·ln z (0 where x = 0 and z ≤ 0), z̄ = ȳ·x/z."""
-    other = np.asarray(other, x.dtype)  # it may be a Python number
+    other = _like(other, x)
     return np.where((x == 0) & (other == other), x.dtype.type(0), x * np.log(other))
 
 
@@ -372,7 +377,7 @@ def fill_with(x: Any, value: Any) -> Any:
     y = np.empty_like(x)
     if x.dtype.kind in "iu" and is_number(value):
         check_fits(value, x.dtype)
-        value = np.asarray(value).astype(x.dtype)
+        value = np.asarray(value).astype(x.dtype)[()]
     y[...] = value
     return y
 

@@ -12,7 +12,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..backend.dtypes import from_numpy_dtype
 from ..core.inplace import inplace
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .arguments import check_fits
@@ -224,7 +224,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
     i, found = i.astype(np.int64), []
     for n in reversed(shape):
-        found.append(wrap(np.asarray(i % n)))
+        found.append(wrap(as_array(i % n)))
         i = i // n
     return tuple(found[::-1])
 

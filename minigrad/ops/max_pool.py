@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
@@ -49,7 +50,7 @@ def extended(
     reach = [max(r, n + p) for r, n, p in zip(reach, x.shape[2:], padding, strict=True)]
     if list(x.shape[2:]) == reach and not any(padding):
         return x
-    y = np.full((*x.shape[:2], *reach), value, x.dtype)
+    y = array_module(x).full((*x.shape[:2], *reach), value, x.dtype)
     y[
         (
             slice(None),
@@ -75,20 +76,21 @@ def max_windows(x: Any, *, kernel: Any, out: Any, stride: Any, padding: Any, dil
         return found
     lowest = -np.inf if x.dtype.kind not in "iu" else np.iinfo(x.dtype).min
     padded = extended(x, kernel, out, stride, padding, dilation, lowest)
+    xp = array_module(x)
     best = which = None
     inside = None
     if any(padding) and x.dtype.kind not in "iu":
         inside = extended(
-            np.ones((1, 1, *x.shape[2:]), bool), kernel, out, stride, padding, dilation, False
+            xp.ones((1, 1, *x.shape[2:]), bool), kernel, out, stride, padding, dilation, False
         )
-        seen = np.zeros((1, 1, *out), bool)
+        seen = xp.zeros((1, 1, *out), bool)
     for number, place in slices(kernel, out, stride, dilation):
         v = padded[place]
         if best is None:
             best = v.copy()
             if inside is not None:
                 seen |= inside[place]
-            which = np.zeros(v.shape, np.uint8 if math.prod(kernel) <= 256 else np.int32)
+            which = xp.zeros(v.shape, np.uint8 if math.prod(kernel) <= 256 else np.int32)
             continue
         better = v > best
         if v.dtype.kind not in "iu":
@@ -96,7 +98,7 @@ def max_windows(x: Any, *, kernel: Any, out: Any, stride: Any, padding: Any, dil
         if inside is not None:  # where all are -inf, the first one that is not padding
             better |= inside[place] & ~seen
             seen |= inside[place]
-        np.copyto(best, v, where=better)
+        xp.copyto(best, v, where=better)
         which[better] = number  # type: ignore[index]
     return best, which
 
@@ -121,7 +123,7 @@ def max_windows_vjp(
         max(s * (o - 1) + d * (k - 1) + 1, n + 2 * p)
         for k, o, s, p, d, n in zip(kernel, out, stride, padding, dilation, size, strict=True)
     ]
-    x = np.zeros((*g.shape[:2], *reach), g.dtype)
+    x = array_module(g).zeros((*g.shape[:2], *reach), g.dtype)
     for number, place in slices(kernel, out, stride, dilation):
         x[place] += np.where(which == number, g, 0)
     return inner(x, padding, size)
@@ -182,9 +184,9 @@ def flat_indices(
     """
     n = len(kernel)
     offsets = np.unravel_index(which, kernel)
-    total = np.zeros(which.shape, np.int64)
+    total = array_module(which).zeros(which.shape, np.int64)
     for i in range(n):
-        start = np.arange(which.shape[2 + i]) * stride[i] - padding[i]
+        start = array_module(which).arange(which.shape[2 + i]) * stride[i] - padding[i]
         start = start.reshape([-1 if j == i else 1 for j in range(n)])
         position = np.clip(start + offsets[i] * dilation[i], 0, size[i] - 1)
         total = total * size[i] + position

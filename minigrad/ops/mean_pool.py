@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..core.chores import cast
 from ..core.primitive import primitive
 from ..core.tensor import wrap
@@ -36,7 +37,7 @@ def sum_windows(
         return found
     ones = (1,) * len(kernel)
     padded = extended(x, kernel, out, stride, padding, ones, 0)
-    y = np.zeros((*x.shape[:2], *out), x.dtype)
+    y = array_module(x).zeros((*x.shape[:2], *out), x.dtype)
     for _, place in slices(kernel, out, stride, ones):
         y += padded[place]
     return y if divisor == 1 else np.divide(y, divisor, out=y)
@@ -57,7 +58,7 @@ def spread_windows(
         max(s * (o - 1) + k, n + 2 * p)
         for k, o, s, p, n in zip(kernel, out, stride, padding, size, strict=True)
     ]
-    x = np.zeros((*g.shape[:2], *reach), g.dtype)
+    x = array_module(g).zeros((*g.shape[:2], *reach), g.dtype)
     for _, place in slices(kernel, out, stride, ones):
         x[place] += g
     return inner(x, padding, size)
@@ -124,7 +125,7 @@ def _avg_pool(
         x, kernel=kernel, out=out, stride=stride, padding=padding, divisor=float(divisor)
     )
     if counts is not None:
-        y = y / wrap(counts.astype(x._data.dtype))
+        y = y / wrap(array_module(x._data).asarray(counts.astype(x._data.dtype)))
     if whole:
         y = cast(y, dtype=np.dtype(np.int64))  # towards zero
     return squeeze(y, 0) if single else y

@@ -23,6 +23,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import norms
+from ..kernels.cuda import launch
 from .elementwise import clamp_min, pow, rsqrt, square
 from .piecewise import finish, refuse
 from .reduction import mean, vector_norm
@@ -72,10 +73,13 @@ def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: f
     """y = x̂ w + b with mean and variance taken over the last dimensions (negative axes) of every
     sample; weight and bias vary along them.
     """
-    if x.size >= norms.SHORT:
+    found = None
+    if type(x) is not np.ndarray:
+        found = launch.layer_norm(x, weight, bias, axes, eps)
+    elif x.size >= norms.SHORT:
         found = norms.rows(x, weight, bias, axes, eps, True)
-        if found is not None:
-            return found[0], None, *found[1:]
+    if found is not None:
+        return found[0], None, *found[1:]
     y, normed, rstd = _by_axes(x, weight, bias, axes, eps)
     return y, normed, None, rstd
 
@@ -84,6 +88,8 @@ def _standardise_vjp(
     g: Any, x: Any, normed: Any, centre: Any, rstd: Any, weight: Any, axes: Any, needs: Any
 ) -> tuple[Any, Any, Any]:
     if normed is None:
+        if type(x) is not np.ndarray:
+            return launch.layer_norm_backward(g, x, weight, centre, rstd, needs)
         return norms.rows_backward(g, x, weight, centre, rstd, True)
     return _by_axes_vjp(g, normed, rstd, weight, axes, needs)
 

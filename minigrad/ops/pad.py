@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
+from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
@@ -41,7 +40,8 @@ def pad_constant(x: Any, *, sides: tuple[int, ...], value: Any) -> Any:
     pairs = _pairs(sides, x.ndim)
     inner = _crop(x, pairs)
     wide = [(max(a, 0), max(b, 0)) for a, b in pairs]
-    y = np.empty([n + a + b for n, (a, b) in zip(inner.shape, wide, strict=True)], x.dtype)
+    size = [n + a + b for n, (a, b) in zip(inner.shape, wide, strict=True)]
+    y = array_module(x).empty(size, x.dtype)
     y.fill(value)
     y[tuple([slice(a, a + n) for n, (a, _) in zip(inner.shape, wide, strict=True)])] = inner
     return y

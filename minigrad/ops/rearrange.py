@@ -186,7 +186,7 @@ def tile(input: Tensor, *dims: Any, **named: Any) -> Tensor:
 @primitive(half="keep")
 def pick_(x: Any, *, where: Any, dim: int) -> Any:
     """x at the indices `where` of `dim`; x̄ adds ȳ up per index."""
-    return x.take(where, dim)
+    return x.take(array_module(x).asarray(where), dim)
 
 
 @primitive
@@ -194,7 +194,7 @@ def put_picked(x: Any, *, where: Any, dim: int, size: tuple[int, ...]) -> Any:
     """The adjoint of picking: rows added up at the indices `where`."""
     xp = array_module(x)
     y = xp.zeros(size, x.dtype)
-    xp.add.at(y, (slice(None),) * dim + (where,), x)
+    xp.add.at(y, (slice(None),) * dim + (xp.asarray(where),), x)
     return y
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from ..backend import accelerator as accelerator
 from ..backend import cuda as cuda
 from ..backend import flags as flags
+from ..backend import graphs as graphs
 from ..export import export
 from ..kernels.cpu import threads
 

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import normalize_dim
 from ..export import export
@@ -29,7 +30,7 @@ from .softmax import softmax_along
 def _project(x: Any) -> Any:
     """τ of sparsemax for the last axis: from the largest k with 1 + k x_(k) > Σ_{j≤k} x_(j)."""
     z = -np.sort(-x, axis=-1)
-    k = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    k = array_module(x).arange(1, x.shape[-1] + 1, dtype=x.dtype)
     total = np.cumsum(z, axis=-1) - 1
     count = np.sum(k * z > total, axis=-1, keepdims=True)
     return np.take_along_axis(total, count - 1, axis=-1) / count.astype(x.dtype)
@@ -38,7 +39,7 @@ def _project(x: Any) -> Any:
 def _project_root(x: Any) -> Any:
     """τ of entmax with α = 1.5: where Σ_{j≤k} (x_(j) − τ)² = 1 (Peters et al. 2019)."""
     z = -np.sort(-x, axis=-1)
-    k = np.arange(1, x.shape[-1] + 1, dtype=x.dtype)
+    k = array_module(x).arange(1, x.shape[-1] + 1, dtype=x.dtype)
     mean = np.cumsum(z, axis=-1) / k
     scatter = k * (np.cumsum(z * z, axis=-1) / k - mean * mean)
     tau = mean - np.sqrt(np.maximum((1 - scatter) / k, 0))

@@ -146,7 +146,7 @@ entr.vjp(x=lambda g, x: g * (-1 - log(x)))
 @primitive(promote="float")
 def xlog1py_(x: Any, other: Any) -> Any:
     """y = x·ln(1 + z), 0 where x = 0;  x̄ = ȳ·ln(1 + z), z̄ = ȳ·x/(1 + z)."""
-    other = np.asarray(other, x.dtype)  # it may be a Python number
+    other = x.dtype.type(other) if isinstance(other, (int, float)) else other
     return np.where((x == 0) & (other == other), x.dtype.type(0), x * np.log1p(other))
 
 

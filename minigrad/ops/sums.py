@@ -15,7 +15,7 @@ import numpy as np
 from ..backend.devices import array_module, row_major
 from ..backend.dtypes import B8, F32, F64, HALF, I64, get_default_dtype
 from ..core.chores import broadcast
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import reductions, rows
@@ -90,7 +90,8 @@ def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) ->
     if type(x) is np.ndarray:
         return row_major(ufunc.reduce(x, axis, dtype, None, keepdim))
     name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[ufunc.__name__]
-    return getattr(array_module(x), name)(x, axis, keepdims=keepdim)
+    kind = {} if dtype is None else {"dtype": dtype}
+    return getattr(array_module(x), name)(x, axis, keepdims=keepdim, **kind)
 
 
 # ------------------------------------------------------------ sum
@@ -145,7 +146,7 @@ reduce_mean.vjp(
 
 
 def _mean_fast(g: Any, axes: Axes, keepdim: bool, x_shape: tuple[int, ...]) -> Any:
-    g = np.asarray(g * g.dtype.type(1.0 / (count_of(x_shape, axes) or 1)))
+    g = as_array(g * g.dtype.type(1.0 / (count_of(x_shape, axes) or 1)))
     return spread(g, axes, keepdim, x_shape)
 
 

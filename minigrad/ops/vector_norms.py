@@ -10,7 +10,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..core.chores import broadcast
 from ..core.inplace import inplace
-from ..core.primitive import primitive
+from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from .arithmetic import pow, sub
@@ -51,7 +51,7 @@ def _norm2_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -
 
 
 def _norm2_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
-    scale = np.asarray(g / y)
+    scale = as_array(g / y)
     zero = y == 0
     if zero.any():
         scale = np.where(zero, y.dtype.type(0), scale)

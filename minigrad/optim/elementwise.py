@@ -33,6 +33,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor, array_module, wrap
+from ..kernels.cuda import launch
 from .compiled import enabled, loop_for, serves
 from .optimizer import Optimizer
 from .options import counter
@@ -214,6 +215,8 @@ class Run:
         for flat, value in zip(self.counters, self.values, strict=True):
             flat[...] = value
         packed = np.array(numbers, self.dtype) if self.compiled and enabled() else None
+        if (xp := array_module(self.parts[0].w)) is not np:
+            packed = xp.asarray(np.array(numbers, self.dtype))
         for part in self.parts:
             part.step(optimizer.formula, numbers, packed, group["maximize"])
 
@@ -260,7 +263,7 @@ class Part:
                 g = np.negative(g)
         if packed is not None and self.loop is not None:
             self.loop(self.w, g, *self.given, packed)
-        else:
+        elif packed is None or not launch.step(formula, self.w, g, self.states, packed):
             apply(formula, [self.w, g, *self.states], numbers)
         if views:
             for p, w in zip(params, views, strict=True):
@@ -294,7 +297,8 @@ def _apply_once(formula: Callable, arrays: list[Any], numbers: tuple[Any, ...]) 
 # ---------------------------------------------------------------------------- flat memory
 def _alone(x: Any) -> bool:
     """Whether a parameter is updated where it is, rather than gathered."""
-    return x.flags.c_contiguous and (x.size > SMALL or serves(x, x.size))
+    here = type(x) is np.ndarray  # on a GPU a copy is a launch, too
+    return x.flags.c_contiguous and (not here or x.size > SMALL or serves(x, x.size))
 
 
 def _flat(x: Any) -> Any:

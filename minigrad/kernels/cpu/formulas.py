@@ -69,7 +69,7 @@ def _typed(function: Any, dtype: Any) -> tuple[Any, str]:
     digest.update(repr(constants).encode())
     code = code.replace(co_argcount=count, co_kwonlyargcount=0, co_consts=constants)
     names = {}
-    for name in _globals_of(code):
+    for name in globals_of(code):
         if name in function.__globals__:
             names[name] = _translated(function.__globals__[name], dtype, digest)
         if name in names and names[name] is _NAMESPACES.get(dtype):
@@ -86,7 +86,7 @@ def _typed(function: Any, dtype: Any) -> tuple[Any, str]:
     return copy, digest.hexdigest()[:16]
 
 
-def _globals_of(code: types.CodeType) -> list[str]:
+def globals_of(code: types.CodeType) -> list[str]:
     """The globals that the code itself asks for (co_names has the attributes, too)."""
     found = [i.argval for i in dis.get_instructions(code) if i.opname == "LOAD_GLOBAL"]
     return list(dict.fromkeys(found))

@@ -90,6 +90,8 @@ def inside(index: Any, low: int, n: int) -> bool:
     """Whether all integers lie in [low, n)."""
     if not index.size:
         return True
+    if type(index) is not np.ndarray:
+        return bool(index.min() >= low) and bool(index.max() < n)
     if index.dtype is INT64 and index.flags.c_contiguous and n > low and enabled():
         if not threads.worthwhile(index.size):
             _inside.serial(index.reshape(-1), low, n, good := np.empty(1, bool))

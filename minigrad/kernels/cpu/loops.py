@@ -17,11 +17,13 @@ import warnings
 from collections.abc import Callable
 from math import copysign, prod
 from opcode import opmap
+from sys import modules
 from typing import Any
 
 import numpy as np
 
 from ... import config
+from ...backend.devices import array_module
 from . import compiler, formulas, threads
 from .compiler import Lazy, kernel, prange, specialise
 
@@ -43,6 +45,8 @@ does not.
 FIXED = {"f": "F", "d": "D", "?": "!"}
 
 ndarray = np.ndarray
+on_device: Any = None
+"""Runs a formula of arrays on a GPU, or gives None: kernels/cuda puts it here."""
 
 
 def accelerate(formula: Callable, name: str | None = None, rule_of: str | None = None) -> Callable:
@@ -67,7 +71,7 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     elif code.co_argcount == 1 and not code.co_kwonlyargcount:
 
         def call_one(x: Any) -> Any:
-            return formula(x) if x.size < small else loop((x,), {})
+            return formula(x) if type(x) is ndarray and x.size < small else loop((x,), {})
 
         call = call_one
 
@@ -77,7 +81,8 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
             if (type(x) is not ndarray or x.size < small) and (
                 type(y) is not ndarray or y.size < small
             ):
-                return formula(x, y)
+                if "cupy" not in modules or type(x) is ndarray is type(y):
+                    return formula(x, y)
             return loop((x, y), {})
 
         call = call_two
@@ -88,7 +93,7 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
             for x in args:
                 if type(x) is ndarray and x.size >= small:
                     return loop(args, options)
-            return formula(*args, **options)
+            return loop(args, options) if "cupy" in modules else formula(*args, **options)
 
         call = call_any
 
@@ -129,6 +134,9 @@ class Loop:
     def __call__(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
         """The formula's result, in `out` if the loop can write it there."""
         if config.SETTINGS.get().kernels != "off":
+            if "cupy" in modules and any([array_module(x) is not np for x in args]):
+                y = on_device(self, args, options)
+                return self.formula(*args, **options) if y is None else y
             y = self._run_alike(args, options) if out is None else None
             if y is None:
                 y = self._run(args, options, out)

@@ -1,0 +1,320 @@
+"""Starting kernels through CuPy: which form of a kernel fits the arrays, how many blocks, and go.
+
+`run_loop` is what a compiled formula (kernels/cpu/loops.py) asks for arrays on a GPU. Everything
+that it decides from (shapes, strides, addresses) is known without waiting for the GPU, so that a
+launch can be captured in a graph.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from ...backend.devices import array_module, cuda_module
+from ..cpu import loops
+from . import reductions
+from . import rows as row_kernels
+from .elementwise import MOST_DIMS, NUMBER, elementwise, joined
+from .embedding import embedding_backward as embedding_kernel
+from .expressions import NoScalarForm
+from .optimizers import step as step_kernel
+from .source import BYTES, FLOATS, INDICES, TYPES, Source, row_group, vector, width
+
+BLOCKS_PER_PROCESSOR = 8
+"""Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
+MOST_ELEMENTS = 1 << 31
+"""Offsets are 32 bits wide in strided kernels."""
+
+_FUNCTIONS: dict[str, Any] = {}
+_SOURCES: dict[Any, Source | None] = {}
+
+
+def start(source: Source, grid: tuple[int, ...], arguments: list[Any]) -> None:
+    """Start a kernel on the current stream; it is compiled when it is first needed."""
+    function = _FUNCTIONS.get(source.name)
+    if function is None:
+        module = cuda_module().RawModule(
+            code=source.program(), options=("--std=c++17",), backend="nvrtc"
+        )
+        function = _FUNCTIONS[source.name] = module.get_function(source.name)
+    function(grid, (source.block,), tuple(arguments))
+
+
+def blocks(items: int, per_block: int = 256) -> int:
+    """Blocks for so many items, but no more than the GPU can hold at once."""
+    most = cuda_module().cuda.Device().attributes["MultiProcessorCount"] * BLOCKS_PER_PROCESSOR
+    return max(1, min(-(-items // per_block), most))
+
+
+def aligned(*arrays: Any) -> bool:
+    """Whether all start at multiples of 16 bytes."""
+    return all([x.data.ptr % BYTES == 0 for x in arrays])
+
+
+# ------------------------------------------------------------------------------ formulas
+def run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    """A formula of arrays on a GPU as one launch; None where the formula has to run as it is."""
+    if loop.options:
+        given = [options[o] if o in options else loop.defaults[o] for o in loop.options]
+        args = (*args, *given)
+    kinds = [_kind(a) for a in args]
+    floating = {k.partition(":")[0] for k in kinds if k} - {NUMBER, "bool"}
+    arrays = [a for a, k in zip(args, kinds, strict=True) if k and k != NUMBER and ":" not in k]
+    if None in kinds or len(floating) != 1 or not arrays:
+        return None
+    try:
+        shape = np.broadcast_shapes(*[a.shape for a in arrays])
+    except ValueError:
+        return None  # the formula says what is wrong
+    n = prod(shape)
+    if not 0 < n < MOST_ELEMENTS:
+        return None
+    v = width(*[a.itemsize for a in arrays if a.dtype != bool])
+    layout: list[Any] = []
+    if all([a.shape == shape and a.flags.c_contiguous for a in arrays]):
+        dims, wide = 0, aligned(*arrays)
+    else:
+        sizes, steps = joined(shape, [_steps(a, len(shape)) for a in arrays])
+        dims, wide = len(sizes), aligned(*arrays) and _moves_together(sizes, steps, v)
+        if dims > MOST_DIMS:
+            return None
+        layout = [_by_value(sizes, steps)]
+    source = _source_of(loop, tuple(kinds), dims, wide)
+    if source is None:
+        return None
+    dtype = floating.pop()
+    compute = np.float64 if TYPES[dtype].computed == "double" else np.float32
+    result = "bool" if source.results[0] == "bool" else arrays_dtype(arrays, dtype)
+    y = array_module(arrays[0]).empty(shape, result)
+    values = [compute(a) if k == NUMBER else a for a, k in zip(args, kinds, strict=True)]
+    per_block = source.block * (v if wide else 1)
+    start(source, (blocks(n, per_block),), [np.int64(n), *values, y, *layout])
+    return y
+
+
+def arrays_dtype(arrays: list[Any], name: str) -> Any:
+    """The dtype of this name, as the arrays have it."""
+    return next(a.dtype for a in arrays if a.dtype.name == name)
+
+
+def _kind(x: Any) -> str | None:
+    """How `elementwise` names an argument; None for one that no kernel takes."""
+    if array_module(x) is not np:
+        name = x.dtype.name
+        if name not in TYPES:
+            return None
+        return name if x.ndim else f"{name}:1"
+    if isinstance(x, (int, float, np.floating, np.integer)):
+        return NUMBER
+    return None
+
+
+def _steps(x: Any, ndim: int) -> tuple[int, ...]:
+    """Elements from one index to the next along each dimension of the result; 0 where broadcast."""
+    pairs = zip(x.strides, x.shape, strict=True)
+    return (*[0] * (ndim - x.ndim), *[s // x.itemsize if n != 1 else 0 for s, n in pairs])
+
+
+def _moves_together(sizes: tuple[int, ...], steps: list[tuple[int, ...]], v: int) -> bool:
+    """Whether v neighbours along the last dimension start at multiples of v in every argument."""
+    return sizes[-1] % v == 0 and all(
+        [s[-1] == 0 or (s[-1] == 1 and all([n % v == 0 for n in s[:-1]])) for s in steps]
+    )
+
+
+def _by_value(sizes: tuple[int, ...], steps: list[tuple[int, ...]]) -> Any:
+    """The kernel's struct Layout."""
+    dims = len(sizes)
+    kind = np.dtype([("size", np.int64, (dims,)), ("stride", np.int64, (len(steps), dims))])
+    layout = np.zeros(1, kind)
+    layout["size"], layout["stride"] = sizes, steps
+    return layout
+
+
+def _source_of(loop: loops.Loop, kinds: tuple[Any, ...], dims: int, wide: bool) -> Source | None:
+    key = (loop, kinds, dims, wide)
+    if key not in _SOURCES:
+        try:
+            found = elementwise(loop.formula, loop.name, kinds, dims=dims, wide=wide)
+        except NoScalarForm:
+            found = None
+        _SOURCES[key] = found
+    return _SOURCES[key]
+
+
+# ------------------------------------------------------------------------------ rows
+def _rows_of(x: Any) -> tuple[int, int]:
+    n = x.shape[-1]
+    return (x.size // n if n else 0), n
+
+
+def _fits(*arrays: Any) -> bool:
+    """Whether kernels take these arrays: of one floating dtype, in one piece, not empty."""
+    first = arrays[0]
+    return all(
+        [
+            a is None
+            or (
+                a.dtype.name in FLOATS
+                and a.dtype == first.dtype
+                and a.size
+                and a.flags.c_contiguous
+            )
+            for a in arrays
+        ]
+    )
+
+
+def _start_rows(source: Source, rows: int, n: int, rest: list[Any]) -> None:
+    per_block = source.block // row_group(n)
+    start(source, (blocks(rows, per_block),), [np.int64(rows), np.int32(n), *rest])
+
+
+def softmax(x: Any, axis: int, logarithm: bool = False) -> Any:
+    """Softmax along the last axis in one launch, or None."""
+    if axis % x.ndim != x.ndim - 1 or not _fits(x):
+        return None
+    rows, n = _rows_of(x)
+    y = array_module(x).empty(x.shape, x.dtype)
+    source = row_kernels.softmax(x.dtype.name, n, logarithm=logarithm, wide=aligned(x, y))
+    _start_rows(source, rows, n, [x, y])
+    return y
+
+
+def softmax_backward(g: Any, y: Any, axis: int, logarithm: bool = False) -> Any:
+    """The gradient of `softmax` from its result, or None."""
+    if axis % y.ndim != y.ndim - 1 or g.shape != y.shape or not _fits(y, g):
+        return None
+    rows, n = _rows_of(y)
+    x_bar = array_module(y).empty(y.shape, y.dtype)
+    wide = aligned(g, y, x_bar)
+    source = row_kernels.softmax_backward(y.dtype.name, n, logarithm=logarithm, wide=wide)
+    _start_rows(source, rows, n, [g, y, x_bar])
+    return x_bar
+
+
+def cross_entropy(x: Any, target: Any, ignore_index: int, smoothing: float) -> Any:
+    """(loss, norm) of rows of logits (rows, n), in the dtype of the computation; or None.
+
+    Targets are not looked at here: one that is no class makes its loss nan.
+    """
+    if x.ndim != 2 or not _fits(x) or target.dtype.name not in INDICES:
+        return None
+    rows, n = x.shape
+    compute = _compute(x)
+    xp = array_module(x)
+    loss, norm = xp.empty(rows, compute), xp.empty(rows, compute)
+    source = row_kernels.cross_entropy(
+        x.dtype.name, n, index=target.dtype.name, smooth=smoothing > 0, wide=aligned(x)
+    )
+    tail = [np.int64(ignore_index), compute(smoothing), loss, norm]
+    _start_rows(source, rows, n, [x, xp.ascontiguousarray(target), *tail])
+    return loss, norm
+
+
+def cross_entropy_backward(
+    g: Any, x: Any, target: Any, ignore_index: int, smoothing: float, norm: Any
+) -> Any:
+    """The gradient of `cross_entropy` for rows it took; g is one value, or one for each row."""
+    rows, n = x.shape
+    compute, xp = _compute(x), array_module(x)
+    x_bar = xp.empty(x.shape, x.dtype)
+    source = row_kernels.cross_entropy_backward(
+        x.dtype.name, n, index=target.dtype.name, per_row=g.size > 1, wide=aligned(x, x_bar)
+    )
+    g, target = xp.ascontiguousarray(g.astype(compute)), xp.ascontiguousarray(target)
+    tail = [np.int64(ignore_index), compute(smoothing), norm, x_bar]
+    grid = (blocks(rows * n, source.block * vector(source)),)
+    start(source, grid, [np.int64(rows), np.int32(n), g, x, target, *tail])
+    return x_bar
+
+
+def layer_norm(x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float) -> Any:
+    """(y, mean, rstd) of rows along the last axis, or None."""
+    if axes != (-1,) or not _fits(x, weight, bias):
+        return None
+    rows, n = _rows_of(x)
+    xp, compute = array_module(x), _compute(x)
+    y, mean, rstd = xp.empty(x.shape, x.dtype), xp.empty(rows, compute), xp.empty(rows, compute)
+    source = row_kernels.norm(
+        x.dtype.name,
+        n,
+        weight=weight is not None,
+        bias=bias is not None,
+        wide=_wide(x, weight, bias),
+    )
+    _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd])
+    return y, mean, rstd
+
+
+def layer_norm_backward(
+    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...]
+) -> tuple[Any, Any, Any]:
+    """Gradients of x, weight and bias: one launch for x, three for the other two."""
+    rows, n = _rows_of(x)
+    xp, compute = array_module(x), _compute(x)
+    g, name = xp.ascontiguousarray(g), x.dtype.name
+    x_bar = weight_bar = bias_bar = None
+    if needs[0]:
+        x_bar = xp.empty(x.shape, x.dtype)
+        wide = _wide(x, g, weight)
+        source = row_kernels.norm_backward(name, n, weight=weight is not None, wide=wide)
+        _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar])
+    if needs[1] or needs[2]:
+        source = row_kernels.norm_weights(name, n, bias=True, wide=_wide(x, g))
+        columns, parts = -(-n // (32 * vector(source))), max(1, min(64, rows // 64))
+        sums = xp.empty((2, parts, n), compute)
+        arguments = [np.int64(rows), np.int32(n), g, x, mean, rstd, sums[0], sums[1]]
+        start(source, (columns, parts), arguments)
+        adder = reductions.columns(np.dtype(compute).name, n, "sum", result=name, wide=False)
+        both = xp.empty((2, n), x.dtype)
+        tail = [np.int32(1), compute(1), sums, both]
+        start(adder, (-(-n // 32), 2), [np.int64(2), np.int64(parts), np.int64(n), *tail])
+        weight_bar, bias_bar = both[0], both[1]
+    return x_bar, weight_bar if needs[1] else None, bias_bar if needs[2] else None
+
+
+def _wide(*arrays: Any) -> bool:
+    return aligned(*[a for a in arrays if a is not None])
+
+
+def _compute(x: Any) -> Any:
+    """NumPy's type of the numbers in which a kernel computes."""
+    return np.float64 if TYPES[x.dtype.name].computed == "double" else np.float32
+
+
+def embedding_backward(g: Any, index: Any, table: Any) -> Any:
+    """`table` (of zeros) with the rows of g (count, n) added at `index`, in order of position."""
+    count, n = g.shape
+    if not count or not n:
+        return table
+    g = array_module(g).ascontiguousarray(g)
+    order = index.argsort(kind="stable")
+    ordered = index[order].astype(np.int64, copy=False)
+    source = embedding_kernel(g.dtype.name, n, wide=aligned(g, table))
+    columns = -(-n // (32 * vector(source)))
+    arguments = [np.int64(count), np.int32(n), ordered, order, np.int64(-1), g, table]
+    start(source, (blocks(count, 8), columns), arguments)
+    return table
+
+
+# ------------------------------------------------------------------------------ optimizers
+def step(formula: Any, w: Any, g: Any, states: list[Any], numbers: Any) -> bool:
+    """An optimizer's formula over flat arrays, in place, with numbers from an array on the GPU;
+    False if there is no kernel for these arrays.
+    """
+    given = [s for s in states if s is not None]
+    if not _fits(w, g, *given):
+        return False
+    marks = "".join(["0" if s is None else "1" for s in states])
+    wide = aligned(w, g, *given)
+    source = step_kernel(formula, marks, w.dtype.name, wide=wide)
+    each = [numbers[i : i + 1] for i in range(numbers.size)]
+    arguments = [np.int64(w.size), w, g, *given, *each, w, *given]
+    start(source, (blocks(w.size, source.block * (4 if wide else 1)),), arguments)
+    return True
+
+
+loops.on_device = run_loop

@@ -1,0 +1,85 @@
+"""Kernels that treat an array as rows: softmax, cross-entropy, layer and RMS norm.
+
+Rows are n neighbours in one piece. Up to 1024 of them belong to a warp, which needs no shared
+memory; longer rows to a block. Each kernel reads a row from memory once or twice, the second time
+from the cache, and writes it once. Half-precision rows are computed in float32.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .source import INDICES, TYPES, Source, from_file, row_group, width
+
+
+def _vector(dtype: str, n: int, wide: bool) -> int:
+    """Elements moved at once: rows start at multiples of 16 bytes only if their length is one."""
+    v = width(TYPES[dtype].size)
+    return v if wide and n % v == 0 else 1
+
+
+def _row_kernel(
+    file: str, dtype: str, n: int, wide: bool, types: dict[str, str] | None = None, **flags: Any
+) -> Source:
+    kind = TYPES[dtype]
+    numbers = {"V": _vector(dtype, n, wide), "GROUP": row_group(n), **flags}
+    marks = "".join(["_" + key.lower() for key, on in flags.items() if on is True])
+    extra = "".join(["_" + t for t in (types or {}).values()])
+    name = f"{file}_{dtype}{extra}_v{numbers['V']}_g{numbers['GROUP']}{marks}"
+    types = {"T": kind.stored, "A": kind.computed, **(types or {})}
+    return Source(name, from_file(f"{file}.cuh", name, types, numbers))
+
+
+def softmax(dtype: str, n: int, *, logarithm: bool = False, wide: bool = True) -> Source:
+    """(rows, n, x, y): softmax of each row, or its logarithm."""
+    return _row_kernel("softmax", dtype, n, wide, LOGARITHM=logarithm)
+
+
+def softmax_backward(dtype: str, n: int, *, logarithm: bool = False, wide: bool = True) -> Source:
+    """(rows, n, g, y, x_bar): the gradient of `softmax` from its result."""
+    return _row_kernel("softmax_backward", dtype, n, wide, LOGARITHM=logarithm)
+
+
+def cross_entropy(
+    dtype: str, n: int, *, index: str = "int64", smooth: bool = False, wide: bool = True
+) -> Source:
+    """(rows, n, x, target, ignored, smoothing, loss, norm): −log softmax(x)[target]."""
+    types = {"I": INDICES[index]}
+    return _row_kernel("cross_entropy", dtype, n, wide, types, SMOOTH=smooth)
+
+
+def cross_entropy_backward(
+    dtype: str, n: int, *, index: str = "int64", per_row: bool = False, wide: bool = True
+) -> Source:
+    """(rows, n, g, x, target, ignored, smoothing, norm, x_bar), x_bar possibly in place of x."""
+    types = {"I": INDICES[index]}
+    return _row_kernel("cross_entropy_backward", dtype, n, wide, types, PER_ROW=per_row)
+
+
+def norm(
+    dtype: str,
+    n: int,
+    *,
+    rms: bool = False,
+    weight: bool = True,
+    bias: bool = True,
+    wide: bool = True,
+) -> Source:
+    """(rows, n, x, weight, bias, eps, y, mean, rstd): layer norm, or RMS norm."""
+    return _row_kernel("norm", dtype, n, wide, RMS=rms, WEIGHT=weight, BIAS=bias)
+
+
+def norm_backward(
+    dtype: str, n: int, *, rms: bool = False, weight: bool = True, wide: bool = True
+) -> Source:
+    """(rows, n, g, x, weight, mean, rstd, x_bar)."""
+    return _row_kernel("norm_backward", dtype, n, wide, RMS=rms, WEIGHT=weight)
+
+
+def norm_weights(
+    dtype: str, n: int, *, rms: bool = False, bias: bool = True, wide: bool = True
+) -> Source:
+    """(rows, n, g, x, mean, rstd, weight_parts, bias_parts), on a grid of (columns / 32V, parts):
+    partial sums, which `reductions.columns` adds up.
+    """
+    return _row_kernel("norm_weights", dtype, n, wide, RMS=rms, BIAS=bias)

@@ -1,0 +1,1 @@
+"""Checks of the GPU backend that need no GPU: see docs/gpu.md."""
