@@ -12,8 +12,8 @@ from ..backend.dtypes import F64, I64
 from ..core.primitive import as_array, primitive
 from ..core.tensor import wrap
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import losses
-from ..kernels.cuda import launch
 from .activation import log_sigmoid
 from .elementwise import clamp_min, exp, log, mul, sigmoid, where, xlogy
 from .matmul import linear
@@ -281,7 +281,7 @@ def class_cross_entropy(
     Only the logits and log Σ e^x are kept: no array of the logits' size is stored.
     """
     if type(x) is not np.ndarray and weight is None:
-        found = launch.cross_entropy(x, target, ignore_index, smoothing)
+        found = cuda.launch.cross_entropy(x, target, ignore_index, smoothing)
         if found is not None:
             return _on_device(x, target, *found, ignore_index, reduction)
     found = losses.cross_entropy(x, target, weight, ignore_index, smoothing)
@@ -388,7 +388,7 @@ def _class_cross_entropy_vjp(
 ) -> Any:  # fmt: skip
     if fused and type(x) is not np.ndarray:
         each = g if total is None else g / total
-        return launch.cross_entropy_backward(each, x, target, ignore_index, smoothing, norm)
+        return cuda.launch.cross_entropy_backward(each, x, target, ignore_index, smoothing, norm)
     each = g if total is None else g / g.dtype.type(total)
     if fused:
         return losses.cross_entropy_backward(

@@ -12,8 +12,8 @@ from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, sharing, wrap
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import indexing as kernels
-from ..kernels.cuda import launch
 from .elementwise import where
 from .piecewise import data_of, dtype_title
 from .reduction import amax, sum
@@ -45,7 +45,7 @@ def scatter_rows(g: Any, index: Any, scale: Any, *, rows: int) -> Any:
     xp = array_module(g)
     table = xp.zeros((rows, values.shape[1]), g.dtype)
     if xp is not np:
-        return launch.embedding_backward(values, flat, table).reshape((rows, *width))
+        return cuda.launch.embedding_backward(values, flat, table).reshape((rows, *width))
     if flat.size:
         order = np.argsort(flat, kind="stable")
         ordered = flat[order]

@@ -22,8 +22,8 @@ from ..core.chores import sum_to_size
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import norms
-from ..kernels.cuda import launch
 from .elementwise import clamp_min, pow, rsqrt, square
 from .piecewise import finish, refuse
 from .reduction import mean, vector_norm
@@ -75,7 +75,7 @@ def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: f
     """
     found = None
     if type(x) is not np.ndarray:
-        found = launch.layer_norm(x, weight, bias, axes, eps)
+        found = cuda.launch.layer_norm(x, weight, bias, axes, eps)
     elif x.size >= norms.SHORT:
         found = norms.rows(x, weight, bias, axes, eps, True)
     if found is not None:
@@ -89,7 +89,7 @@ def _standardise_vjp(
 ) -> tuple[Any, Any, Any]:
     if normed is None:
         if type(x) is not np.ndarray:
-            return launch.layer_norm_backward(g, x, weight, centre, rstd, needs)
+            return cuda.launch.layer_norm_backward(g, x, weight, centre, rstd, needs)
         return norms.rows_backward(g, x, weight, centre, rstd, True)
     return _by_axes_vjp(g, normed, rstd, weight, axes, needs)
 

@@ -13,8 +13,8 @@ from ..core.chores import cast
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import rows
-from ..kernels.cuda import launch
 from .elementwise import exp
 from .piecewise import finish, refuse
 from .reduction import reduce_sum
@@ -30,7 +30,7 @@ def _shifted(x: Any, axis: int) -> Any:
 @primitive
 def softmax_along(x: Any, *, axis: int) -> Any:
     """y_i = e^{x_i} / Σ e^{x_j};  x̄ = y (ȳ − Σ ȳ y)."""
-    y = (rows if type(x) is np.ndarray else launch).softmax(x, axis)
+    y = (rows if type(x) is np.ndarray else cuda.launch).softmax(x, axis)
     if y is not None:
         return y
     y = _shifted(row_major(x), axis)
@@ -40,7 +40,7 @@ def softmax_along(x: Any, *, axis: int) -> Any:
 
 
 def _softmax_fast(g: Any, y: Any, axis: int) -> Any:
-    kernels: Any = rows if type(y) is np.ndarray else launch
+    kernels: Any = rows if type(y) is np.ndarray else cuda.launch
     x_bar = kernels.softmax_backward(g, y, axis)
     if x_bar is None:
         x_bar = g * y
@@ -56,7 +56,7 @@ softmax_along.primitive.node_class.__name__ = "SoftmaxBackward0"
 @primitive
 def log_softmax_along(x: Any, *, axis: int) -> Any:
     """y_i = x_i − log Σ e^{x_j};  x̄ = ȳ − e^y Σ ȳ."""
-    y = (rows if type(x) is np.ndarray else launch).softmax(x, axis, logarithm=True)
+    y = (rows if type(x) is np.ndarray else cuda.launch).softmax(x, axis, logarithm=True)
     if y is not None:
         return y
     y = _shifted(row_major(x), axis)
@@ -65,7 +65,7 @@ def log_softmax_along(x: Any, *, axis: int) -> Any:
 
 
 def _log_softmax_fast(g: Any, y: Any, axis: int) -> Any:
-    kernels: Any = rows if type(y) is np.ndarray else launch
+    kernels: Any = rows if type(y) is np.ndarray else cuda.launch
     x_bar = kernels.softmax_backward(g, y, axis, logarithm=True)
     if x_bar is None:
         x_bar = g - np.exp(y) * reduced(np.add, g, (axis,), True)

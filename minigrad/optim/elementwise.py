@@ -33,7 +33,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor, array_module, wrap
-from ..kernels.cuda import launch
+from ..kernels import cuda
 from .compiled import enabled, loop_for, serves
 from .optimizer import Optimizer
 from .options import counter
@@ -263,7 +263,7 @@ class Part:
                 g = np.negative(g)
         if packed is not None and self.loop is not None:
             self.loop(self.w, g, *self.given, packed)
-        elif packed is None or not launch.step(formula, self.w, g, self.states, packed):
+        elif packed is None or not cuda.launch.step(formula, self.w, g, self.states, packed):
             apply(formula, [self.w, g, *self.states], numbers)
         if views:
             for p, w in zip(params, views, strict=True):
