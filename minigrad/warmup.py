@@ -3,14 +3,15 @@
     python -m minigrad.warmup
 
 Every formula that has a loop is compiled, and small programs, forward and backward, call the other
-kernels. What is compiled is kept in `config.cache_dir` and found there by every later process of
-this version on this machine. Safe to run again: what is there is not compiled twice.
+kernels; where gymnasium is installed, also the loops of `minigrad.rl` and the steps of its agents.
+What is compiled is kept in `config.cache_dir` and found there by every later process of this
+version on this machine. Safe to run again: what is there is not compiled twice.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
+import importlib.util
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -104,6 +105,45 @@ def _optimizer_steps(name: str) -> None:
         optimizer.step()
 
 
+def tabular() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Programs that call every compiled loop of `minigrad.rl`."""
+    rl = mg.rl
+    world, large = rl.GridWorld().model, rl.GridWorld((460, 460)).model  # for its threads
+    policy, phi = np.full((25, 5), 0.2), np.eye(25)
+    short: dict[str, Any] = {"episodes": 1, "length": 2}
+
+    def prioritised() -> None:
+        replay = rl.Replay(4, 1, (), np.int64, 1, gamma=0.9, alpha=0.5)
+        one, no = np.zeros((1, 1), np.float32), np.zeros(1, bool)
+        replay.add(one, np.zeros(1, np.int64), one[0], one, no, no)
+        batch = replay.sample(np.random.default_rng(0), 2)
+        replay.update(batch.index, batch.reward)
+
+    one = np.zeros((1, 1), np.float32)
+    for name, model in (("rl, dynamic programming", world), ("rl, a large model", large)):
+        yield name, lambda model=model: rl.truncated_policy_iteration(model, 0.9, 2, tol=100)
+        yield name, lambda model=model: rl.value_iteration(model, 0.9, max_iterations=1)
+    yield "rl, in place", lambda: rl.value_iteration(world, 0.9, in_place=True)
+    yield "rl, MC Basic", lambda: rl.mc_basic(world, 0.9, length=2)
+    yield "rl, exploring starts", lambda: rl.mc_exploring_starts(world, 0.9, **short)
+    yield "rl, MC ε-greedy", lambda: rl.mc_epsilon_greedy(world, 0.9, epsilon=0.1, **short)
+    yield "rl, off-policy MC", lambda: rl.mc_off_policy(world, 0.9, behaviour=policy, **short)
+    yield "rl, TD(λ)", lambda: rl.td(world, policy, 0.9, steps=2)
+    yield "rl, Sarsa, Q-learning", lambda: rl.sarsa(world, 0.9, steps=2)
+    yield "rl, TD-linear", lambda: rl.td_linear(world, policy, phi, 0.9, steps=2, alpha=0.1)
+    yield "rl, LSTD", lambda: rl.lstd(world, policy, phi, 0.9, steps=2)
+    yield "rl, Q-linear", lambda: rl.q_linear(world, phi, 0.9, steps=2)
+    yield "rl, bandits", lambda: rl.play("ucb", phi, steps=2)
+    yield "rl, prioritised replay", prioritised
+    yield "rl, advantages", lambda: rl.gae(one, one > 0, one, one, 0.9, 0.9)
+
+
+def agents() -> Iterator[tuple[str, Callable[[], Any]]]:
+    """Programs that capture the learning steps of every agent, as its defaults have them."""
+    for name, (agent, options) in mg.rl.AGENTS.items():
+        yield f"rl, {name}", lambda agent=agent, options=options: agent(options())
+
+
 def compile_loop(loop: loops.Loop) -> None:
     """Compile a formula for float32: all arguments vary, or one of two is a number."""
     code = loop.formula.__code__
@@ -129,6 +169,8 @@ def main(arguments: list[str] | None = None) -> int:
         for loop in loops.LOOPS
     ]
     work += functions()
+    if importlib.util.find_spec("gymnasium") is not None:
+        work += [*tabular(), *agents()]
     with tqdm(work, unit="kernel") as bar:
         for name, program in bar:
             bar.set_description(name)

@@ -639,3 +639,62 @@ def test_checkpoint_recomputes_with_the_same_random_numbers():
     assert y.tolist() == plain.tolist()
     y.sum().backward()
     assert len(calls) == 3 and x.grad.tolist() == expected.tolist()
+
+
+# ------------------------------------------------------------------------------ whose memory a
+# gradient has
+def seeded_gradients(lib):
+    """Gradients of leaves, and what their seeds are afterwards, as nested lists."""
+    found = []
+    x, seed = lib.ones(2, 2, requires_grad=True), lib.ones(4)
+    for _ in range(3):  # the gradient is a view of the seed, and grows there
+        x.view(-1).backward(seed)
+        found.append((x.grad.tolist(), seed.tolist()))
+    x, y, seed = lib.ones(4, requires_grad=True), lib.ones(4, requires_grad=True), lib.ones(2, 4)
+    lib.stack([x, y]).backward(seed)
+    x.grad.mul_(5)
+    found.append((y.grad.tolist(), seed.tolist()))
+    for uses in (
+        lambda x: lib.stack([x, x]),
+        lambda x: lib.cat([x, x * 2]).view(2, 4),
+        lambda x: x.view(1, 4).expand(2, 4),
+    ):
+        x, seed = lib.ones(4, requires_grad=True), lib.ones(2, 4)
+        uses(x).backward(seed)
+        uses(x).backward(seed)
+        found.append((x.grad.tolist(), seed.tolist()))
+    return found
+
+
+def test_a_leaf_takes_memory_that_arrives_for_nobody_else():
+    torch = pytest.importorskip("torch")
+    assert seeded_gradients(mg) == seeded_gradients(torch)
+
+
+def test_leaves_do_not_share_what_arrives():
+    x, y, z = leaf(2, 3), leaf(3, 2, seed=1), leaf(6, seed=2)
+    seed = mg.ones(6, dtype=mg.float64)
+    (x.view(-1) + y.view(-1) + z).backward(seed)
+    grads = [t.grad.numpy() for t in (x, y, z)]
+    for i, g in enumerate(grads):
+        assert not any(np.shares_memory(g, other) for other in grads[:i])
+        g[...] = i
+    assert [g.tolist() for g in grads] == [
+        np.full(g.shape, i).tolist() for i, g in enumerate(grads)
+    ]
+
+
+def test_many_parts_of_one_gradient():
+    xs = [leaf(2, seed=i) for i in range(80)]
+    mg.cat(xs).backward(mg.arange(160.0, dtype=mg.float64))
+    assert [x.grad.tolist() for x in xs] == [[2.0 * i, 2.0 * i + 1] for i in range(80)]
+
+
+def test_large_gradients_that_meet_are_added():
+    x = mg.from_numpy(np.ones((600, 300), np.float32)).requires_grad_()
+    y = x * 1.0  # not a leaf: its gradients wait for each other
+    seed = mg.from_numpy(np.random.default_rng(0).random((600, 300), np.float32))
+    kept = seed.clone()
+    (y + y + y * 2).backward(seed)
+    np.testing.assert_array_equal(x.grad.numpy(), 4 * kept.numpy())
+    assert seed.tolist() == kept.tolist()

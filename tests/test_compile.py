@@ -12,6 +12,7 @@ import pytest
 import minigrad as mg
 from minigrad import config
 from minigrad.compiler.captured import Captured
+from minigrad.kernels.cpu import compiler
 
 F = mg.nn.functional
 
@@ -309,3 +310,82 @@ def test_as_decorator_and_refusals():
     with pytest.raises(RuntimeError, match="expected a function"):
         mg.compile(3)
     assert mg.compile(noisy, disable=True) is noisy
+
+
+def test_values_of_actions_and_their_loss_are_part_of_the_compiled_step():
+    """gather, mse and their gradients stand between two layers of a network."""
+    rng = np.random.default_rng(0)
+    ours, theirs = mlp(), mlp()
+
+    def step_of(net: Any) -> Callable:
+        def loss_of(values: Any, batch: Any) -> Any:
+            return F.mse_loss(values.gather(1, batch[0]), batch[1])
+
+        return training(net, OPTIMIZERS["adam"], loss_of)
+
+    eager, step = step_of(theirs), mg.compile(step_of(ours))
+    for _ in range(8):
+        x = mg.tensor(rng.standard_normal((8, 4)), dtype=mg.float32)
+        actions = mg.tensor(rng.integers(0, 3, (8, 2)))  # some twice: their gradients add up
+        targets = mg.tensor(rng.standard_normal((8, 2)), dtype=mg.float32)
+        np.testing.assert_allclose(
+            step(x, (actions, targets)).item(), eager(x, (actions, targets)).item(), rtol=1e-4
+        )
+    assert stage(step) == ["_replay"]
+    for p, q in zip(ours.parameters(), theirs.parameters(), strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-3, atol=1e-5)
+    program = next(iter(step.variants.values())).run.__self__.replay.program
+    assert len(program.steps) == (2 if compiler.enabled() else len(program.ops))  # check, the rest
+
+
+@pytest.mark.parametrize("dim", [0, 1, 2])
+def test_gather_and_its_gradient_along_any_dimension(dim):
+    rng = np.random.default_rng(0)
+    shape = (3, 4, 5)
+    size = [2 if d == dim else n for d, n in enumerate(shape)]
+    index = mg.tensor(rng.integers(0, shape[dim], size))
+
+    def f(x: Any, index: Any) -> Any:
+        return (x * 2).gather(dim, index) * 3
+
+    captured = mg.compile(f)
+    for _ in range(4):
+        x = mg.tensor(rng.standard_normal(shape), dtype=mg.float32).requires_grad_()
+        y, z = captured(x, index), f(x, index)
+        np.testing.assert_allclose(y.detach().numpy(), z.detach().numpy(), rtol=1e-6)
+        (a,), (b,) = [mg.autograd.grad((t * t).sum(), x) for t in (y, z)]
+        np.testing.assert_allclose(a.numpy(), b.numpy(), rtol=1e-5)
+    assert stage(captured) == ["_replay"]
+
+
+def test_an_index_out_of_range_is_refused_after_the_capture_too():
+    captured = mg.compile(lambda x, i: x.gather(1, i) + 1)
+    x = mg.zeros(3, 4)
+    for _ in range(4):
+        captured(x, mg.zeros(3, 1, dtype=mg.int64))
+    for bad in (4, -1, 1 << 40):
+        with pytest.raises(RuntimeError, match="out of bounds"):
+            captured(x, mg.full((3, 1), bad))
+
+
+def test_batch_norm_and_chosen_places_are_captured():
+    def step_of() -> tuple[mg.nn.Module, Callable]:
+        mg.manual_seed(0)
+        net = mg.nn.Sequential(mg.nn.Conv2d(2, 4, 3), mg.nn.BatchNorm2d(4), mg.nn.ReLU())
+
+        def loss_of(y: Any, k: int) -> Any:
+            rows = y.flatten(1)
+            best = rows.topk(k, 1)[0].sum() + rows.gather(1, rows.argmax(1, keepdim=True)).sum()
+            return best + rows.sort(1)[0][:, -1].sum()
+
+        return net, training(net, OPTIMIZERS["momentum"], loss_of)
+
+    (ours, step), (theirs, eager) = step_of(), step_of()
+    captured = mg.compile(step)
+    rng = np.random.default_rng(0)
+    for _ in range(6):
+        x = mg.tensor(rng.standard_normal((4, 2, 6, 6)), dtype=mg.float32)
+        np.testing.assert_allclose(captured(x, 3).item(), eager(x, 3).item(), rtol=1e-3)
+    assert stage(captured) == ["_replay"]
+    for p, q in zip(ours.buffers(), theirs.buffers(), strict=True):
+        np.testing.assert_allclose(p.numpy(), q.numpy(), rtol=1e-3, atol=1e-5)

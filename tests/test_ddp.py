@@ -182,6 +182,47 @@ def unused(rank: int, size: int) -> None:
     assert total.tolist() == [1.0, 1.0]
 
 
+def kept_graph(rank: int, size: int) -> None:
+    """Graphs from before a forward still end in the parameters, alone and beside newer ones."""
+    mg.manual_seed(0)
+    model = DDP(mg.nn.Linear(2, 1, bias=False))
+    weight = model.module.weight
+    kept, expected = [], []
+    for step in range(4):
+        x = mg.full((1, 2), step + 1.0)
+        kept.append(model.module(x).sum())
+        expected.append([[step + 1.0] * 2])
+        model(x).sum().backward()
+    new = model.module(mg.full((1, 2), 10.0)).sum()
+    for old, g in zip(kept, expected, strict=True):
+        assert mg.autograd.grad(old, weight, retain_graph=True)[0].tolist() == g
+    assert mg.autograd.grad(sum(kept) + new, weight, retain_graph=True)[0].tolist() == [[20.0] * 2]
+    with model.no_sync():
+        weight.grad = None
+        (kept[0] + new).backward(inputs=[weight])
+    assert weight.grad.tolist() == [[11.0] * 2]
+
+
+def overlap(rank: int, size: int) -> None:
+    """Buckets are sent while backward goes on, also when the loss of the last step is alive."""
+    layers = [mg.nn.Linear(4, 4, bias=False) for _ in range(3)]
+    model = DDP(mg.nn.Sequential(*layers), bucket_cap_mb=1e-5)
+    seen: list[Any] = []
+
+    def hook(state: Any, bucket: Any) -> Any:
+        seen.append(bucket.index())
+        return hooks.allreduce_hook(state, bucket)
+
+    model.register_comm_hook(None, hook)
+    for i, layer in enumerate(layers):
+        layer.weight.register_hook(lambda g, i=i: seen.append(f"layer {i}"))
+    for _ in range(3):
+        seen.clear()
+        loss = model(mg.ones(1, 4)).sum()
+        loss.backward()
+        assert seen == ["layer 2", 0, "layer 1", 1, "layer 0", 2]
+
+
 def accumulation(rank: int, size: int) -> None:
     mg.manual_seed(0)
     model = DDP(network(mg).double())
@@ -337,7 +378,9 @@ def throw_early(rank: int, size: int) -> None:
     dist.barrier()
 
 
-@pytest.mark.parametrize("work", [unused, accumulation, construction, buffers, throw_early])
+@pytest.mark.parametrize(
+    "work", [unused, kept_graph, overlap, accumulation, construction, buffers, throw_early]
+)
 def test_in_two_processes(work: Any) -> None:
     run(work, 2)
 

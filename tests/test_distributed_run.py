@@ -14,7 +14,9 @@ import pytest
 import minigrad as mg
 from minigrad.distributed import run
 
-LIMIT = 60
+from .test_distributed import free_port
+
+LIMIT = 120
 
 
 def launch(*args: str, folder: Path, script: str = "", **environment: str) -> subprocess.Popen[str]:
@@ -106,11 +108,59 @@ def test_restarts_resume_from_the_checkpoint(tmp_path: Path) -> None:
     assert "rank 1 died" in err and "rank 1 failed with signal SIGKILL; starting again, 1" in err
 
 
+def test_two_machines_meet_and_start_again_together(tmp_path: Path) -> None:
+    """A launcher for each machine (here both are this one); the rank that dies is the second's."""
+    port = str(free_port())
+    nodes = [
+        launch(
+            "--nproc-per-node", "1", "--nnodes", "2", "--node-rank", str(node), "--master-port",
+            port, "--max-restarts", "2", "script.py", folder=tmp_path, script=RESUMES,
+        )
+        for node in range(2)
+    ]  # fmt: skip
+    for node, process in enumerate(nodes):
+        out, err = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, err
+        assert out.count("done") == 1
+        for step, attempt in ((0, 0), (2, 1), (4, 2)):
+            assert f"[{node}] from step {step} attempt {attempt}" in out, err
+
+
 def test_a_failure_ends_all_with_its_exit_code(tmp_path: Path) -> None:
     script = "import os, time\nif os.environ['RANK'] == '1': raise SystemExit(7)\ntime.sleep(600)"
     process = launch("--nproc-per-node", "3", "script.py", folder=tmp_path, script=script)
     _, err = process.communicate(timeout=LIMIT)
     assert process.returncode == 7 and "rank 1 failed with exit code 7" in err
+
+
+def spawned(i: int, how: str, folder: str) -> None:
+    dist = mg.distributed
+    dist.init_process_group(init_method=f"file://{folder}/meet", rank=i, world_size=2, timeout=60)
+    t = mg.tensor(i + 1.0)
+    dist.all_reduce(t)
+    if i == 1 and how == "raises":
+        raise ZeroDivisionError(f"the sum is {t.item()}" + "!" * 200_000)
+    if i == 1 and how == "exits":
+        os._exit(3)
+    if how == "ends":
+        (Path(folder) / str(i)).write_text(str(t.item()))
+        dist.destroy_process_group()
+    else:
+        time.sleep(600)
+
+
+def test_spawn(tmp_path: Path) -> None:
+    multiprocessing = mg.multiprocessing
+    multiprocessing.spawn(spawned, ("ends", str(tmp_path)), nprocs=2)
+    assert [(tmp_path / str(i)).read_text() for i in range(2)] == ["3.0", "3.0"]
+    with pytest.raises(multiprocessing.ProcessRaisedException, match=r"(?s)Process 1.*sum is 3\.0"):
+        multiprocessing.spawn(spawned, ("raises", str(tmp_path)), nprocs=2)
+    (tmp_path / "meet").unlink()  # of a job that failed
+    started = multiprocessing.spawn(spawned, ("exits", str(tmp_path)), nprocs=2, join=False)
+    with pytest.raises(multiprocessing.ProcessExitedException, match="process 1.*exit code 3"):
+        while not started.join():
+            pass
+    assert not any(map(_alive, started.pids()))
 
 
 WAITS = """

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 import minigrad as mg
 from minigrad import config
-from minigrad.kernels.cpu import attention, compiler, products, threads
+from minigrad.kernels.cpu import attention, compiler, decoding, products, threads
 
 pytestmark = pytest.mark.skipif(not compiler.enabled(), reason="needs numba")
 sdpa: Any = mg.nn.functional.scaled_dot_product_attention
@@ -22,6 +22,7 @@ few = settings(max_examples=15, deadline=None, derandomize=True)
 @pytest.fixture(autouse=True)
 def everything_by_kernels(monkeypatch: Any) -> Any:
     monkeypatch.setattr(attention, "PARALLEL", 1)
+    monkeypatch.setattr(decoding, "PARALLEL", 1)
     attention._plan.cache_clear()  # a plan says whether all threads are worth it
     monkeypatch.setattr(products, "SMALL", 1)
     yield
@@ -84,6 +85,45 @@ def calls(draw: Any) -> tuple[Any, ...]:
 def test_tiles_are_the_formula(call: Any) -> None:
     arrays, turned, mask, options = call
     compare(arrays, turned, mask, **options)
+
+
+@few
+@given(
+    st.integers(1, 3), st.integers(1, 2), st.sampled_from([1, 1, 3]), st.integers(1, 70),
+    st.integers(1, 40), st.integers(1, 40), st.integers(1, 2), st.integers(0, 999),
+)  # fmt: skip
+def test_one_query_is_the_formula(
+    batch: int, shared: int, group: int, keys: int, e: int, f: int, count: int, seed: int
+) -> None:
+    """Keys and values as a cache has them: the first part of longer rows."""
+    rng = np.random.default_rng(seed)
+    sizes = [(batch, shared * group, 1, e), (batch, shared, keys + 3, e), (batch, shared, keys, f)]
+    q, k, v = [rng.standard_normal(s).astype("f") for s in sizes]
+    k = k[:, :, :keys]
+    v = np.ascontiguousarray(v.transpose(0, 2, 1, 3)).transpose(0, 2, 1, 3)
+    threads.limit(count)
+    assert decoding.one_query(q, k, v, 0.5) is not None
+    got = decoding.one_query(q, k, v, 0.5)[0]  # type: ignore[index]
+    k, v = [np.repeat(x, group, 1).astype("d") for x in (k, v)]
+    scores = 0.5 * q.astype("d") @ k.swapaxes(-1, -2)
+    weights = np.exp(scores - scores.max(-1, keepdims=True))
+    want = weights / weights.sum(-1, keepdims=True) @ v
+    np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
+def test_one_query_in_a_graph() -> None:
+    rng = np.random.default_rng(0)
+    for keys in (1, 9):
+        shapes = [(2, 4, 1, 5), (2, 2, keys, 5), (2, 2, keys, 3)]
+        arrays = [rng.standard_normal(s).astype("f") for s in shapes]
+        compare(arrays, enable_gqa=True)
+
+
+def test_queries_that_share_one_head() -> None:
+    rng = np.random.default_rng(0)
+    for keys in (1, 2, 40):
+        shapes = [(2, 3, 7, 5), (2, 1, keys, 5), (2, 1, keys, 4)]
+        compare([rng.standard_normal(s).astype("f") for s in shapes], enable_gqa=True)
 
 
 @pytest.mark.parametrize("count", [1, 2])

@@ -25,10 +25,13 @@ def everything_by_kernels(monkeypatch: Any) -> Any:
     monkeypatch.setattr(indexing, "SMALL", 1)
     monkeypatch.setattr(sorting, "SMALL", 1)
     monkeypatch.setattr(copying, "SMALL", 1)
-    monkeypatch.setattr(copying, "SMALL_TURNED", 1)
+    monkeypatch.setattr(copying, "SMALL_ROWS", 1)
+    monkeypatch.setattr(copying, "SMALL_PIECE", 1)
     monkeypatch.setattr(copying, "SHORTEST_ROW", 4)
     monkeypatch.setattr(threads, "PARALLEL", 64)
+    copying._plan.cache_clear()  # they know these numbers
     yield
+    copying._plan.cache_clear()
     threads.limit(threads.available())
 
 
@@ -196,6 +199,15 @@ def test_joined_and_repeated(seed: int, dim: int, count: int) -> None:
     both(lambda x: x.repeat_interleave(3, dim), xs[0])
     both(lambda x: x.permute(2, 0, 1).contiguous(), xs[0])
     both(lambda x: x[:, :1].expand(-1, 5, -1).contiguous(), xs[0])
+    both(lambda x: x.permute(2, 0, 1).reshape(shape[2], -1), xs[0])
+    both(lambda x: mg.flip(x, (dim, (dim + 1) % 3)), xs[0])
+    both(lambda x: mg.roll(x, (count, -3, 2), (dim, 0, 2)), xs[0])
+    both(lambda x: mg.roll(x, 5), xs[0])
+    both(lambda x: x.narrow(dim, 0, 1) + x, xs[0])
+    both(lambda x: x[1:, :, :-1], floats(rng, *shape + 1))
+    both(lambda x: x[None, ::2, ..., :4], floats(rng, *shape + 1))
+    both(lambda x: x[0, 1:], floats(rng, *shape + 1))
+    both(lambda x: mg.cat(x.chunk(count, dim)[::-1], dim), xs[0])
 
 
 # ------------------------------------------------------------------------------ dropout

@@ -125,6 +125,21 @@ def test_scalar_functions_to_the_last_digits(name):
     assert ulps.max() < 3
 
 
+@pytest.mark.parametrize("name", ["normal_below", "gelu_slope"])
+def test_gelu_and_its_slope_keep_their_digits(name):
+    special = pytest.importorskip("scipy.special")
+    x = np.concatenate([np.linspace(-14, 14, 20001), SPECIAL]).astype(np.float32)
+    ours = np.array([getattr(scalars, name).serial(v) for v in x])
+    z = x.astype(np.float64)
+    density = z * np.exp(-z * z / 2) / np.sqrt(2 * np.pi)
+    exact = special.ndtr(z) if name == "normal_below" else special.ndtr(z) + density
+    np.testing.assert_array_equal(np.isnan(ours), np.isnan(exact))
+    np.testing.assert_allclose(ours, exact, rtol=0, atol=2e-7)
+    if name == "normal_below":  # the exponent's rounding: 1/2 ulp of x**2 / 2
+        tail = (z < 0) & (z > -9)
+        np.testing.assert_allclose(ours[tail], exact[tail], rtol=4e-6)
+
+
 def test_off_switch_small_arrays_and_other_dtypes_take_the_formula():
     calls = []
 

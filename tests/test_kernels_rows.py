@@ -26,7 +26,6 @@ def every_size(monkeypatch: Any) -> None:
     for module in (rows, scans):
         monkeypatch.setattr(module, "SMALL", 1)
     monkeypatch.setattr(losses, "SMALL", 1)
-    monkeypatch.setattr(losses, "SMALL_CLASSES", 1)
     monkeypatch.setattr(threads, "PARALLEL", 1)
 
 

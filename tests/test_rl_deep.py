@@ -4,7 +4,10 @@ can be saved, runs that resume to the same trajectory, learning, the command lin
 
 from __future__ import annotations
 
+import importlib.util
+import sys
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,10 +16,11 @@ gymnasium = pytest.importorskip("gymnasium")
 
 import minigrad as mg  # noqa: E402
 from minigrad import config, rl  # noqa: E402
-from minigrad.rl import losses, trpo  # noqa: E402
-from minigrad.rl.__main__ import main  # noqa: E402
+from minigrad.rl import drawing, losses, trpo  # noqa: E402
+from minigrad.rl.__main__ import main, parser  # noqa: E402
 from minigrad.rl.buffers import Replay, Rollout  # noqa: E402
 from minigrad.rl.envs import Envs, Normaliser  # noqa: E402
+from minigrad.rl.presets import PRESETS  # noqa: E402
 from minigrad.rl.training import confidence  # noqa: E402
 
 SMALL = {
@@ -437,13 +441,81 @@ def test_confidence() -> None:
     assert "2.5" in str(e) and confidence(x[:1]).low == -np.inf
 
 
+def test_bootstrap_interval() -> None:
+    x = np.random.default_rng(0).normal(3, 2, (40, 5))
+    low, high = rl.bootstrap(x)
+    half = 1.96 * x.std(0) / np.sqrt(40)
+    np.testing.assert_allclose(low, x.mean(0) - half, atol=0.12)
+    np.testing.assert_allclose(high, x.mean(0) + half, atol=0.12)
+    same = rl.bootstrap(np.full((10, 2), 500.0))
+    np.testing.assert_array_equal(same, np.full((2, 2), 500.0))
+
+
+def test_annealed_rates() -> None:
+    with config.using(kernels="off"):
+        agent = make("a2c", anneal=True, total_steps=80, learning_rate=0.1)
+        rl.train(agent, progress=False, until=40)
+        agent.anneal()
+        assert agent.optimizer.param_groups[0]["lr"] == pytest.approx(0.05)
+        rl.train(agent, progress=False)
+        agent.anneal()
+        assert agent.optimizer.param_groups[0]["lr"] == 0
+        before = agent.actor.state_dict()
+        before = {k: v.clone() for k, v in before.items()}
+        agent.iterate()
+    for key, value in agent.actor.state_dict().items():
+        np.testing.assert_array_equal(before[key].numpy(), value.numpy())
+
+
+# ------------------------------------------------------------------------------ films
+FRAMES = [np.full((5, 7, 3), 10 * i, np.uint8) for i in range(4)]
+
+
+def test_mp4_is_written_by_ffmpeg(tmp_path, monkeypatch) -> None:
+    """A stand-in for ffmpeg keeps what it is given: every pixel, in order."""
+    monkeypatch.setitem(sys.modules, "imageio_ffmpeg", None)
+    stand_in = tmp_path / "ffmpeg"
+    stand_in.write_text('#!/bin/sh\necho "$@" > "$(dirname "$0")/arguments"\n'
+                        'for last; do :; done\ncat > "$last"\n')  # fmt: skip
+    stand_in.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    drawing.write_film(tmp_path / "a/film.mp4", FRAMES, seconds=0.05)
+    assert (tmp_path / "a/film.mp4").read_bytes() == b"".join(f.tobytes() for f in FRAMES)
+    assert "-s 7x5 -r 20 " in (tmp_path / "arguments").read_text()
+    stand_in.write_text("#!/bin/sh\necho no such codec >&2\nexit 1\n")
+    with pytest.raises(RuntimeError, match="no such codec"):
+        drawing.write_film(tmp_path / "film.mp4", FRAMES)
+    monkeypatch.setenv("PATH", str(tmp_path / "nowhere"))
+    with pytest.raises(ImportError, match=r"minigrad\[video\]"):
+        drawing.write_film(tmp_path / "film.mp4", FRAMES)
+    with pytest.raises(ValueError, match="no frames"):
+        drawing.write_mp4(tmp_path / "film.mp4", [])
+    with pytest.raises(ValueError, match=r"\.gif or \.mp4"):
+        drawing.write_film(tmp_path / "film.avi", FRAMES)
+
+
+def test_mp4_of_the_real_ffmpeg(tmp_path) -> None:
+    pytest.importorskip("imageio_ffmpeg")
+    drawing.write_film(tmp_path / "film.mp4", FRAMES)
+    assert (tmp_path / "film.mp4").read_bytes()[4:8] == b"ftyp"
+
+
 # ------------------------------------------------------------------------------ command line
+def test_presets_are_knobs() -> None:
+    for (name, env), knobs in PRESETS.items():
+        rl.AGENTS[name][1](env=env, **knobs)
+    arguments = ["train", "ppo", "--env", "LunarLander-v3", "--gamma", "0.5"]
+    args = parser("LunarLander-v3").parse_args(arguments)
+    assert (args.envs, args.rollout, args.gamma) == (16, 1024, 0.5)
+    assert parser("CartPole-v1").parse_args(["train", "ppo"]).envs == 8
+
+
 def test_command_line(tmp_path, capsys) -> None:
     pytest.importorskip("matplotlib")
     pytest.importorskip("pygame")
     run = tmp_path / "run"
     arguments = ["train", "a2c", "--seed", "3", "--total-steps", "256", "--envs", "2"]
-    arguments += ["--hidden", "8", "8", "--eval-every", "128", "--out", str(run), "--quiet"]
+    arguments += ["--hidden", "8", "8", "--out", str(run), "--quiet"]
     with config.using(kernels="off"), warnings.catch_warnings():
         warnings.filterwarnings("ignore", module="pygame")
         main(arguments)
@@ -452,16 +524,39 @@ def test_command_line(tmp_path, capsys) -> None:
             assert (run / name).exists(), name
         assert (run / "curve.png").read_bytes().startswith(b"\x89PNG")
         main(["evaluate", str(run), "--episodes", "5"])
-        assert "over 5" in capsys.readouterr().out
+        output = capsys.readouterr()
+        assert "over 5" in output.out and "5/5" in output.err
         main(["watch", str(run), "--steps", "5"])
         assert (run / "watch.gif").read_bytes().startswith(b"GIF8")
-        main(["plot", str(run), "--out", str(tmp_path / "all.png")])
-        assert (tmp_path / "all.png").exists()
+        for flags in ([], ["--greedy"]):
+            main(["plot", str(run), str(run), "--out", str(tmp_path / "all.png"), *flags])
+            assert (tmp_path / "all.png").read_bytes().startswith(b"\x89PNG")
+            (tmp_path / "all.png").unlink()
         with pytest.raises(FileNotFoundError, match="no run"):
             main(["watch", str(tmp_path / "nothing")])
     with pytest.raises(SystemExit):
         main(["train", "ppo", "--penalty", "maybe"])
     assert "expected yes or no" in capsys.readouterr().err
+
+
+def test_example_of_the_seeds(tmp_path, monkeypatch, capsys) -> None:
+    pytest.importorskip("matplotlib")
+    path = Path(__file__).resolve().parents[1] / "examples" / "rl_curves.py"
+    spec = importlib.util.spec_from_file_location("rl_curves", path)
+    example = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(example)
+    knobs = {"total_steps": 256, "hidden": [8, 8], **SMALL["ppo"]}
+    monkeypatch.setitem(example.STUDIES, "ppo", example.Study("ppo", "CartPole-v1", 5, knobs))
+    monkeypatch.setattr(
+        sys, "argv", ["rl_curves.py", "ppo", "--seeds", "2", "--out", str(tmp_path)]
+    )
+    with config.using(kernels="off"):
+        example.main()
+        first = capsys.readouterr().out.splitlines()[-1]
+        assert first.startswith("| `ppo` | CartPole-v1 | 256 | 1-2 | 2 of 2 | 2 of 2 |")
+        example.main()  # finished folders are read, not trained
+    assert capsys.readouterr().out.splitlines()[-1] == first
+    assert (tmp_path / "rl_cartpole_ppo.png").read_bytes().startswith(b"\x89PNG")
 
 
 # ------------------------------------------------------------------------------ learning

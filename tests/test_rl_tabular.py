@@ -33,55 +33,6 @@ def test_figure_5_3_first_iteration_of_mc_basic() -> None:
     np.testing.assert_allclose(sampled.q[0], q, atol=1e-9)
 
 
-def optimum_of_length(model, length):
-    v = np.zeros(model.states)
-    for _ in range(length):
-        v = model.backup(v, 0.9).max(1)
-    return v
-
-
-@pytest.mark.parametrize("length", [1, 2, 3, 4, 14, 15, 30, 100])
-def test_figure_5_4_episode_length(length) -> None:
-    model = GridWorld(reward_forbidden=-10).model
-    best = optimum_of_length(model, length)
-    learned = monte_carlo.mc_basic(model, 0.9, length=length, iterations=200)
-    if length >= 30:
-        np.testing.assert_allclose(learned.q.max(1), best, atol=0.06 if length == 30 else 1e-3)
-    assert best[17] == pytest.approx((1 - 0.9**length) / 0.1)
-    assert (best > 0).all() == (length >= 15)
-    if length == 1:
-        np.testing.assert_array_equal(np.flatnonzero(best), [12, 16, 17, 18, 22])
-    if length == 15:
-        rows = [1.4, 1.8, 2.2, 2.7, 3.3, 1.1, 1.4, 2.7, 3.3, 3.8, 0.8, 0.5, 7.9, 3.8, 4.5]
-        rows += [0.5, 7.9, 7.9, 7.9, 5.2, 0.2, 6.9, 7.9, 6.9, 6.0]
-        np.testing.assert_array_equal(rounded(best), rows)
-    if length == 100:
-        np.testing.assert_array_equal(rounded(best), rounded(exact.value_iteration(model, 0.9).v))
-
-
-FIGURE_5_6 = [0.4, 0.5, 0.9, 1.3, 1.4, 0.1, 0, 0.5, 1.3, 1.7, 0.1, -0.4, 3.4, 1.4, 1.9]
-FIGURE_5_6 += [-0.1, 3.4, 3.3, 3.7, 2.2, -0.3, 2.6, 3.7, 3.1, 2.7]
-
-
-def test_figures_5_6_and_5_7_in_both_readings_of_the_rules() -> None:
-    """Walls inside forbidden cells pay -11 in these two figures, -1 in all others."""
-    for bounce, value in (("both", 2.6), ("boundary", 2.8)):
-        model = GridWorld(reward_forbidden=-10, bounce=bounce).model
-        policy = exact.greedy(exact.value_iteration(model, 0.9).q)
-        soft = exact.epsilon_greedy(np.eye(5)[policy], 0.1)
-        v = exact.policy_values(model, soft, 0.9)
-        assert rounded(v)[21] == value
-        if bounce == "both":
-            assert np.abs(v - FIGURE_5_6).max() < 0.05 + 1e-9
-        best = exact.soft_policy_iteration(model, 0.9, 0.1)
-        np.testing.assert_array_equal(best.policy, policy)
-        np.testing.assert_allclose(best.v, v, atol=1e-9)
-    for figure in (0.0, 0.1):  # figures 2.7 to 8.6 use the plain rule: same greedy values at ε = 0
-        model = GridWorld(reward_forbidden=-10).model
-        soft = exact.soft_policy_iteration(model, 0.9, figure)
-        assert (soft.v[0] > 3) == (figure == 0)
-
-
 def test_figure_5_5_iterations_of_a_million_steps() -> None:
     """ε = 0.5: each episode of a million steps is one step of policy iteration. Exactly, the
     class's optimum is reached after 3 improvements; after 2, two states are 0.22 short of it.
@@ -118,6 +69,37 @@ def test_exploring_starts(visit) -> None:
     assert learned.visits.sum() >= episodes
     if visit == "initial":
         assert learned.visits.sum() == episodes
+
+
+def test_parts_between_which_the_bar_moves_change_nothing(capsys) -> None:
+    model = GridWorld().model
+    learned = monte_carlo.mc_exploring_starts(
+        model, 0.9, episodes=250, length=20, rng=5, progress=True
+    )
+    assert "250/250" in capsys.readouterr().err
+    q, visits, pi = np.zeros((25, 5)), np.zeros((25, 5), np.int64), np.zeros(25, np.int64)
+    returns, lengths = np.zeros(250), np.zeros(250, np.int64)
+    monte_carlo._exploring(
+        np.random.default_rng(5), *model.arrays(), 0.9, pi, 20, 2, q, visits, returns, lengths
+    )
+    np.testing.assert_array_equal(learned.q, q)
+    np.testing.assert_array_equal(learned.policy, pi)
+    np.testing.assert_array_equal(learned.returns, returns)
+
+
+@pytest.mark.slow
+def test_warm_up_compiles_every_loop() -> None:
+    from minigrad import warmup
+    from minigrad.kernels.cpu import compiler
+    from minigrad.rl.loops import Loop
+
+    if not compiler.enabled():
+        pytest.skip("no compiled kernels here")
+    for _, program in warmup.tabular():
+        program()
+    loops = [k for k in compiler.KERNELS if isinstance(k, Loop) and not k.inline]
+    assert len(loops) > 10
+    assert [k.__name__ for k in loops if "serial" not in vars(k)] == []
 
 
 def test_monte_carlo_refuses() -> None:

@@ -216,12 +216,20 @@ def test_state_dicts_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
 
 
 # ---------------------------------------------------------------- what random programs found
+def _slopes(lib: Any, function: Any, numbers: list[float], *args: Any, **named: Any) -> Any:
+    x = lib.tensor(numbers, requires_grad=True)
+    function(x, *args, **named).sum().backward()
+    return x.grad
+
+
 @pytest.mark.parametrize(
     "call",
     [
         lambda lib: lib.cat([lib.ones(0), lib.ones(0)], dim=1),
         lambda lib: lib.linalg.matrix_power(lib.full((2, 2), float("nan")), 0),
-        lambda lib: lib.nn.functional.cosine_similarity(lib.ones(2), lib.tensor([1, 2]), dim=0),
+        lambda lib: lib.nn.functional.cosine_similarity(
+            lib.ones(2), lib.tensor([1, 2]), dim=0
+        ).round(decimals=6),
         lambda lib: lib.cdist(lib.ones(2, 3), lib.ones(2, 3).double()),
         lambda lib: lib.linalg.cross(lib.ones(3), lib.ones(3).double(), dim=0),
         lambda lib: lib.topk(lib.tensor([True]), 1),
@@ -234,6 +242,68 @@ def test_state_dicts_by_url(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> 
         lambda lib: lib.linalg.cholesky(lib.tensor([[float("inf"), 1.0], [1.0, 2.0]])),
         lambda lib: lib.asarray(lib.ones(1, requires_grad=True), requires_grad=False).requires_grad,
         lambda lib: lib.diff(lib.tensor([[True]]), n=0, dim=0),
+        lambda lib: lib.diff(lib.ones(3), n=0, dim=7),
+        lambda lib: lib.tensor([True, False]) ** False,
+        lambda lib: lib.tensor([True, False]) ** True,
+        lambda lib: lib.tensor([True]) ** lib.tensor(True),
+        lambda lib: True ** lib.tensor([True]),
+        lambda lib: lib.tensor([False]).pow_(True),
+        lambda lib: [
+            lib.ones(2, 3).mv(lib.ones(3))._is_view(),
+            lib.ones(3).dot(lib.ones(3))._is_view(),
+        ],
+        lambda lib: lib.full((3, 2), 200, dtype=lib.uint8).sum_to_size(2),
+        lambda lib: lib.addr(*[lib.tensor([True])] * 3, beta=2, alpha=3),
+        lambda lib: lib.addr(lib.tensor([1]), *[lib.tensor([True])] * 2, alpha=True),
+        lambda lib: lib.addbmm(lib.ones(2, 2).char(), *[lib.full((3, 2, 2), 9).char()] * 2),
+        lambda lib: lib.nn.functional.avg_pool2d(lib.arange(-40, 41).view(1, 9, 9), 7, 1, 3),
+        lambda lib: lib.nn.functional.avg_pool1d(lib.arange(-9, 9).view(1, 2, 9), 7, 3),
+        lambda lib: lib.nn.functional.avg_pool3d(lib.ones(1, 2, 2, 2).int(), 2),
+        lambda lib: lib.logaddexp(lib.tensor([1 + 1j, -lib.inf]), lib.tensor([1 - 2j, -lib.inf])),
+        lambda lib: lib.logcumsumexp(lib.tensor([[1 + 1j, 2]], dtype=lib.complex128), 1),
+        lambda lib: lib.linalg.vander(lib.tensor(2.0), N=3),
+        lambda lib: [lib.add(2, 3, alpha=2), lib.sub(2.5, 1), lib.mul(True, True), lib.div(5, 2)],
+        lambda lib: [lib.div(-5, 2, rounding_mode=r) for r in ("floor", "trunc")],
+        lambda lib: lib.sub(True, True),
+        lambda lib: lib.add("1", 1),
+        lambda lib: lib.rsub(2, lib.ones(2)),
+        lambda lib: lib.ones(2, dtype=lib.uint8).scatter(0, lib.tensor([0]), -1.5),
+        lambda lib: _slopes(lib, lib.special.logit, [0.0, 0.3, math.nan], eps=0.1),
+        lambda lib: _slopes(
+            lib, lib.nn.functional.huber_loss, [-math.inf, 2.0], lib.zeros(2), reduction="none"
+        ),
+        lambda lib: _slopes(
+            lib, lib.nn.functional.smooth_l1_loss, [math.inf, 0.0], lib.ones(2), reduction="none"
+        ),
+        lambda lib: lib.autograd.grad((x := lib.ones((), requires_grad=True)).prod(), x),
+        lambda lib: [lib.ones(2, 3).sum(axis=0, keepdims=True), lib.eye(3).argmax(axis=0)],
+        lambda lib: [
+            lib.eye(3).max(axis=1, keepdims=True).values,
+            lib.stack([lib.ones(2)], axis=1),
+        ],
+        lambda lib: [
+            *map(len, (lib.eye(2).softmax(axis=0), lib.eye(3, 2).std(axis=1, keepdims=True)))
+        ],
+        lambda lib: [lib.eye(2).amax(axis=0), lib.eye(2).all(axis=1), lib.eye(2).prod(axis=1)],
+        lambda lib: lib.softmax(lib.eye(2)),
+        lambda lib: lib.max(2, 3),
+        lambda lib: lib.polar(lib.ones(2), 2),
+        lambda lib: lib.complex(lib.zeros(1, 0, 3), lib.zeros(1, 0, 3)),
+        lambda lib: lib.nn.functional.adaptive_avg_pool2d(lib.ones(2, 2), (2, 2)),
+        lambda lib: lib.nn.functional.multi_margin_loss(*[lib.ones(5, 4)] * 2, reduction="x"),
+        lambda lib: lib.nn.functional.multilabel_margin_loss(lib.ones(0), lib.ones(0)),
+        lambda lib: lib.nn.functional.margin_ranking_loss(*[lib.arange(3)] * 3),
+        lambda lib: lib.nn.functional.kl_div(*[lib.ones(2)] * 2, reduction="batchmean"),
+        lambda lib: lib.tensordot(*[lib.ones(2, 1, 2).byte()] * 2, ((0, 1), (2, 1))),
+        lambda lib: lib.tensor([-1]).expand(2).copy_(lib.tensor([-1]).expand(2)),
+        lambda lib: (v := lib.tensor([-1]).expand(2)).copy_(v[()]),
+        lambda lib: lib.nn.functional.adaptive_max_pool2d(lib.ones(1, 2, 2).bool(), 1),
+        lambda lib: lib.nn.functional.adaptive_avg_pool2d(lib.ones(1, 2, 2).bool(), 1),
+        lambda lib: lib.unravel_index(lib.tensor([3], dtype=lib.uint8), (2, 400)),
+        lambda lib: lib.slice_scatter(
+            lib.ones(2, 2), lib.zeros(2, 1), 1, 0, 1, out=lib.zeros(2, 2)
+        ),
+        lambda lib: lib.nn.functional.linear(*[lib.ones(2, 2)] * 2, out=lib.zeros(2, 2)),
     ],
 )
 @pytest.mark.filterwarnings("ignore")
@@ -242,13 +312,66 @@ def test_corners(call: Any) -> None:
     for lib in LIBRARIES:
         try:
             found = call(lib)
-        except (RuntimeError, IndexError, NotImplementedError) as error:
+        except (RuntimeError, IndexError, TypeError, ValueError) as error:
             kind = type(error).__name__.lstrip("_")
             outcomes.append(kind)
             continue
         parts = found if isinstance(found, (tuple, list)) else [found]
         outcomes.append(str([getattr(p, "tolist", lambda p=p: p)() for p in parts]))
     assert outcomes[1] == outcomes[0]
+
+
+def _random(lib: Any, *shape: int, dtype: str = "complex128") -> Any:
+    rng = np.random.default_rng(sum(shape))
+    numbers = rng.standard_normal(shape) + 1j * rng.standard_normal(shape)
+    return lib.tensor(numbers, dtype=getattr(lib, dtype), requires_grad=True)
+
+
+COMPLEX: dict[str, tuple[Any, tuple[tuple[int, ...], ...]]] = {
+    "conv1d": (lambda f, x, w, b: f.conv1d(x, w, b, padding=1), ((2, 4, 5), (2, 4, 3), (2,))),
+    "conv2d": (lambda f, x, w: f.conv2d(x, w, groups=2, stride=2), ((1, 2, 5, 4), (4, 1, 2, 2))),
+    "conv_transpose2d": (
+        lambda f, x, w: f.conv_transpose2d(x, w, None, 2, 1, 1), ((1, 2, 3, 3), (2, 2, 3, 2)),
+    ),
+    "rms_norm": (lambda f, x, w: f.rms_norm(x, (3,), w), ((2, 3), (3,))),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", COMPLEX)
+def test_gradients_of_complex_layers(name: str) -> None:
+    call, shapes = COMPLEX[name]
+    inputs = [_random(minigrad, *shape) for shape in shapes]
+    function = lambda *xs: call(minigrad.nn.functional, *xs)  # noqa: E731
+    assert minigrad.autograd.gradcheck(function, inputs)
+    assert minigrad.autograd.gradgradcheck(function, inputs)
+    slopes = []
+    for lib in LIBRARIES:
+        xs = [_random(lib, *shape) for shape in shapes]
+        y = call(lib.nn.functional, *xs)
+        y.backward(_random(lib, *y.shape).detach())
+        slopes.append([t.detach().numpy() for t in (y, *[x.grad for x in xs])])
+    for a, b in zip(*slopes, strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("name", ["logaddexp", "ldexp", "sinc", "logcumsumexp", "logsumexp"])
+def test_gradients_of_complex_functions(name: str) -> None:
+    pair = name in ("logaddexp", "ldexp")
+    inputs = [_random(minigrad, 2, 3), _random(minigrad, 3)][: 1 + pair]
+    more = (1,) if name.endswith("sumexp") else ()
+    assert minigrad.autograd.gradcheck(lambda *xs: getattr(minigrad, name)(*xs, *more), inputs)
+
+
+def test_the_value_of_index_fill_counts_once_for_each_slice() -> None:
+    slopes = []
+    for lib in LIBRARIES:
+        x, v = lib.zeros(3, 3, requires_grad=True), lib.tensor(2.0, requires_grad=True)
+        y = x.index_fill(1, lib.tensor([1, 1, 2]), v) + (x * 1).index_fill_(
+            0, lib.tensor([1, 1]), v
+        )
+        (y * lib.arange(9.0).view(3, 3)).sum().backward()
+        slopes.append((x.grad.tolist(), v.grad.item()))
+    assert slopes[0] == slopes[1]
 
 
 @pytest.mark.parametrize("name", ["pixel_shuffle", "pixel_unshuffle", "channel_shuffle"])

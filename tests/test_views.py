@@ -7,6 +7,7 @@ minigrad, and must give the same numbers, or fail with the same type of error.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from typing import Any
 
@@ -567,3 +568,152 @@ def test_bfloat16_views() -> None:
         return [y.float(), x.as_strided((2, 2), (2, 7), 1).float(), x.t().clone().float()]
 
     same(program)
+
+
+@pytest.mark.parametrize("how", ["before", "after", "as_strided", "unchanged"])
+def test_retained_gradient_of_a_view_that_goes_stale(how: str) -> None:
+    """A change without recording gives the view a new node: what it retains goes with it."""
+
+    def program(m: Any) -> Any:
+        a = leaf(m)
+        base = a * 2
+        view = base.as_strided((2, 3), (6, 2), 1) if how == "as_strided" else base[1:3]
+        if how != "after":
+            view.retain_grad()
+        if how != "unchanged":
+            view.mul_(3)
+        if how == "after":
+            view.retain_grad()
+        with m.no_grad():
+            view.add_(1)
+        kept = view.retains_grad
+        loss(m, view, base).backward()
+        return kept, view.retains_grad, view.grad, a.grad
+
+    same(program)
+
+
+def test_views_of_a_base_that_requires_a_gradient_later() -> None:
+    def changed(m: Any, change: Callable[[Any, Any], Any]) -> Any:
+        base = m.tensor(BASE.copy())
+        view = base.view(-1)
+        change(base, view)
+        before = view.requires_grad
+        base.requires_grad_()
+        after, is_leaf = view.requires_grad, view.is_leaf
+        loss(m, view).backward()
+        return before, after, is_leaf, base.grad
+
+    same(lambda m: changed(m, lambda base, view: base.mul_(2)))
+    same(lambda m: changed(m, lambda base, view: view.mul_(2)))
+    same(lambda m: changed(m, lambda base, view: [view.mul_(2), view + 1, base.add_(1)]))
+
+
+def test_a_view_that_is_a_leaf_of_its_own_stays_one() -> None:
+    def program(m: Any) -> Any:
+        base = m.tensor(BASE.copy())
+        view = base.t().requires_grad_()
+        base.mul_(2)
+        loss(m, view).backward()
+        return view.requires_grad, view.is_leaf, base.requires_grad, view.grad, base.grad
+
+    same(program)
+
+
+@pytest.mark.parametrize("name", ["eq_", "ne_", "lt_", "le_", "gt_", "ge_"])
+@pytest.mark.parametrize("shape", [(4, 6), (6,), ()])
+def test_in_place_comparisons_give_both_sides_zeros(name: str, shape: tuple[int, ...]) -> None:
+    def program(m: Any) -> Any:
+        a, b = leaf(m), leaf(m, np.ones(shape))
+        x = a * 1
+        getattr(x, name)(b)
+        loss(m, x).backward()
+        return x, a.grad, b.grad
+
+    same(program)
+
+
+@pytest.mark.parametrize("keepdim", [False, True])
+@pytest.mark.parametrize("name", ["max", "min", "median", "nanmedian", "mode", "kthvalue"])
+def test_changed_places_of_values_are_noticed(name: str, keepdim: bool) -> None:
+    def program(m: Any) -> Any:
+        k = (2,) if name == "kthvalue" else ()
+        values, places = getattr(m, name)(leaf(m), *k, dim=1, keepdim=keepdim)
+        places.fill_(3)
+        values.sum().backward()
+        return []
+
+    assert "inplace operation" in str(same(program))
+
+
+INDEXED: dict[str, Callable[..., Any]] = {
+    "index_select": lambda m, x, i: x.index_select(0, i),
+    "index_add": lambda m, x, i: m.zeros(4, 6).double().index_add(0, i, x),
+    "index_reduce": lambda m, x, i: m.zeros(4, 6).double().index_reduce(0, i, x, "amax"),
+    "put": lambda m, x, i: m.zeros(4, 6).double().put(i, x[:, 0]),
+    "take": lambda m, x, i: x.take(i),
+    "embedding_bag": lambda m, x, i: m.nn.functional.embedding_bag(i.view(2, 2), x, mode="sum"),
+}
+
+
+@pytest.mark.filterwarnings("ignore:index_reduce")
+@pytest.mark.parametrize("name", INDEXED)
+def test_a_changed_index_is_noticed(name: str) -> None:
+    def program(m: Any) -> Any:
+        index = m.tensor([1, 0, 1, 2])
+        y = INDEXED[name](m, leaf(m), index)
+        index.fill_(3)
+        y.sum().backward()
+        return []
+
+    assert "inplace operation" in str(same(program))
+
+
+def test_a_changed_index_does_no_harm() -> None:
+    """Where a copy is kept, the gradient is that of the index as it was."""
+    f = minigrad.nn.functional
+    calls: dict[str, Callable[..., Any]] = {
+        "adaptive": lambda x, i: f.adaptive_max_pool1d(x, 2, return_indices=True),
+        "unpool": lambda x, i: (f.max_unpool1d(x[:2, None, :2], i.view(2, 1, 2), 2), i),
+        "margin": lambda x, i: (f.multi_margin_loss(x, i), i),
+    }
+    for name, call in calls.items():
+        slopes = []
+        for change in (False, True):
+            x = leaf(minigrad)
+            y, index = call(x, minigrad.tensor([1, 0, 1, 2]))
+            if change:
+                index.fill_(3)
+            (y * y).sum().backward()
+            slopes.append(x.grad.numpy())
+        assert np.array_equal(*slopes), name
+
+
+# results that `view` can be called on in PyTorch, whatever order the argument lies in
+ROW_MAJOR: dict[str, Callable[..., Any]] = {
+    "cat": lambda m, x: m.cat([x, x], -1), "sum": lambda m, x: x.sum(0),
+    "mean": lambda m, x: x.mean(-1, keepdim=True), "amax": lambda m, x: x.amax(0),
+    "prod": lambda m, x: x.prod(0), "all": lambda m, x: (x > 0).all(0),
+    "var": lambda m, x: x.var(0), "norm": lambda m, x: x.norm(dim=0),
+    "logsumexp": lambda m, x: x.logsumexp(0), "cumsum": lambda m, x: x.cumsum(0),
+    "cummax": lambda m, x: x.cummax(0)[0], "logcumsumexp": lambda m, x: x.logcumsumexp(-1),
+    "softmax": lambda m, x: x.softmax(0), "log_softmax": lambda m, x: x.log_softmax(-1),
+    "tril": lambda m, x: x.tril(), "index_select": lambda m, x: x.index_select(0, m.tensor([1, 0])),
+    "picked": lambda m, x: x[:, m.tensor([1, 0])] if x.ndim == 2 else x[m.tensor([1, 0])].sum(0),
+    "matmul": lambda m, x: x @ x.transpose(-1, -2), "cdist": lambda m, x: m.cdist(x, x),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shape", [(3, 4), (2, 3, 4)])
+@pytest.mark.parametrize("name", ROW_MAJOR)
+def test_results_can_be_viewed(name: str, shape: tuple[int, ...]) -> None:
+    def program(m: Any) -> Any:
+        found = []
+        for order in itertools.permutations(range(len(shape))):
+            numbers = m.tensor(np.sin(np.arange(np.prod(shape))))
+            inverse = np.argsort(order).tolist()
+            x = numbers.view(*[shape[i] for i in order]).permute(*inverse)
+            found.append(ROW_MAJOR[name](m, x).view(-1))
+        return found
+
+    assert not isinstance(same(program), Exception)

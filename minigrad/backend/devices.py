@@ -267,6 +267,13 @@ def cuda_module() -> Any:
     return found
 
 
+def row_major(x: Any) -> Any:
+    """x, or a copy in row-major order: the order of what PyTorch reduces, scans, joins and picks,
+    however the argument lies in memory. (NumPy keeps the order, and `view` of a result would fail.)
+    """
+    return x if x.ndim < 2 or x.flags.c_contiguous else array_module(x).ascontiguousarray(x)
+
+
 def array_module(x: Any) -> Any:
     """numpy or cupy, whichever computes on the array `x`; numpy for anything that is no array."""
     if type(x) is np.ndarray:

@@ -24,6 +24,17 @@ import numpy as np
 
 from .. import config
 
+_HEADER = object.__basicsize__  # of any object; an array's address comes next (PyArrayObject)
+_word = ctypes.c_size_t.from_address
+
+
+def address(x: Any) -> int:
+    """Where a NumPy array's first element lies, read from the array object: `x.__array_interface__`
+    and `x.ctypes` take six times as long to say it.
+    """
+    return _word(id(x) + _HEADER).value
+
+
 MMAP_THRESHOLD, TRIM_THRESHOLD = 1 << 25, 1 << 28
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # from malloc.h
 

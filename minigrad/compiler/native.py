@@ -1,9 +1,10 @@
 """Runs of small steps as one compiled function: its source is written here, Numba compiles it.
 
-Three kinds of steps can be written as loops over addresses:
+These kinds of steps can be written as loops over addresses:
 
     Map      y[i] = f(a[i], b[i], ...)    f a formula of kernels/cpu/formulas.py
-    Sum      y[j] += x[i]                 over some dimensions
+    Sum      y[j] += x[i]                 over some dimensions; of squared differences, too
+    Pick     y[i, j] = x[i, index[i, j]]  and its gradient, Put
     Product  Y = A B                      a call of BLAS
 
 Maps that follow one another over the same shape share a loop, and what only the loop itself reads
@@ -13,20 +14,20 @@ once, it is found again on disk by later processes.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable
 from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..backend.memory import address as address_of
 from ..kernels.cpu import blas, formulas, threads
 from ..kernels.cpu.compiler import REASSOCIATE, Kernel, Lazy
 from ..optim.elementwise import Elementwise
 from .trace import Op
 
 ndarray = np.ndarray
-F32 = np.dtype(np.float32)
+F32, I64 = np.dtype(np.float32), np.dtype(np.int64)
 
 LARGEST = threads.PARALLEL
 """Elements up to which a loop stays on one thread, and so in here."""
@@ -44,11 +45,32 @@ class Map(NamedTuple):
 
 
 class Sum(NamedTuple):
-    """y = sum of x over the dimensions where y's shape, brought to x's rank, has 1."""
+    """y = sum of x over the dimensions where y's shape, brought to x's rank, has 1; with `other`,
+    which is for sums of everything, of (x − other)².
+    """
 
     x: ndarray
     y: ndarray  # of x's rank
     factor: float
+    other: ndarray | None = None
+
+
+class Pick(NamedTuple):
+    """y = x at `index` along `dim`, indices that have been checked; all of one rank."""
+
+    x: ndarray
+    index: ndarray
+    y: ndarray
+    dim: int
+
+
+class Put(NamedTuple):
+    """y = zeros to which g is added at `index` along `dim`."""
+
+    g: ndarray
+    index: ndarray
+    y: ndarray
+    dim: int
 
 
 class Product(NamedTuple):
@@ -90,6 +112,9 @@ def lowered(op: Op, table: Numbers) -> list[Any] | None:
         return [Map(*_scalar(_copy, None), (source,), target)]
     if op.kind == "effect" and "optimizer" in op.options:
         return _optimizer_step(op.options["optimizer"], table)
+    own = _OWN_CHECKS.get(op.name)
+    if own is not None and op.kind == "pure":
+        return own(op)
     if op.kind != "pure" or not _plain(y) or y.size > LARGEST:
         return None
     if not all(_plain(x) for x in op.args if isinstance(x, ndarray)):
@@ -233,6 +258,8 @@ def _affine(op: Op) -> list[Any] | None:
     if x.ndim != 2:
         return None
     steps = _product(x, weight.T, op.results)
+    if bias is None:
+        return steps
     return steps and [*steps, Map(*_scalar(_plus, None), (op.results, bias), op.results)]
 
 
@@ -267,6 +294,47 @@ def _spread(op: Op, mean: bool) -> list[Any] | None:
     return [Map(*_scalar(_times, None), (g, factor), once.reshape(g.shape))]
 
 
+def _small(*arrays: Any) -> bool:
+    return all([_plain(x) and x.ndim > 0 and x.size <= LARGEST for x in arrays])
+
+
+def _gather(op: Op) -> list[Any] | None:
+    (x, index), y = op.args, op.results
+    fits = _small(x, y) and index.dtype == I64 and index.ndim == x.ndim
+    return [Pick(x, index, y, op.options["dim"])] if fits else None
+
+
+def _gather_back(op: Op) -> list[Any] | None:
+    (g, index, dim, _), y = op.args, op.results
+    fits = _small(g, y) and index.dtype == I64 and index.ndim == y.ndim
+    return [Put(g, index, y, dim)] if fits else None
+
+
+def _mse(op: Op) -> list[Any] | None:
+    (x, t), y = op.args, op.results
+    if not _small(x, t):
+        return None
+    return [Sum(x, y.reshape((1,) * x.ndim), 1 / op.options["over"], t)]
+
+
+def _mse_slope(g, x, t, factor):
+    return g * factor * (x - t)
+
+
+def _mse_back(op: Op) -> list[Any] | None:
+    g, x, t, _, over, needs = op.args
+    if not _small(x, t) or needs[1]:
+        return None
+    return [Map(*_scalar(_mse_slope, None), (g, x, t, 2 / over), op.results[0])]
+
+
+_OWN_CHECKS: dict[str, Callable[[Op], list[Any] | None]] = {
+    "gather": _gather,
+    "gather.x": _gather_back,
+    "mse": _mse,
+    "mse.joint": _mse_back,
+}
+"""Calls whose arguments or results are not all float32 arrays."""
 _SPECIAL: dict[str, Callable[[Op], list[Any] | None]] = {
     "affine": _affine,
     "affine.x": lambda op: (
@@ -303,18 +371,24 @@ class Source:
         self.uses = uses
         self.lines: list[str] = []
         self.pointers: dict[int, str] = {}  # address -> name
+        self.whole: set[str] = set()  # those of int64 numbers
         self.functions: dict[str, tuple[str, Any]] = {}  # identity -> (name, function)
 
     def pointer(self, x: ndarray) -> str:
-        address = x.__array_interface__["data"][0]
-        return self.pointers.setdefault(address, f"p{len(self.pointers)}")
+        name = self.pointers.setdefault(address_of(x), f"p{len(self.pointers)}")
+        if x.dtype == I64:
+            self.whole.add(name)
+        return name
 
     def function(self, step: Map | Update) -> str:
         name = f"f{len(self.functions)}"
         return self.functions.setdefault(step.identity, (name, step.function))[0]
 
     def text(self) -> str:
-        head = [f"    {name} = floats(P[{i}])" for i, name in enumerate(self.pointers.values())]
+        head = [
+            f"    {name} = {'ints' if name in self.whole else 'floats'}(P[{i}])"
+            for i, name in enumerate(self.pointers.values())
+        ]
         return "\n".join(["def segment(P, N):", *head, *self.lines]) + "\n"
 
 
@@ -337,6 +411,8 @@ def segment(
                 _write_sum(source, step)
             elif isinstance(step, Update):
                 _write_update(source, step)
+            elif isinstance(step, (Pick, Put)):
+                _write_pick(source, step)
             else:
                 _write_product(source, step)
     _write_maps(source, maps)
@@ -361,11 +437,18 @@ def _together(first: Map, step: Map) -> bool:
 
 
 def _compile(source: Source) -> Callable:
+    import hashlib  # 4 ms, and only what is compiled needs it
+
     text = source.text()
     functions = sorted((name, identity) for identity, (name, _) in source.functions.items())
     digest = hashlib.sha256((text + repr(functions)).encode()).hexdigest()[:24]
     if digest not in _COMPILED:
-        names: dict[str, Any] = {"floats": FLOATS, "gemm": blas.gemm, "f32": np.float32}
+        names: dict[str, Any] = {
+            "floats": FLOATS,
+            "ints": INTS,
+            "gemm": blas.gemm,
+            "f32": np.float32,
+        }
         names |= {name: function for name, function in source.functions.values()}
         # the one place where source is made: from shapes and names of this file, never from data
         exec(compile(text, f"<captured {digest}>", "exec"), names)  # noqa: S102
@@ -379,30 +462,34 @@ def _compile(source: Source) -> Callable:
 _COMPILED: dict[str, Callable] = {}
 
 
-def _floats() -> Any:
-    from llvmlite import ir
+def _numbers(kind: str) -> Any:
     from numba import types
     from numba.extending import intrinsic
 
+    pointer = types.CPointer(getattr(types, kind))
+
     @intrinsic
-    def floats(context: Any, address: Any) -> Any:
+    def numbers(context: Any, address: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            return builder.inttoptr(args[0], ir.FloatType().as_pointer())
+            return builder.inttoptr(args[0], context.get_value_type(pointer))
 
-        return types.CPointer(types.float32)(types.intp), generate
+        return pointer(types.intp), generate
 
-    return floats
+    return numbers
 
 
-FLOATS: Any = Lazy(_floats)
+FLOATS: Any = Lazy(lambda: _numbers("float32"))
+INTS: Any = Lazy(lambda: _numbers("int64"))
 """An address as something that can be indexed."""
 
 
 # ------------------------------------------------------------------------------ loops
 def _steps_of(x: ndarray, shape: tuple[int, ...]) -> list[int]:
     """Elements from one index to the next along each dimension of `shape`; 0 where broadcast."""
-    lead = len(shape) - x.ndim
-    return [0] * lead + [s // 4 if n != 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)]
+    lead, size = len(shape) - x.ndim, x.itemsize
+    return [0] * lead + [
+        s // size if n != 1 else 0 for s, n in zip(x.strides, x.shape, strict=True)
+    ]
 
 
 def _collapsed(shape: tuple[int, ...], steps: list[list[int]]) -> tuple[list[int], list[list[int]]]:
@@ -496,9 +583,14 @@ def _write_sum(source: Source, step: Sum) -> None:
     px, py = source.pointer(x), source.pointer(y)
     factor = f" * f32({step.factor!r})" if step.factor != 1.0 else ""
     if not any(sy):  # everything to one number
+        term = f"{px}[{_index(sx)}]"
+        if step.other is not None:
+            sizes, (sx, so) = _collapsed(x.shape, [steps[0], _steps_of(step.other, x.shape)])
+            off = f"({px}[{_index(sx)}] - {source.pointer(step.other)}[{_index(so)}])"
+            term = f"{off} * {off}"
         source.lines.append("    total = f32(0)")
         pad = _open_loops(source, sizes)
-        source.lines.append(f"{pad}total += {px}[{_index(sx)}]")
+        source.lines.append(f"{pad}total += {term}")
         source.lines.append(f"    {py}[0] = total{factor}")
         return
     kept, (only,) = _collapsed(y.shape, [_steps_of(y, y.shape)])
@@ -509,6 +601,24 @@ def _write_sum(source: Source, step: Sum) -> None:
     if factor:
         pad = _open_loops(source, kept)
         source.lines.append(f"{pad}{py}[{_index(only)}] *= f32({step.factor!r})")
+
+
+def _write_pick(source: Source, step: Pick | Put) -> None:
+    """Along `dim`, the number in the index takes the place of the loop's own."""
+    picks = isinstance(step, Pick)
+    table, line = (step.x, step.y) if isinstance(step, Pick) else (step.y, step.g)
+    shape, dim = step.index.shape, step.dim
+    if not picks:
+        pad = _open_loops(source, list(table.shape))
+        to = _index(_steps_of(table, table.shape))
+        source.lines.append(f"{pad}{source.pointer(table)}[{to}] = f32(0)")
+    steps = [s // 4 for s in table.strides]
+    around = _index([0 if d == dim else s for d, s in enumerate(steps)])
+    number = f"{source.pointer(step.index)}[{_index(_steps_of(step.index, shape))}]"
+    place = f"{source.pointer(table)}[{around} + {number} * {steps[dim]}]"
+    other = f"{source.pointer(line)}[{_index(_steps_of(line, shape))}]"
+    pad = _open_loops(source, list(shape))
+    source.lines.append(f"{pad}{other} = {place}" if picks else f"{pad}{place} += {other}")
 
 
 def _write_update(source: Source, step: Update) -> None:
@@ -546,4 +656,4 @@ def _write_product(source: Source, step: Product) -> None:
 
 def _address(source: Source, x: ndarray) -> int:
     source.pointer(x)
-    return x.__array_interface__["data"][0]
+    return address_of(x)

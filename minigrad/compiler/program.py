@@ -25,7 +25,7 @@ class Program:
     """Steps, in order; calling it runs them."""
 
     def __init__(self, ops: list[Op], kept: list[ndarray]):
-        ops = _needed(ops, kept)
+        ops = _checks_first(_needed(ops, kept))
         self.ops = ops
         self.steps: list[Callable[[], Any]] = []
         self.compiled = 0  # ops that run in compiled segments
@@ -84,6 +84,17 @@ def _needed(ops: list[Op], kept: list[ndarray]) -> list[Op]:
         live.update(id(root(x)) for x in arrays_in((*op.args, *op.options.values())))
         chosen.append(op)
     return chosen[::-1]
+
+
+def _checks_first(ops: list[Op]) -> list[Op]:
+    """Checks of what is there from the start come first, so that they divide no compiled run."""
+    made = {id(root(y)) for op in ops for y in arrays_in((op.results,))}
+    made |= {id(root(op.args[0])) for op in ops if op.kind == "write"}
+    early = [
+        op for op in ops
+        if op.kind == "check" and not any(id(root(x)) in made for x in arrays_in(op.args))
+    ]  # fmt: skip
+    return early + [op for op in ops if op not in early]
 
 
 def _uses(ops: list[Op], kept: list[ndarray]) -> dict[int, int]:

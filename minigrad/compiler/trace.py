@@ -23,7 +23,7 @@ from ..core import engine, inplace, primitive, recording
 from ..core.primitive import REGISTRY
 from ..core.tensor import Tensor
 from ..nn.utils import clip_grad
-from ..ops import data, filled, steps
+from ..ops import data, extrema, filled, norm, order, scatter, steps
 from ..optim.lr_scheduler.base import LRScheduler
 from ..optim.optimizer import Optimizer
 
@@ -35,6 +35,7 @@ class Op:
 
     "pure"    depends on its arguments only and changes nothing
     "write"   args[0][...] = args[1]
+    "check"   raises for some values of its arguments, and changes nothing
     "effect"  changes its arguments (clipping) or state outside (an optimizer's step, random
               numbers): always run as it is
     """
@@ -186,12 +187,17 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         for name in ("_cast", "widen", "_round"):
             noted(primitive, name)
         noted(recording, "widen")
+        noted(scatter, "check_range", "check")
+        noted(extrema, "_place")
+        noted(order, "_top_places")
+        noted(order, "sorted_places")
         for name in _DRAWS:
             noted(sampling, name, "effect")
         for module in (filled, steps, data):
             put(module, "wrap", _constant_maker(recorder, module.wrap))
         noted(clip_grad, "total_of")
         noted(clip_grad, "shrink", "effect")
+        noted(norm, "move_average", "effect")
         put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
         put(engine, "walk", walk)
         refused(engine, "accumulate", "retain_grad()")

@@ -8,17 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from ..kernels.cpu import copying, reductions
+from ..kernels.cpu import copying, loops, reductions
 from .primitive import primitive
 
 
 def duplicate(g: Any) -> Any:
     """A copy of an array in one piece; of a large one on all threads."""
     if g.size >= copying.SMALL and type(g) is np.ndarray:
-        y = np.empty(g.shape, g.dtype)
-        if copying.place(y, g):
+        y = copying.contiguous(g)
+        if y is not None:
             return y
     return g.copy()
+
+
+def _plus(x: Any, y: Any) -> Any:
+    return np.add(x, y)
+
+
+_ADDITION = loops.Loop(_plus, "plus")
+
+
+def add(total: Any, g: Any, into: bool) -> Any:
+    """total + g, written over `total` if `into`, else in new memory: there threads pay."""
+    if into:
+        return np.add(total, g, out=total)
+    if type(g) is np.ndarray and g.size >= loops.ONE_PASS and type(total) is np.ndarray:
+        return _ADDITION((total, g), {})
+    return total + g
 
 
 @primitive

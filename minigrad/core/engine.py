@@ -15,26 +15,32 @@ own graph.
 
 from __future__ import annotations
 
+import functools
+import operator
 import weakref
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from heapq import heappop, heappush
+from heapq import heappop, heappush, heappushpop
 from typing import Any
 
 import numpy as np
 
 from ..export import export
 from .anomaly import run_checked
-from .chores import alias, duplicate, fit, stack, take_slice
+from .chores import add, alias, duplicate, fit, stack, take_slice
 from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext, with_grad
-from .node import AccumulateGrad, GradientEdge, Node, accumulator_of, edge_of
+from .node import AccumulateGrad, Accumulators, GradientEdge, Node, accumulator_of, edge_of
 from .primitive import as_array
 from .recording import PrimitiveNode
 from .tensor import Tensor, wrap
 from .views import fresh
 
 ndarray = np.ndarray
+
+
+Roots = Sequence[tuple[tuple[Node, int], Any]]
+"""Where a backward starts: (a node, which of its outputs), and the gradient of that."""
 
 
 class _Run:
@@ -60,11 +66,13 @@ class _Run:
         self.captures: dict[tuple[Node, int], Any] = {}
         self.needed: set[Node] | None = None
         self.callbacks: list[Callable[[], None]] = []
-        self.roots: Sequence[Node] = ()
+        self.roots: Roots = ()
 
     def reached(self) -> set[Node]:
         """The nodes that get a gradient in this run."""
-        return reachable(self.roots) if self.needed is None else self.needed
+        if self.needed is None:
+            return reachable([node for (node, _), _ in self.roots])
+        return self.needed
 
 
 _current: ContextVar[_Run | None] = ContextVar("minigrad_backward", default=None)
@@ -90,13 +98,19 @@ class _UserCode:
         _current.set(self.outer)
 
 
-def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
+def walk(roots: Roots, run: _Run) -> None:
     """Send the roots' gradients through the graph; leaves accumulate, captures are filled in
     `run`.
+
+    Two short cuts leave the order as it is: the youngest node found waits beside the heap, since in
+    a chain it is the next; and a leaf without a gradient, which nobody watches, is given what
+    arrives at once.
     """
     pending: dict[Node, Any] = {}
     owned: set[Node] = set()  # nodes whose pending gradient is an array that nobody else holds
     heap: list[tuple[int, Node]] = []
+    given: dict[Node, bool] = {}  # leaves whose .grad was made here: is the memory all theirs?
+    lent: dict[int, list[ndarray]] = {}  # of a gradient's memory: the parts that leaves have
     needed, captures, create_graph, anomaly = (
         run.needed,
         run.captures,
@@ -104,37 +118,40 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
         run.anomaly,
     )
     plain = run.accumulate and needed is None and not create_graph
-    for (node, index), g in roots:
-        _add(node, index, g, False, pending, owned, heap)
-    while heap:
-        node = heappop(heap)[1]
+    youngest: Node | None = None
+    if len(roots) == 1 and not roots[0][0][0].multi:
+        youngest = roots[0][0][0]
+        pending[youngest] = roots[0][1]
+    else:
+        for (node, index), g in roots:
+            _add(node, index, g, False, pending, owned, heap)
+    while heap or youngest is not None:
+        if youngest is None:
+            node = heappop(heap)[1]
+        else:
+            node = heappushpop(heap, (-youngest.seq, youngest))[1] if heap else youngest
+            youngest = None
         g = pending.pop(node)
-        mine = node in owned
-        if mine:
-            owned.discard(node)
-        leaf = node.variable if type(node) is AccumulateGrad else None
-        if leaf is not None and plain and leaf._hooks is None and node.hooks is None:
-            accumulate(leaf, g, mine, False)  # what nearly all leaves need
+        if type(node) is AccumulateGrad:
+            mine = node in owned
+            _arrive_at_leaf(node, g, mine, plain, run)
             continue
-        if node.hooks is not None or captures or (leaf is not None and leaf._hooks is not None):
+        if node.hooks is not None or captures:
             with _UserCode(run):
                 g = _arrive(node, g, run)
-            mine = False  # a hook may have kept it
-        if leaf is not None:
-            _arrive_at_leaf(node, leaf, g, mine, run)
+        edges = node.edges
+        if needed is not None and not any(e is not None and e[0] in needed for e in edges):
             continue
-        if needed is not None and not any(e is not None and e[0] in needed for e in node.edges):
-            continue
-        given = tuple(g) if node.multi else g
-        if node.hooks is None and node.owns_results and not anomaly:
-            grads = node.run(given, needed, create_graph)
+        owns = node.owns_results
+        if node.hooks is None and owns and not anomaly:
+            grads = node.run(tuple(g) if node.multi else g, needed, create_graph)
         else:
             with _UserCode(run):
-                grads = _run_node(node, given, run)
+                grads = _run_node(node, tuple(g) if node.multi else g, run)
         if not run.keep_graph:
             node.release()
         before = None
-        for edge, gi in zip(node.edges, grads, strict=False):
+        for edge, gi in zip(edges, grads, strict=False):
             if gi is None or edge is None:
                 continue
             child, index = edge
@@ -147,22 +164,80 @@ def walk(roots: Sequence[tuple[tuple[Node, int], Any]], run: _Run) -> None:
             if type(gi) is ndarray:
                 if gi.shape != shape or (gi.dtype is not dtype and gi.dtype != dtype):
                     gi = fit(gi, shape, dtype, f"Function {node.name()}")
-                new = gi is not g and gi is not before and gi.base is None and node.owns_results
+                new = gi is not g and gi is not before and gi.base is None and owns
             else:
                 gi = fit(_as_gradient(gi, node), shape, dtype, f"Function {node.name()}")
                 new = False
+            before = gi
             if child in pending or child.multi:
                 _add(child, index, gi, new, pending, owned, heap)
+                continue
+            if plain and type(child) is AccumulateGrad and child.hooks is None:
+                leaf = child.variable
+                if leaf._hooks is None and (leaf._grad is None or child in given):
+                    part = not new and owns and gi.base is not None and _lend(gi, g, lent)
+                    _give(child, leaf, gi, new, part, given)
+                    continue
+            pending[child] = gi
+            if new:
+                owned.add(child)
+            if youngest is None:
+                youngest = child
+            elif child.seq > youngest.seq:
+                heappush(heap, (-youngest.seq, youngest))
+                youngest = child
             else:
-                pending[child] = gi
                 heappush(heap, (-child.seq, child))
-                if new:
-                    owned.add(child)
-            before = gi
 
 
-def _arrive_at_leaf(node: Any, leaf: Tensor, g: Any, mine: bool, run: _Run) -> None:
-    """All of a leaf's gradient is there: add it, then the hooks that want to see the sum."""
+def _give(
+    node: Node, leaf: Tensor, gi: Any, new: bool, part: bool, given: dict[Node, bool]
+) -> None:
+    """Add gi, a part of a leaf's gradient, to what this backward has given it."""
+    known = leaf._grad
+    if known is None:
+        accumulate(leaf, gi, new or part, False)
+        given[node] = not part
+    elif given[node]:
+        add(known._data, gi, True)
+    else:  # it is a part of another gradient's memory
+        leaf._grad, given[node] = wrap(as_array(add(known._data, gi, False))), True
+
+
+def _lend(gi: Any, g: Any, lent: dict[int, list[ndarray]]) -> bool:
+    """Whether a leaf may have `gi` as it is, a part of the memory of the gradient `g` that arrived
+    at the node before: if no other leaf has any of it.
+
+    PyTorch gives it even then, and two gradients share memory.
+    """
+    memory = gi.base
+    if memory is not g and (type(g) is not ndarray or memory is not g.base):
+        return False
+    if not gi.flags.c_contiguous:
+        return False
+    parts = lent.setdefault(id(memory), [])
+    if len(parts) == _MOST_PARTS or any([np.may_share_memory(gi, part) for part in parts]):
+        return False
+    parts.append(gi)
+    return True
+
+
+_MOST_PARTS = 64
+"""More leaves than this get copies: every part is compared with those before it."""
+
+
+def _arrive_at_leaf(node: AccumulateGrad, g: Any, mine: bool, plain: bool, run: _Run) -> None:
+    """All of a leaf's gradient is there: hooks that may change it, add it, then the hooks that want
+    to see the sum.
+    """
+    leaf = node.variable
+    if plain and leaf._hooks is None and node.hooks is None:
+        accumulate(leaf, g, mine, False)
+        return
+    if node.hooks is not None or run.captures or leaf._hooks is not None:
+        with _UserCode(run):
+            g = _arrive(node, g, run)
+        mine = False  # a hook may have kept it
     if run.accumulate and (run.needed is None or (node, 0) in run.captures):
         accumulate(leaf, g, mine, run.create_graph)
         if leaf._hooks is not None and "post" in leaf._hooks:
@@ -181,16 +256,16 @@ def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, h
         if known is None:
             known = pending[node] = [None] * len(node.shape)
             heappush(heap, (-node.seq, node))
-        known[index] = g if known[index] is None else known[index] + g
+        known[index] = g if known[index] is None else add(known[index], g, False)
     elif known is None:
         pending[node] = g
         heappush(heap, (-node.seq, node))
         if new:
             owned.add(node)
     elif node in owned and type(g) is ndarray:
-        np.add(known, g, out=known)
+        add(known, g, True)
     else:
-        total = known + g
+        total = add(known, g, False)
         pending[node] = total if isinstance(total, (ndarray, Tensor)) else as_array(total)
         owned.add(node)
 
@@ -297,7 +372,7 @@ def accumulate(leaf: Tensor, g: Any, owned: bool, create_graph: bool) -> None:
         elif known._requires_grad or type(known._data) is not type(g):
             leaf._grad = wrap(as_array(known._data + g))
         else:
-            known._data += g
+            add(known._data, g, True)
             known._bump()
 
 
@@ -311,19 +386,23 @@ def _run_backward(
     accumulate_into: bool,
 ) -> _Run:
     roots = []
-    run = _Run(create_graph, keep_graph, accumulate_into)
     for i, (t, g) in enumerate(zip(outputs, grads, strict=True)):
         if not isinstance(t, GradientEdge) and not fresh(t)._requires_grad:
-            raise RuntimeError(
-                f"element {i} of tensors does not require grad and does not have a grad_fn"
-            )
+            raise _no_gradient(i)
         roots.append((_place(t), g if create_graph else g._data))
-    run.roots = [edge[0] for edge, _ in roots]
+    run = _Run(create_graph, keep_graph, accumulate_into)
     if inputs is not None:
         for t in inputs:
-            run.captures[_place(t)] = None
-        run.needed = _needed_nodes(run.roots, {node for node, _ in run.captures})
-    if create_graph:
+            run.captures.update(dict.fromkeys(_places(t)))
+        targets = {node for node, _ in run.captures}
+        run.needed = _needed_nodes([node for (node, _), _ in roots], targets)
+    _start(roots, run)
+    return run
+
+
+def _start(roots: Roots, run: _Run) -> None:
+    run.roots = roots
+    if run.create_graph:
         with _UserCode(run):
             walk(roots, run)
     else:
@@ -332,11 +411,28 @@ def _run_backward(
         with _UserCode(run):
             for callback in run.callbacks:
                 callback()
-    return run
+
+
+def _no_gradient(i: int) -> RuntimeError:
+    return RuntimeError(f"element {i} of tensors does not require grad and does not have a grad_fn")
 
 
 def _place(t: Tensor | GradientEdge) -> tuple[Node, int]:
     return (t.node, t.output_nr) if isinstance(t, GradientEdge) else edge_of(fresh(t))
+
+
+def _places(t: Tensor | GradientEdge) -> list[tuple[Node, int]]:
+    """The place of a tensor; of a leaf its places in graphs before `retire_accumulator`, too."""
+    place = _place(t)
+    if isinstance(t, Tensor) and t._node is None and type(t._accumulator) is Accumulators:
+        return [place, *((n, 0) for ref in t._accumulator.earlier if (n := ref()) is not None)]
+    return [place]
+
+
+def _captured(run: _Run, t: Tensor | GradientEdge) -> Any:
+    """What has arrived at a tensor's places, or None."""
+    found = [g for place in _places(t) if (g := run.captures.get(place)) is not None]
+    return functools.reduce(operator.add, found) if found else None
 
 
 def _many(given: Any) -> list[Any]:
@@ -496,7 +592,7 @@ def grad(
         _check_requires_grad(t)
     grads = _make_gradients(outs, grad_outputs, "grad_output")
     run = _run_backward(outs, grads, keep, create_graph, ins, False)
-    found = [run.captures[_place(t)] for t in ins]
+    found = [_captured(run, t) for t in ins]
     if not allow_unused and any(g is None for g in found):
         raise RuntimeError(
             "One of the differentiated Tensors appears to not have been used in the graph. Set"
@@ -619,7 +715,9 @@ def _backward(
     else:
         given = None if gradient is None else (gradient,)
         (g,) = _make_gradients((self,), given, "grad_output")
-    _run_backward((self,), (g,), keep, create_graph, None, True)
+    if not fresh(self)._requires_grad:
+        raise _no_gradient(0)
+    _start(((edge_of(self), g if create_graph else g._data),), _Run(create_graph, keep, True))
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -18,7 +18,7 @@ from .modes import MODE
 from .primitive import primitive
 from .recording import PrimitiveNode
 from .tensor import INFERENCE, Tensor, wrap
-from .views import MULTI_VIEW, NO_GRAD_VIEW, View, fresh
+from .views import MULTI_VIEW, NO_GRAD_VIEW, View, fresh, move_retained
 
 FILLING = ("fill_", "zero_")  # one value everywhere: cells may be shared
 
@@ -106,31 +106,21 @@ def commit(x: Tensor, result: Tensor) -> None:
     x._bump()
     if not MODE.get().grad:
         return
-    node = x._node
     view = x._view
-    retaining = [(x, node, x._index)] if node is not None and _retains(x, node) else []
-    if view is not None and (node := view.base._node) is not None and _retains(view.base, node):
-        retaining.append((view.base, node, view.base._index))
+    t = x if view is None else view.base  # whose node changes now; views follow when they are used
+    node, index = t._node, t._index
     if view is None:
         if result._requires_grad or x._requires_grad:
             x._node, x._index, x._requires_grad = result._node, result._index, result._requires_grad
-    elif result._requires_grad or view.base._requires_grad:
-        base = view.base
-        after = wrap(base._data)
+    elif result._requires_grad or t._requires_grad:
+        after = wrap(t._data)
         copy_slices.primitive.record(
-            (base, result), (base._data, result._data), base._data, {"view": view}, (), after
+            (t, result), (t._data, result._data), t._data, {"view": view}, (), after
         )
-        base._node, base._index, base._requires_grad = after._node, after._index, True
+        t._node, t._index, t._requires_grad = after._node, after._index, True
     _keep_result(x, result)
-    for t, node, place in retaining:  # the gradient of what t is now, not of what it was
-        del node.hooks.retain[place]
-        fresh(t)
-        t.retain_grad()
-
-
-def _retains(x: Tensor, node: Any) -> bool:
-    ref = None if node.hooks is None else node.hooks.retain.get(x._index)
-    return ref is not None and ref() is x
+    if t._node is not node:
+        move_retained(t, node, index)
 
 
 def _keep_argument(x: Tensor, result: Tensor) -> None:
@@ -197,6 +187,8 @@ def overwrite(x: Tensor, y: Any, name: str) -> None:
     elements share cells.
     """
     if not x._data.flags.c_contiguous and name not in FILLING and _overlaps(x._data):
+        if name == "copy_" and _same_cells(x._data, y):
+            return
         raise RuntimeError(
             f"{name}: unsupported operation: more than one element of the written-to tensor refers"
             " to a single memory location. Please clone() the tensor before performing the"
@@ -207,6 +199,11 @@ def overwrite(x: Tensor, y: Any, name: str) -> None:
 
 def _overlaps(x: Any) -> bool:
     return any([s == 0 and n > 1 for s, n in zip(x.strides, x.shape, strict=True)])
+
+
+def _same_cells(x: Any, y: Any) -> bool:
+    alike = (x.dtype, x.shape, x.strides) == (y.dtype, y.shape, y.strides)
+    return alike and wrap(x).data_ptr() == wrap(y).data_ptr()
 
 
 def _type_name(dtype: Any) -> str:

@@ -143,6 +143,38 @@ class AccumulateGrad(Node):
         self.variable = variable
 
 
+class Accumulators:
+    """In the place of a leaf's weak reference: its node of today, and earlier ones that live."""
+
+    __slots__ = ("newest", "earlier")
+
+    def __init__(self) -> None:
+        self.newest: Any = None
+        self.earlier: list[weakref.ref[AccumulateGrad]] = []
+
+    def __call__(self) -> AccumulateGrad | None:
+        return None if self.newest is None else self.newest()
+
+    def retire(self, ref: weakref.ref[AccumulateGrad]) -> None:
+        self.earlier = [r for r in self.earlier if r() is not None] + [ref]
+        self.newest = None
+
+
+def retire_accumulator(leaf: Tensor) -> None:
+    """Let graphs recorded from now on end in a new AccumulateGrad node of the leaf.
+
+    The walk takes nodes by age. A node that an older graph keeps alive would be reached after
+    everything else in a new one, however early its gradient is complete. A node with hooks stays.
+    """
+    ref = leaf._accumulator
+    node = None if ref is None else ref()
+    if node is None or node.hooks is not None:
+        return
+    if type(ref) is not Accumulators:
+        leaf._accumulator = Accumulators()
+    leaf._accumulator.retire(weakref.ref(node))
+
+
 def accumulator_of(leaf: Tensor) -> AccumulateGrad:
     """The leaf's AccumulateGrad node, made on first need and kept alive by the graphs that
     use it.
@@ -151,7 +183,10 @@ def accumulator_of(leaf: Tensor) -> AccumulateGrad:
     node = None if ref is None else ref()
     if node is None:
         node = AccumulateGrad(leaf)
-        leaf._accumulator = weakref.ref(node)
+        if type(ref) is Accumulators:
+            ref.newest = weakref.ref(node)
+        else:
+            leaf._accumulator = weakref.ref(node)
     return node
 
 

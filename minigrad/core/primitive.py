@@ -109,7 +109,7 @@ def primitive(
 
 
 def _unary(p: Primitive) -> Callable:
-    record = p.record_one
+    record = p.record
 
     def call_unary(input: Any, *, out: Any = None) -> Any:
         if not isinstance(input, Tensor):
@@ -127,9 +127,9 @@ def _unary(p: Primitive) -> Callable:
             input._requires_grad
             and MODE.get().grad
             and p.differentiable
-            and differentiable_dtype(y.dtype)
+            and (y.dtype is dtype or differentiable_dtype(y.dtype))
         ):
-            record(input, x, y, None, result)
+            record((input,), (x,), y, None, None, result, _ONE)
         return result if out is None else write_out(result, out, p.same_dtype)
 
     return call_unary
@@ -137,7 +137,7 @@ def _unary(p: Primitive) -> Callable:
 
 def _unary_with_options(p: Primitive) -> Callable:
     """The call path of one argument and options: a reduction, an activation with parameters."""
-    record = p.record_one
+    record = p.record
 
     def call_with_options(input: Any, **options: Any) -> Any:
         if not isinstance(input, Tensor):
@@ -163,10 +163,7 @@ def _unary_with_options(p: Primitive) -> Callable:
         if view is not None and view.seen != input._counter[0]:
             refresh_view(input)
         if input._requires_grad and differentiable and p.differentiable and MODE.get().grad:
-            if type(result) is tuple:
-                p.record((input,), (x,), y, options, (), result)
-            else:
-                record(input, x, y, options, result)
+            record((input,), (x,), y, options, None, result, _ONE)
         return result
 
     return call_with_options
@@ -176,7 +173,7 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
     """The call path of two arguments; as an `operator` it answers NotImplemented to types it does
     not know.
     """
-    record = p.record_two
+    record = p.record
 
     def call_binary(input: Any, other: Any, *, out: Any = None) -> Any:
         if isinstance(input, Tensor):
@@ -215,8 +212,9 @@ def _binary(p: Primitive, operator: bool = False) -> Callable:
             y = as_array(y)
         result = wrap(y)
         if p.differentiable and MODE.get().grad:
-            if _any_requires_grad((input, other)) and differentiable_dtype(y.dtype):
-                record(input, other, raw, y, result)
+            wanted = (_requires_grad(input), _requires_grad(other))
+            if (wanted[0] or wanted[1]) and differentiable_dtype(y.dtype):
+                record((input, other), raw, y, None, None, result, wanted)
         return result if out is None else write_out(result, out)
 
     return call_binary
@@ -245,7 +243,7 @@ def _shape_error(*operands: Any) -> Exception | None:
 
 def _view(p: Primitive) -> Callable:
     """The call path of a view: one argument, options, a result (or several) in the same memory."""
-    record = p.record_one
+    record = p.record
 
     def call_view(input: Any, **options: Any) -> Any:
         if not isinstance(input, Tensor):
@@ -262,11 +260,11 @@ def _view(p: Primitive) -> Callable:
         if type(y) is tuple:
             result: Any = tuple([wrap(v) for v in y])
             if recorded:
-                p.record((input,), (input._data,), y, options, (), result)
+                record((input,), (input._data,), y, options, None, result, _ONE)
         else:
             result = wrap(y)
             if recorded and differentiable_dtype(y.dtype):
-                record(input, input._data, y, options, result)
+                record((input,), (input._data,), y, options, None, result, _ONE)
         link_view(result, input, p, options)
         return result
 
@@ -275,7 +273,7 @@ def _view(p: Primitive) -> Callable:
 
 def _general(p: Primitive) -> Callable:
     residuals, half = bool(p.residuals), p.half
-    plain = p.promote is None and not residuals
+    plain = p.promote is None
 
     def call_general(*args: Any, **options: Any) -> Any:
         first: Any = args[0] if args else None
@@ -288,7 +286,7 @@ def _general(p: Primitive) -> Callable:
                 return y[0] if residuals else y
         arrays = []
         tensors = requires_grad = False
-        ready = plain  # nothing to promote, widen or split off
+        ready = plain  # nothing to promote or widen
         for a in args:
             if isinstance(a, Tensor):
                 tensors = True
@@ -311,6 +309,8 @@ def _general(p: Primitive) -> Callable:
         try:
             if ready:
                 y = p.forward(*arrays, **options)
+                if residuals:
+                    y, *extra = y
             else:
                 y, extra, raw = _forward(p, arrays, options)
         except ValueError as error:
@@ -323,12 +323,9 @@ def _general(p: Primitive) -> Callable:
             if type(y) is not ndarray:
                 y = as_array(y)
             result = wrap(y)
-            differentiable = differentiable_dtype(y.dtype)
+            differentiable = (dtype := y.dtype) is F32 or differentiable_dtype(dtype)
         if requires_grad and differentiable and p.differentiable and MODE.get().grad:
-            if ready and len(args) == 1 and p.varargs is None and type(result) is Tensor:
-                p.record_one(args[0], raw[0], y, options, result)
-            else:
-                p.record(args, raw, y, options, extra, result)
+            p.record(args, raw, y, options, extra, result)
         return result
 
     return call_general
@@ -340,16 +337,16 @@ _SIGNATURES = {
 }
 
 
-def _any_requires_grad(args: Any) -> bool:
-    found = False
-    for a in args:
-        if isinstance(a, Tensor):
-            view = a._view
-            if view is not None and view.seen != a._counter[0]:
-                refresh_view(a)
-            if a._requires_grad:
-                found = True
-    return found
+_ONE = (True,)  # which arguments require gradients
+
+
+def _requires_grad(a: Any) -> bool:
+    if not isinstance(a, Tensor):
+        return False
+    view = a._view
+    if view is not None and view.seen != a._counter[0]:
+        refresh_view(a)
+    return a._requires_grad
 
 
 def _raw(p: Primitive, args: Any, options: dict) -> Any:

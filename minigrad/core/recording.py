@@ -20,7 +20,7 @@ from ..kernels.cpu.formulas import LOOPED
 from ..kernels.cpu.loops import accelerate
 from .anomaly import note_forward
 from .modes import DEFAULT, MODE, Mode
-from .node import FREED, Node, accumulator_of, edge_of, next_seq
+from .node import FREED, Node, edge_of, next_seq
 from .tensor import Tensor, wrap
 
 ndarray = np.ndarray
@@ -34,17 +34,13 @@ class Plan(NamedTuple):
 
     wanted: tuple[bool, ...]
     keep: tuple[tuple[str, Any], ...]  # (kind, key) of each saved value
-    save: Callable[..., tuple]
-    checked: (
-        Callable[[Any], tuple] | None
-    )  # picks from (*args, result) the tensors whose arrays are saved
+    fill: Callable[..., None]  # (node, args, raw, y, options, residuals, out): see `_filler`
     rules: tuple[tuple[int, Callable, Any], ...]  # (argument, rule, positions of its saved values)
     fast: tuple[tuple[int, Callable, Any], ...]  # the same, for arrays: compiled where that pays
     joint: Callable | None
     fast_joint: Callable | None
+    all_fast: Callable[[Any, Any], Any]  # (g, saved) -> what all of `fast`, or fast_joint, return
     frees: bool  # holds memory that release() gives back
-    keeps: str | None  # of one argument: which of "x" and "y" are kept, if nothing else is
-    only: Callable | None  # the one fast rule, if it takes the saved values as they are
 
 
 class PrimitiveNode(Node):
@@ -78,9 +74,9 @@ class PrimitiveNode(Node):
             dtype = self.dtype
             if not (dtype is F32 or dtype is F64) and dtype in HALF:
                 g, saved = widen(g), [widen(s) for s in saved]
-            if plan.only is not None:
-                return (plan.only(g, *saved),)
-            rules, joint = plan.fast, plan.fast_joint
+            if needed is None or plan.fast_joint is not None:
+                return plan.all_fast(g, saved)
+            rules, joint = plan.fast, None
         if joint is not None:
             return joint(g, *saved)
         grads: list[Any] = [None] * len(self.edges)
@@ -196,6 +192,7 @@ class Primitive:
             name: defaults.get(name) for name in names[positional : positional + keyword]
         }
         self.arity = len(self.args)
+        self.differentiable = False  # until it is given rules
         self.rules: dict[str, Callable] = {}
         self.joint_rule: Callable | None = None
         self.fast_rules: dict[str, Callable] = {}
@@ -219,6 +216,7 @@ class Primitive:
                 )
             self._check_names(rule, f"{self.name}.vjp({arg})")
         self.rules.update(rules)
+        self.differentiable = True
         if self.name in LOOPED:
             self.fast_rules.update({arg: self._looped(rule) for arg, rule in rules.items()})
 
@@ -251,10 +249,7 @@ class Primitive:
         """One rule for all arguments: returns a gradient (or None) for each."""
         self._check_names(rule, f"{self.name}.joint")
         self.joint_rule = rule
-
-    @property
-    def differentiable(self) -> bool:
-        return bool(self.rules) or self.joint_rule is not None
+        self.differentiable = True
 
     def _check_names(self, rule: Callable, where: str) -> None:
         for name in _wanted_names(rule):
@@ -328,16 +323,21 @@ class Primitive:
             )
 
         frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)
-        save, checked = self._saver(keep, wanted), self._checked(keep, len(wanted))
-        keeps = only = None
-        if self.arity == 1 and self.varargs is None and joint is None:
-            if all(kind in ("arg", "y") for kind, _ in keep):
-                keeps = "".join("x" if kind == "arg" else "y" for kind, _ in keep)
-            if fast[0][2] is None:
-                only = fast[0][1]
+        if fast_joint is None:
+            calls: dict[int, Any] = {i: (rule, _wanted_names(rule)) for i, rule, _ in fast}
+            parts = [
+                f"rule{i}(g{_listed(places[n] for n in calls[i][1])})" if i in calls else "None"
+                for i in range(len(wanted))
+            ]
+            all_fast = _written(
+                f"lambda g, saved: ({', '.join(parts)},)",
+                {f"rule{i}": rule for i, (rule, _) in calls.items()},
+            )
+        else:
+            all_fast = lambda g, saved: fast_joint(g, *saved)  # noqa: E731
         return Plan(
-            wanted, keep, save, checked, tuple(rules), tuple(fast), joint, fast_joint, frees,
-            keeps, only,
+            wanted, keep, self._filler(keep, wanted), tuple(rules), tuple(fast), joint, fast_joint,
+            all_fast, frees,
         )  # fmt: skip
 
     def _no_rule(self, arg: str) -> Callable:
@@ -350,95 +350,72 @@ class Primitive:
 
         return rule
 
-    def _checked(self, keep: Any, count: int) -> Callable[[Any], tuple] | None:
-        """Whose version must not change until backward: the tensors (of the `count` args, and of
-        the result) behind saved arrays.
-        """
-        if any(kind == "args" for kind, _ in keep):
-            fixed = {key for kind, key in keep if kind == "arg"} | set(range(self.arity, count))
-            if any(kind == "y" for kind, _ in keep):
-                fixed.add(count)
-            return _getter(sorted(fixed))
-        places = [-1 if kind == "y" else key for kind, key in keep if kind in ("arg", "y")]
-        return _getter(places) if places else None
+    def _filler(self, keep: Any, wanted: tuple[bool, ...]) -> Callable[..., None]:
+        """A function that gives a new node its edges, its saved values and their versions.
 
-    def _saver(self, keep: Any, wanted: tuple[bool, ...]) -> Callable[..., tuple]:
-        fetch = [_fetcher(kind, key, wanted, self.options) for kind, key in keep]
-        if all(kind in ("arg", "y") for kind, _ in keep) and self.varargs is None:
-            # the common case, without a Python loop: pick from (*args, y)
-            pick = _getter([self.arity if kind == "y" else key for kind, key in keep])
-            return lambda args, y, options, residuals: pick((*args, y))
-        return lambda args, y, options, residuals: tuple(
-            [f(args, y, options, residuals) for f in fetch]
+        It is written out as one expression per slot, since it runs in every recorded call; for
+        mul(a, b) where both require gradients it reads
+
+            def fill(node, args, raw, y, options, residuals, out):
+                node.edges = (edge_of(args[0]), edge_of(args[1]),)
+                node.seq = next_seq()
+                node.saved = (raw[1], raw[0],)
+                node.versions = ((args[1]._counter, args[1]._counter[0]), ...)
+
+        Versions are of the tensors behind saved arrays: they must not change until backward.
+        """
+        edges = [f"edge_of(args[{i}])" if w else "None" for i, w in enumerate(wanted)]
+        saved, watched = [], []
+        for kind, key in keep:
+            if kind == "arg":
+                saved.append(f"raw[{key}]")
+                watched.append(_stamp(f"args[{key}]", wanted[key]))
+            elif kind == "args":
+                saved.append(f"tuple(raw[{key}:])")
+                watched += [_stamp(f"args[{i}]", wanted[i]) for i in range(self.arity, len(wanted))]
+            elif kind == "y":
+                saved.append("y")
+                watched.append("*stamps(*(out if type(out) is tuple else (out,)))")
+            elif kind == "shape":
+                saved.append(f"raw[{key}].shape" if wanted[key] else f"shape(raw[{key}])")
+            elif kind == "shapes":
+                saved.append(f"tuple([shape(x) for x in raw[{key}:]])")
+            elif kind == "residual":
+                saved.append(f"residuals[{key}]")
+            elif kind == "needs":
+                saved.append("wanted")
+            else:
+                saved.append(f"options.get({key!r}, defaults[{key!r}])")
+        names = {
+            "edge_of": edge_of, "next_seq": next_seq, "shape": np.shape, "stamps": _stamps,
+            "wanted": wanted, "defaults": self.options,
+        }  # fmt: skip
+        text = (
+            "def fill(node, args, raw, y, options, residuals, out):\n"
+            f" node.edges = ({_tuple(edges)})\n"
+            " node.seq = next_seq()\n"  # after the edges: a leaf's node must be older
+            f" node.saved = ({_tuple(saved)})\n"
+            f" node.versions = ({_tuple(watched)})\n"
         )
+        exec(text, names)
+        return names["fill"]  # type: ignore[return-value]
 
     # ------------------------------------------------------------ recording
-    def record_one(self, x: Tensor, raw: Any, y: Any, options: Any, out: Tensor) -> None:
-        """`record` for one argument, which requires a gradient, and one result."""
-        plan = self.plans.get(_ONE) or self.plan(_ONE)
-        node: PrimitiveNode = self.node_class()
-        before = x._node
-        node.edges = (((accumulator_of(x), 0) if before is None else (before, x._index)),)
-        node.seq = next_seq()  # after the edge: a leaf's node must be older
-        node.plan = plan
-        node.hooks = node.unpack = None
-        node.multi = False
-        node.shape, node.dtype = y.shape, y.dtype
-        out._node, out._requires_grad = node, True
-        keeps = plan.keeps
-        if keeps == "":
-            node.saved = node.versions = ()
-        elif keeps == "x":
-            counter = x._counter
-            node.saved, node.versions = (raw,), ((counter, counter[0]),)
-        elif keeps == "y":
-            counter = out._counter
-            node.saved, node.versions = (y,), ((counter, counter[0]),)
-        else:
-            node.saved = plan.save((raw,), y, options, None)
-            kept = () if plan.checked is None else plan.checked((x, out))
-            node.versions = tuple([(t._counter, t._counter[0]) for t in kept])
-        mode = MODE.get()
-        if mode is not DEFAULT:
-            _record_specially(node, mode, plan)
+    def record(
+        self, args: Any, raw: Any, y: Any, options: Any, residuals: Any, out: Any,
+        wanted: tuple[bool, ...] | None = None,
+    ) -> None:  # fmt: skip
+        """Make `out` (a Tensor, or a tuple of them) the result of a recorded call; y is its array.
 
-    def record_two(self, a: Any, b: Any, raw: Any, y: Any, out: Tensor) -> None:
-        """`record` for two arguments without options, and one result."""
-        first = isinstance(a, Tensor) and a._requires_grad
-        second = isinstance(b, Tensor) and b._requires_grad
-        plan = self.plans.get((first, second)) or self.plan((first, second))
-        node: PrimitiveNode = self.node_class()
-        node.edges = (edge_of(a) if first else None, edge_of(b) if second else None)
-        node.seq = next_seq()  # after the edges
-        node.plan = plan
-        node.hooks = node.unpack = None
-        node.multi = False
-        node.shape, node.dtype = y.shape, y.dtype
-        out._node, out._requires_grad = node, True
-        if plan.checked is None:
-            node.saved = plan.save(raw, y, None, None) if plan.keep else ()
-            node.versions = ()
-        else:
-            node.saved = plan.save(raw, y, None, None)
-            kept = plan.checked((a, b, out))
-            node.versions = tuple([(c := t._counter, c[0]) for t in kept if isinstance(t, Tensor)])
-        mode = MODE.get()
-        if mode is not DEFAULT:
-            _record_specially(node, mode, plan)
-
-    def record(self, args: Any, raw: Any, y: Any, options: Any, residuals: Any, out: Any) -> None:
-        """Make `out` (a Tensor, or a tuple of them) the result of a recorded call; y is its
-        array.
+        `wanted`, where the caller knows it, says which arguments require gradients.
         """
-        wanted = tuple([isinstance(a, Tensor) and a._requires_grad for a in args])
+        if wanted is None:
+            wanted = tuple([isinstance(a, Tensor) and a._requires_grad for a in args])
         plan = self.plans.get(wanted) or self.plan(wanted)
         node: PrimitiveNode = self.node_class()
-        node.edges = tuple([edge_of(a) if w else None for a, w in zip(args, wanted, strict=True)])
-        node.seq = (
-            next_seq()
-        )  # after the edges: a leaf's node may have been made just now, and must be older
         node.plan = plan
         node.hooks = node.unpack = None
+        plan.fill(node, args, raw, y, options, residuals, out)
         if type(out) is tuple:
             node.multi = True
             node.shape = tuple([t._data.shape for t in out])
@@ -446,19 +423,10 @@ class Primitive:
             for i, t in enumerate(out):
                 if differentiable_dtype(t._data.dtype):
                     t._node, t._index, t._requires_grad = node, i, True
-            tensors = (*args, *out)
         else:
             node.multi = False
             node.shape, node.dtype = y.shape, y.dtype
             out._node, out._requires_grad = node, True
-            tensors = (*args, out)
-        node.saved = plan.save(raw, y, options, residuals)
-        if plan.checked is None:
-            node.versions = ()
-        else:
-            node.versions = tuple(
-                [(c := t._counter, c[0]) for t in plan.checked(tensors) if isinstance(t, Tensor)]
-            )
         mode = MODE.get()
         if mode is not DEFAULT:
             _record_specially(node, mode, plan)
@@ -500,25 +468,26 @@ def _getter(places: list[int]) -> Callable[[Any], tuple]:
     return itemgetter(*places)
 
 
-def _fetcher(kind: str, key: Any, wanted: tuple[bool, ...], defaults: dict) -> Callable[..., Any]:
-    if kind == "arg":
-        return lambda args, y, options, residuals: args[key]
-    if kind == "args":
-        return lambda args, y, options, residuals: tuple(args[key:])
-    if kind == "y":
-        return lambda args, y, options, residuals: y
-    if kind == "shape":
-        return lambda args, y, options, residuals: np.shape(args[key])
-    if kind == "shapes":
-        return lambda args, y, options, residuals: tuple([np.shape(a) for a in args[key:]])
-    if kind == "residual":
-        return lambda args, y, options, residuals: residuals[key]
-    if kind == "needs":
-        return lambda args, y, options, residuals: wanted
-    return lambda args, y, options, residuals: options.get(key, defaults[key])
+def _written(text: str, names: dict[str, Any]) -> Any:
+    """The function that an expression written here says."""
+    return eval(text, names)
 
 
-_ONE = (True,)
+def _tuple(parts: list[str]) -> str:
+    return ", ".join(parts) + "," if parts else ""
+
+
+def _listed(places: Any) -> str:
+    return "".join([f", saved[{i}]" for i in places])
+
+
+def _stamp(name: str, tensor: bool) -> str:
+    """The version of what is called `name`, which surely is a tensor or may be a number."""
+    return f"({name}._counter, {name}._counter[0])" if tensor else f"*stamps({name})"
+
+
+def _stamps(*values: Any) -> list[tuple[Any, int]]:
+    return [(x._counter, x._counter[0]) for x in values if isinstance(x, Tensor)]
 
 
 def differentiable_dtype(dtype: np.dtype) -> bool:

@@ -447,6 +447,13 @@ def wrap(data: Any, requires_grad: bool = False) -> Tensor:
     return t
 
 
+def sharing(t: Tensor, data: Any) -> Tensor:
+    """`wrap` of an array that lies in t's memory: backward notices when either is changed."""
+    other = wrap(data)
+    other._counter = t._counter
+    return other
+
+
 def _reset(t: Tensor, requires_grad: bool = False) -> None:
     """Give a new tensor the state of a fresh leaf."""
     t._requires_grad = requires_grad
@@ -505,4 +512,4 @@ def _rebuild(
     return t
 
 
-__all__ = ["INFERENCE", "Tensor", "array_module", "make", "normalize_dim", "wrap"]
+__all__ = ["INFERENCE", "Tensor", "array_module", "make", "normalize_dim", "sharing", "wrap"]

@@ -88,19 +88,43 @@ def _link(
     result._view = view
 
 
+def unlinked(t: Tensor) -> Tensor:
+    """`t`, a view of what an op made on the way and nobody else holds, as a tensor of its own."""
+    t._view = None
+    return t
+
+
 def refresh_view(t: Tensor) -> None:
-    """Give a stale view its node anew, from its base as it is now."""
+    """Give a stale view its node anew, from its base as it is now.
+
+    A leaf whose base has no gradient stays stale: should the base require one later on, its changed
+    views become part of the graph.
+    """
     view = t._view
-    base = view.base
+    base, node, index = view.base, t._node, t._index
     if base._requires_grad:
         if view.made != DEFAULT_VIEW:
             raise RuntimeError(_stale_message(view))
         with ModeContext(grad=True, inference=False):
             again = view.of(base)
         t._node, t._index, t._requires_grad = again._node, again._index, again._requires_grad
+    elif node is None:
+        return
     else:
         t._node, t._index, t._requires_grad = None, 0, False
     view.seen = t._counter[0]
+    move_retained(t, node, index)
+
+
+def move_retained(t: Tensor, node: Any, index: int) -> None:
+    """If t retained its gradient at its former place in the graph, let it do so at the new one."""
+    if node is None or node.hooks is None:
+        return
+    ref = node.hooks.retain.get(index)
+    if ref is not None and ref() is t:
+        del node.hooks.retain[index]
+        if t._node is not None:
+            t._node.add_hooks().retain[t._index] = ref
 
 
 def _stale_message(view: View) -> str:

@@ -17,8 +17,10 @@ from typing import Any
 
 from .. import errors
 from .backend import ShmOptions, make_shm
-from .rendezvous import join, rendezvous
-from .store import PrefixStore, Store, seconds
+from .errors import DistBackendError
+from .rendezvous import WORLD, join, rendezvous
+from .store import PrefixStore, Store, poll, seconds
+from .tcp_store import TCPStore
 from .work import Lane
 
 default_pg_timeout = timedelta(minutes=30)
@@ -172,8 +174,13 @@ def init_process_group(
                 " world_size"
             )
         about = {"backend": name, "host": host_identity() if name == "shm" else ""}
-        join(PrefixStore("world", store), rank, world_size, about, patience)
-        made = _make(name, PrefixStore("world", store), rank, world_size, patience, pg_options)
+        join(PrefixStore(WORLD, store), rank, world_size, about, patience)
+        made = _make(name, PrefixStore(WORLD, store), rank, world_size, patience, pg_options)
+    try:
+        made.agree("init_process_group")  # when this returns nobody is still connecting
+    except DistBackendError:
+        made.close()
+        raise
     GroupMember.WORLD = ProcessGroup(
         group_name or "world", list(range(world_size)), rank, made, store
     )
@@ -253,14 +260,12 @@ def destroy_process_group(group: Any = None) -> None:
 
 
 def close_store(world: ProcessGroup) -> None:
-    """Rank 0 serves the store: it waits until the others have finished with it."""
+    """Leave the store. Who serves it waits a moment for the others, who may not have read all."""
     store: Any = world.store
     try:
         gone = store.add("world/gone", 1)
-        if world.rank() == 0 and gone < world.size():
-            from .store import poll
-
-            poll(lambda: store.add("world/gone", 0) >= world.size(), 1.0)
+        if isinstance(store, TCPStore) and gone < world.size():
+            poll(lambda: store.clients() < 2 or store.add("world/gone", 0) >= world.size(), 10.0)
     except RuntimeError:
         pass  # the store went with a rank that ended before
     if getattr(store, "close", None) is not None:

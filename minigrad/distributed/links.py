@@ -38,7 +38,6 @@ from .store import Store
 AGREE, DATA, INLINE, FREE, BLAME, LEAVE = range(6)
 _FRAME = struct.Struct("=BI")
 SMALL = 4096  # bytes that travel in the frame itself
-GRACE = 1.0  # seconds in which the others may say whom they are waiting for
 
 
 class Peer:
@@ -128,6 +127,11 @@ class Peer:
             self.send_frame(FREE)
 
 
+def grace(timeout: float) -> float:
+    """The last seconds of a timeout, in which the ranks tell each other whom they wait for."""
+    return min(10.0, timeout / 4)
+
+
 class Links:
     """All peers of one group, on this machine. `bytes_sent` counts what was sent to them."""
 
@@ -215,7 +219,7 @@ class Links:
             if gone or any(p.blames is not None for p in everybody):
                 self._give_up((gone or whom)[0], time.monotonic())
             now = time.monotonic()
-            deadline = deadline or now + max(self.timeout - GRACE, self.timeout / 2)
+            deadline = deadline or now + self.timeout - grace(self.timeout)
             if now >= deadline:
                 self._give_up(whom[0], now)
             self._read(deadline - now)
@@ -238,7 +242,8 @@ class Links:
         for other in self.peers.values():
             other.send_frame(BLAME, message)
         blames = {self.rank: peer.rank}
-        deadline = now + min(GRACE, self.timeout / 2)
+        # of a death all know at once; a silence they notice one after the other
+        deadline = now + min(1.0 if peer.closed else 10.0, grace(self.timeout))
         while time.monotonic() < deadline:
             blames.update({p.rank: p.blames for p in self.peers.values() if p.blames is not None})
             if all(p.closed or p.rank in blames for p in self.peers.values()):

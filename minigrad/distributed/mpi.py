@@ -22,7 +22,7 @@ import numpy as np
 from .. import errors
 from .backend import Backend
 from .errors import DistBackendError, DistTimeoutError
-from .links import GRACE
+from .links import grace
 from .patterns import ring
 from .reduce_op import Combine, ReduceOp, combine_for, finish
 from .work import Lane
@@ -106,7 +106,7 @@ class MpiLinks:
                     said[r] = got.tobytes().decode()
             return len(said) == self.size
 
-        if not _watch(all_said, max(self.timeout - GRACE, self.timeout / 2)):
+        if not _watch(all_said, self.timeout - grace(self.timeout)):
             self.give_up([r for r in others if r not in said])
         self.finish(sends, others)
         return [said[r] for r in range(self.size)]
@@ -133,7 +133,7 @@ class MpiLinks:
     def finish(self, requests: list[Any], whom: list[int]) -> None:
         """Wait for requests that depend on some ranks."""
         testall = self.MPI.Request.Testall
-        if not _watch(lambda: testall(requests), max(self.timeout - GRACE, self.timeout / 2)):
+        if not _watch(lambda: testall(requests), self.timeout - grace(self.timeout)):
             self.give_up(whom)
 
     def give_up(self, suspects: list[int]) -> None:
@@ -148,7 +148,7 @@ class MpiLinks:
             self.MPI.Request.Testall(requests)
             return len(here) == len(others)
 
-        _watch(all_here, min(GRACE, self.timeout / 2))
+        _watch(all_here, grace(self.timeout))
         silent = [r for r in suspects if r not in here] or [r for r in others if r not in here]
         rank = (silent or suspects)[0]
         _STATE["failed"] = True

@@ -16,11 +16,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from .. import errors
-from .errors import DistBackendError, DistStoreError
+from .errors import DistBackendError, DistNetworkError, DistStoreError
 from .store import FileStore, Store, poll, seconds
 from .tcp_store import TCPStore
 
 DEFAULT_PORT = 29500
+WORLD = "world"  # where in the store the members of the default group meet
 
 
 def rendezvous(
@@ -86,8 +87,29 @@ def _from_environment(
     world_size = world_size if world_size > 0 else whole("WORLD_SIZE", needed("WORLD_SIZE"))
     host, port = needed("MASTER_ADDR"), whole("MASTER_PORT", needed("MASTER_PORT"))
     master = rank == 0 and environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    store = TCPStore(host, port, world_size, master, timeout, wait_for_workers=False)
+    if master or environment.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        store = TCPStore(host, port, world_size, master, timeout, wait_for_workers=False)
+    else:
+        store = _store_after_restart(host, port, rank, world_size, seconds(timeout))
     return store, rank, world_size
+
+
+def _store_after_restart(host: str, port: int, rank: int, size: int, patience: float) -> TCPStore:
+    """The store of the new rank 0, not the one of the job that has just failed: another machine may
+    not have ended its processes yet. There this rank is known already.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        left = max(deadline - time.monotonic(), 0.1)
+        store = TCPStore(host, port, size, False, left, wait_for_workers=False)
+        try:
+            known = store.check([f"{WORLD}/join/{rank}"])
+        except DistNetworkError:
+            known = True  # it is ending at this moment
+        if not known or time.monotonic() > deadline:
+            return store
+        store.close()
+        time.sleep(0.05)
 
 
 def join(
@@ -103,6 +125,7 @@ def join(
     if store.add(f"join/{rank}/times", 1) > 1:
         raise _tell(
             store,
+            size,
             f"two processes call themselves rank {rank} of {size}: each rank may come once (is a"
             " file:// rendezvous left over from an earlier run?)",
         )
@@ -115,13 +138,15 @@ def join(
                 found[other] = json.loads(store.get(f"join/{other}"))
                 _agree(store, rank, {**about, "world_size": size}, other, found[other])
         if store.check(["join/error"]):
+            text = store.get("join/error").decode()
             store.add("join/heard", 1)
-            raise DistBackendError(store.get("join/error").decode())
+            raise DistBackendError(text)
         missing = [r for r in range(size) if r not in found]
         if missing and time.monotonic() > deadline:
             ranks = ", ".join(map(str, missing))
             raise _tell(
                 store,
+                size,
                 f"rank {ranks} of {size} did not come within {patience:g} s",
                 DistStoreError,
             )
@@ -146,14 +171,19 @@ def _agree(
                     "\n  help: shared memory joins processes of one machine; for several use"
                     ' backend="mpi" or backend="nccl"'
                 )
-            raise _tell(store, text)
+            raise _tell(store, mine["world_size"], text)
 
 
-def _tell(store: Store, problem: str, kind: type = DistBackendError) -> Exception:
+def _tell(store: Store, size: int, problem: str, kind: type = DistBackendError) -> Exception:
     """The error, written down for those who still wait; they and this one say the same."""
     text = f"init_process_group: {problem}"
     store.compare_set("join/error", "", text)
-    # the store may live in this process: it stays until somebody has heard, or a moment
-    poll(lambda: store.check(["join/heard"]), 1.0)
-    time.sleep(0.2)
+    # the store may live in this process: it stays until those who have come have heard
+    here = sum(store.check([f"join/{r}"]) for r in range(size))
+    try:
+        if store.add("join/heard", 1) < here:
+            poll(lambda: store.add("join/heard", 0) >= here, 5.0)
+        time.sleep(0.1)  # the last one is still reading
+    except DistNetworkError:
+        pass  # it lived elsewhere, and all had heard
     return kind(text)

@@ -88,8 +88,8 @@ def _texts(values: Any) -> Any:
 class _Server:
     """The table, a thread that accepts, and a thread for each client."""
 
-    def __init__(self, host: str, port: int):
-        self.secret = secret_for(host)
+    def __init__(self, host: str, port: int, patience: float):
+        self.secret, self.patience = secret_for(host), patience
         self.table, self.changed = Table(), threading.Condition()
         self.open = True
         try:
@@ -102,7 +102,7 @@ class _Server:
                 " one (MASTER_PORT, --master-port), or port 0 for a free one"
             ) from error
         self.port = self.listener.getsockname()[1]
-        self.connections: list[socket.socket] = []
+        self.connections: set[socket.socket] = set()
         threading.Thread(target=self._accept, name="TCPStore", daemon=True).start()
 
     def _accept(self) -> None:
@@ -118,17 +118,19 @@ class _Server:
     def _serve(self, connection: socket.socket) -> None:
         try:
             with connection:
-                connection.settimeout(10)
+                connection.settimeout(self.patience)
                 if not self._greet(connection):
                     return
                 connection.settimeout(None)
                 connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self.changed:
-                    self.connections.append(connection)
+                    self.connections.add(connection)
                 while self.open:
                     _send_message(connection, self._answer(*_receive_message(connection)))
         except (OSError, ValueError, TypeError):
-            return  # the client has gone, or talks nonsense
+            pass  # the client has gone, or talks nonsense
+        with self.changed:
+            self.connections.discard(connection)
 
     def _greet(self, connection: socket.socket) -> bool:
         mine = os.urandom(NONCE)
@@ -155,7 +157,9 @@ class _Server:
 
     def close(self) -> None:
         self.open = False
-        for one in [self.listener, *self.connections]:
+        with self.changed:
+            connections = list(self.connections)
+        for one in [self.listener, *connections]:
             try:
                 one.shutdown(socket.SHUT_RDWR)
             except OSError:
@@ -184,7 +188,7 @@ class TCPStore(Store):
         super().__init__(timeout)
         self.host, self.world_size = host_name, world_size
         if is_master:
-            self._server = _Server(host_name, port)
+            self._server = _Server(host_name, port, self._timeout)
             port = self._server.port
         self.port = port
         try:
@@ -226,7 +230,7 @@ class TCPStore(Store):
                     ) from error
                 time.sleep(0.02)
         try:
-            connection.settimeout(min(10.0, max(left, 1.0)))
+            connection.settimeout(max(left, 1.0))
             greeting = _receive(connection, len(MAGIC) + NONCE)
             if not greeting.startswith(MAGIC):
                 raise ConnectionResetError("it speaks another protocol")
@@ -271,6 +275,10 @@ class TCPStore(Store):
 
     def __del__(self) -> None:
         self.close()
+
+    def clients(self) -> int:
+        """How many connections there are, if the store is served here: one of them is its own."""
+        return 0 if self._server is None else len(self._server.connections)
 
     def close(self) -> None:
         """Close the connection, and the server if it is here."""

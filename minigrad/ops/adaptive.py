@@ -17,9 +17,11 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from ..kernels.cpu import pooling as kernels
+from .arguments import dtype_title
 from .beside import beside
 from .columns import each_dim
 from .mean_pool import sum_windows
+from .plans import planned
 from .shape import squeeze, unsqueeze
 from .taps import Maps, Resize, apply_all, resample_vjp
 
@@ -36,8 +38,8 @@ def share_means(x: Any, *, maps: Maps) -> Any:
 share_means.vjp(x=lambda g, x, maps: beside(resample_vjp(g, maps=maps), x))
 
 
-def _bounds(n: int, o: int) -> list[tuple[int, int]]:
-    return [(i * n // o, -((-(i + 1) * n) // o)) for i in range(o)]
+def _bounds(n: int, o: int) -> tuple[tuple[int, int], ...]:
+    return tuple([(i * n // o, -((-(i + 1) * n) // o)) for i in range(o)])
 
 
 def _equal_shares(spatial: Any, sizes: Any) -> tuple[int, ...] | None:
@@ -47,14 +49,16 @@ def _equal_shares(spatial: Any, sizes: Any) -> tuple[int, ...] | None:
     return tuple([m // o for m, o in zip(spatial, sizes, strict=True)])
 
 
-def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tuple[int, ...]]:
-    x = input._data
-    if x.ndim not in (n + 1, n + 2):
-        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(x.shape)}")
-    if 0 in x.shape[x.ndim - n - (1 if name.startswith("adaptive_max") else 0) :]:
+def _adaptive(name: str, n: int, shape: tuple[int, ...], output_size: Any) -> tuple[int, ...]:
+    ndim = len(shape)
+    if n > 1 and ndim <= n and not isinstance(output_size, int):
+        raise ValueError(f"Input dimension should be at least {n + 1}")
+    if ndim not in (n + 1, n + 2):
+        raise RuntimeError(f"{name}: Expected {n + 1}D or {n + 2}D tensor, but got {list(shape)}")
+    if 0 in shape[ndim - n - (1 if name.startswith("adaptive_max") else 0) :]:
         raise RuntimeError(
             f"{name}: Expected input to have non-zero size for non-batch dimensions, but input has"
-            f" sizes {list(x.shape)}"
+            f" sizes {list(shape)}"
         )
     if output_size is None or isinstance(output_size, int):
         sizes = (output_size,) * n
@@ -62,20 +66,23 @@ def _adaptive(name: str, n: int, input: Any, output_size: Any) -> tuple[Any, tup
         sizes = tuple(output_size)
         if len(sizes) != n:
             raise RuntimeError(f"{name}: output_size must be {n}")
-    chosen = tuple([x.shape[x.ndim - n + i] if s is None else int(s) for i, s in enumerate(sizes)])
+    chosen = tuple([shape[ndim - n + i] if s is None else int(s) for i, s in enumerate(sizes)])
     if any(s < 0 for s in chosen):
         raise RuntimeError(
             f"{name}: elements of output_size must be greater than or equal to 0 but received"
             f" {chosen}"
         )
-    return x, chosen
+    return chosen
 
 
 def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
-    x, sizes = _adaptive(f"adaptive_avg_pool{n}d", n, input, output_size)
+    x = input._data
+    sizes, shares, maps = _means(n, x.shape, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f"\"adaptive_avg_pool{n}d\" not implemented for '{input.dtype.name}'")
-    shares = _equal_shares(x.shape[x.ndim - n :], sizes)
+        title = dtype_title(x.dtype)
+        if math.prod(sizes) == 1:  # PyTorch takes the mean
+            raise RuntimeError(f"mean(): could not infer output dtype. Got: {title}")
+        raise NotImplementedError(f'"adaptive_avg_pool{n}d" not implemented for {title!r}')
     if shares is not None and x.size:
         batch = unsqueeze(input, 0) if x.ndim == n + 1 else input
         y = sum_windows(
@@ -87,10 +94,16 @@ def _adaptive_avg(n: int, input: Any, output_size: Any) -> Any:
             divisor=float(math.prod(shares)),
         )
         return squeeze(y, 0) if x.ndim == n + 1 else y
-    spatial = x.shape[x.ndim - n :]
-    return share_means(
-        input, maps=tuple([Resize("area", m, o) for m, o in zip(spatial, sizes, strict=True)])
-    )
+    return share_means(input, maps=maps)
+
+
+@planned
+def _means(n: int, shape: tuple[int, ...], output_size: Any) -> tuple[Any, Any, Maps]:
+    """(sizes, equal shares if that is what they are, a map of each dimension)."""
+    sizes = _adaptive(f"adaptive_avg_pool{n}d", n, shape, output_size)
+    spatial = shape[len(shape) - n :]
+    maps = tuple([Resize("area", m, o) for m, o in zip(spatial, sizes, strict=True)])
+    return sizes, _equal_shares(spatial, sizes), maps
 
 
 @export("nn.functional.adaptive_avg_pool1d", "adaptive_avg_pool1d")
@@ -164,18 +177,27 @@ def _windows_argmax(x: Any, bounds: list[list[tuple[int, int]]]) -> Any:
 
 
 def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) -> Any:
-    x, sizes = _adaptive(f"adaptive_max_pool{n}d", n, input, output_size)
+    x = input._data
+    bounds = _boxes(n, x.shape, output_size)
     if x.dtype.kind in "iub":
-        raise RuntimeError(f"\"adaptive_max_pool{n}d\" not implemented for '{input.dtype.name}'")
+        title = dtype_title(x.dtype)
+        raise NotImplementedError(f'"adaptive_max_pool{n}d" not implemented for {title!r}')
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
-    spatial = x.shape[x.ndim - n :]
-    index = _windows_argmax(
-        batch._data, [_bounds(m, o) for m, o in zip(spatial, sizes, strict=True)]
-    )
+    index = _windows_argmax(batch._data, bounds)
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
-    return (y, wrap(index[0] if single else index)) if return_indices else y
+    if not return_indices:
+        return y
+    return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
+
+
+@planned
+def _boxes(n: int, shape: tuple[int, ...], output_size: Any) -> tuple[Any, ...]:
+    """The first and the last element of every share of each dimension."""
+    sizes = _adaptive(f"adaptive_max_pool{n}d", n, shape, output_size)
+    spatial = shape[len(shape) - n :]
+    return tuple([_bounds(m, o) for m, o in zip(spatial, sizes, strict=True)])
 
 
 @export("nn.functional.adaptive_max_pool1d")
@@ -248,7 +270,9 @@ def _fractional(
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)
     y = squeeze(y, 0) if single else y
-    return (y, wrap(index[0] if single else index)) if return_indices else y
+    if not return_indices:
+        return y
+    return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
 
 
 def _fractional_starts(u: float, n: int, out: int, kernel: int) -> list[int]:
@@ -341,7 +365,8 @@ def _unpool(
         )
     single = x.ndim == n + 1
     batch = unsqueeze(input, 0) if single else input
-    y = set_flat(batch, index=index[None] if single else index, size=out)
+    index = (index[None] if single else index).copy()  # the node's own
+    y = set_flat(batch, index=index, size=out)
     return squeeze(y, 0) if single else y
 
 

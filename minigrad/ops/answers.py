@@ -16,7 +16,7 @@ from .convert import copy, copy_
 def comparing(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
     """The in-place method of a comparison: its answer does not depend on small changes.
 
-    x = op(x, other) in x's dtype;  the old contents get the gradient 0
+    x = op(x, other) in x's dtype;  the old contents and `other` get the gradient 0
     """
 
     @wraps(op)
@@ -26,7 +26,7 @@ def comparing(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         if answer._data.shape != self._data.shape:
             write(self, answer._data, name)  # raises
         for other in args:
-            if isinstance(other, Tensor) and other.requires_grad and not self.requires_grad:
+            if isinstance(other, Tensor) and other.requires_grad:
                 answer = copy(broadcast(other, size=self._data.shape), answer)  # with gradient 0
         return copy_(self, answer)
 

@@ -189,17 +189,18 @@ def _check_attention(
     query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, dropout_p: float
 ) -> None:
     q, k, v = query._data, key._data, value._data
-    if not q.dtype == k.dtype == v.dtype:
+    dtype = q.dtype
+    if not (dtype is k.dtype is v.dtype or dtype == k.dtype == v.dtype):
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
             f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead."
         )
-    if min(q.ndim, k.ndim, v.ndim) < 2:
+    if q.ndim < 2 or k.ndim < 2 or v.ndim < 2:
         raise RuntimeError(
             "Expected query, key, and value to all be at least 2 dimensional, but got query.dim(): "
             f"{q.ndim}, key.dim(): {k.ndim} and value.dim(): {v.ndim} instead."
         )
-    if q.dtype.kind not in "fV":
+    if dtype.kind not in "fV":
         raise RuntimeError(f"Expected floating query, key and value, got {dtype_title(q.dtype)}")
     if attn_mask is not None and is_causal:
         raise RuntimeError("Explicit attn_mask should not be set when is_causal=True")

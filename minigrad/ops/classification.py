@@ -116,7 +116,7 @@ def binary_cross_entropy_with_logits(
 
 _divergence = pairwise(
     "divergence", "KlDivBackward0", lambda x, t, _: xlogy(t, t) - t * x, lambda x, t, _: -t,
-    lambda x, t, _: xlogy(t, t) - t * x, losses.divergence, symmetric=False,
+    lambda x, t, _: xlogy(t, t) - t * x, losses.divergence, symmetric=False, batchmean=True,
 )  # fmt: skip
 
 
@@ -133,10 +133,8 @@ def kl_div(
     if log_target:
         loss = exp(target) * (target - input)
     else:
-        y = _divergence(input, target, "sum" if reduction == "batchmean" else reduction)
-        if y is not None:
-            per_batch = reduction == "batchmean" and input._data.ndim
-            return y / input._data.shape[0] if per_batch else y
+        if (y := _divergence(input, target, reduction)) is not None:
+            return y
         loss = xlogy(target, target) - target * input
     if reduction == "batchmean":
         total = sum(loss)

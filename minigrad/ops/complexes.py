@@ -39,9 +39,15 @@ def conj(input: Any) -> Any:
     y = conj(x),  x̄ = conj(ȳ)
     """
     data = input._data if type(input) is Tensor else input
-    if type(data) is np.ndarray:
+    kind = type(data)
+    if kind is np.ndarray:
         return input if data.dtype.kind != "c" else conjugate(input)
-    return conjugate(input) if isinstance(input, Tensor) or np.ndim(data) else np.conj(data)
+    if kind is float or kind is int:
+        return input
+    dtype = getattr(data, "dtype", None)  # of an array on any device; numbers have none
+    if dtype is not None:
+        return input if dtype.kind != "c" else conjugate(input)
+    return np.conj(data)
 
 
 @export("conj_physical")

@@ -20,6 +20,7 @@ import numpy as np
 from ..core.primitive import primitive
 from ..kernels.cpu import convolution as kernels
 from .columns import columns_of, out_size, scatter_columns
+from .complexes import conj
 from .sums import reduce_sum
 
 
@@ -123,19 +124,43 @@ _conv, _conv_input = conv.primitive.forward, conv_input.primitive.forward
 _conv_weight = conv_weight.primitive.forward
 conv.vjp(
     x=lambda g, w, stride, padding, dilation, groups, x_shape: conv_input(
-        g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        g,
+        conj(w),
+        size=x_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     w=lambda g, x, stride, padding, dilation, groups, w_shape: conv_weight(
-        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        conj(x),
+        g,
+        kernel=w_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     b=_bias_gradient,
 )
 conv.fast(
     x=lambda g, w, stride, padding, dilation, groups, x_shape: _conv_input(
-        g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        g,
+        conj(w),
+        size=x_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     w=lambda g, x, stride, padding, dilation, groups, w_shape: _conv_weight(
-        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        conj(x),
+        g,
+        kernel=w_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     b=lambda g: channel_sums(g),
 )
@@ -143,7 +168,7 @@ conv_input.vjp(
     # output_padding may leave room for one window more than there are
     g=lambda x, w, stride, padding, dilation, groups, g_shape: conv(
         x,
-        w,
+        conj(w),
         stride=stride,
         padding=padding,
         dilation=dilation,
@@ -151,25 +176,49 @@ conv_input.vjp(
         out=g_shape[2:],
     ),
     w=lambda x, g, stride, padding, dilation, groups, w_shape: conv_weight(
-        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        x,
+        conj(g),
+        kernel=w_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     b=_bias_gradient,
 )
 conv_input.fast(
     g=lambda x, w, stride, padding, dilation, groups, g_shape: _conv(
-        x, w, stride=stride, padding=padding, dilation=dilation, groups=groups, out=g_shape[2:]
+        x,
+        conj(w),
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
+        out=g_shape[2:],
     ),
     w=lambda x, g, stride, padding, dilation, groups, w_shape: _conv_weight(
-        x, g, kernel=w_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        x,
+        conj(g),
+        kernel=w_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     b=lambda x: channel_sums(x),
 )
 conv_weight.vjp(
     x=lambda w, g, stride, padding, dilation, groups, x_shape: conv_input(
-        g, w, size=x_shape[2:], stride=stride, padding=padding, dilation=dilation, groups=groups
+        conj(g),
+        w,
+        size=x_shape[2:],
+        stride=stride,
+        padding=padding,
+        dilation=dilation,
+        groups=groups,
     ),
     g=lambda w, x, stride, padding, dilation, groups, g_shape: conv(
-        x,
+        conj(x),
         w,
         stride=stride,
         padding=padding,

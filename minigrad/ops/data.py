@@ -23,6 +23,7 @@ from ..backend.dtypes import (
 from ..core.primitive import write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from .arguments import need_tensors
 from .convert import convert
 from .dims import broadcast_tensors
 from .elementwise import cos, sin
@@ -404,6 +405,7 @@ def frombuffer(
 
 # ------------------------------------------------------------ complex numbers from parts
 def _pair(name: str, a: Tensor, b: Tensor, kinds: str) -> tuple[Tensor, ...]:
+    need_tensors(name, a, b, names=("abs", "angle") if name == "polar" else ("real", "imag"))
     if a._data.dtype.kind != "f" or b._data.dtype.kind != "f":
         raise RuntimeError(
             f"Expected both inputs to be {kinds} tensors but got {a.dtype.name} and {b.dtype.name}"
@@ -423,7 +425,7 @@ def complex_(real: Tensor, imag: Tensor, *, out: Tensor | None = None) -> Tensor
     RuntimeError if the dtypes differ or are not floating.
     """
     y = view_as_complex(stack(_pair("complex", real, imag, "Half, Float or Double"), -1)).clone()  # type: ignore[attr-defined]
-    return y if out is None else write_out(y, out)
+    return y if out is None else write_out(y, out, True)
 
 
 @export("polar")

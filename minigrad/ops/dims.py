@@ -15,7 +15,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from .elementwise import conj
 from .strides import common_shape, is_int, normalize_dims, sizes, strided
-from .views import view_
+from .views import clone_, view_
 
 ndarray = np.ndarray
 
@@ -31,11 +31,12 @@ squeeze_.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
 
 
 @export("squeeze")
-def squeeze(input: Tensor, dim: int | Sequence[int] | None = None) -> Tensor:
+def squeeze(input: Tensor, dim: int | Sequence[int] | None = None, *, axis: Any = None) -> Tensor:
     """Without the dimensions of size one: all of them, or those of them that `dim` names.
 
     x̄ = ȳ in x's shape. A view. IndexError if there is no such dimension.
     """
+    dim = dim if axis is None else axis
     shape = input._data.shape
     if dim is None:
         dims: Any = range(len(shape))
@@ -184,7 +185,8 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
             f"length of the desired ordering of dimensions i.e. input.dim() = {ndim} is not equal "
             f"to len(dims) = {len(given)}"
         )
-    order = tuple([normalize_dim(d, ndim) for d in given])
+    inside = ndim and min(given) >= 0 and max(given) < ndim
+    order = given if inside else tuple([normalize_dim(d, ndim) for d in given])
     if len(set(order)) != ndim:
         raise RuntimeError("permute(): duplicate dims are not allowed.")
     return permute_(input, dims=order)
@@ -310,6 +312,10 @@ def sum_to_size(input: Tensor, *size: Any) -> Tensor:
     given, shape = sizes(size), input._data.shape
     if not chores.broadcastable(given, shape):
         raise RuntimeError(f"size {{{list(given)}}} is not expandable to size {{{list(shape)}}}.")
-    if given == shape:
-        return chores.alias(input)
+    if given == shape != ():
+        return input
+    if input._data.dtype.kind in "biu":
+        input = chores.cast(input, dtype=np.dtype(np.int64))
+    elif given == shape:
+        return clone_(input, order="C")
     return chores.sum_to_size(input, size=given)

@@ -6,10 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.dtypes import result_dtype
+from ..backend.devices import row_major
+from ..backend.dtypes import F32, F64, result_dtype
 from ..core.primitive import primitive
 from ..core.tensor import normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import angles as kernels
 from .compare import eq
 from .elementwise import mul, sub, where
 from .embedding import lookup
@@ -34,10 +36,50 @@ def cosine_similarity(x1: Any, x2: Any, dim: int = 1, eps: float = 1e-8) -> Any:
             f"expected common dtype to be floating point, yet common dtype is {dtype_title(dtype)}"
         )
     x1, x2 = [to_dtype(x, dtype) if x._data.dtype.kind in "biu" else x for x in (x1, x2)]
-    x1, x2 = broadcast_tensors(x1, x2)
+    if x1._data.shape != x2._data.shape:
+        x1, x2 = broadcast_tensors(x1, x2)
+    last = dim in (-1, x1._data.ndim - 1) and x1._data.ndim
+    if last and x1._data.dtype == x2._data.dtype and dtype in (F32, F64):
+        return cosine(x1, x2, eps=eps)
+    return _cosine(x1, x2, dim, eps)
+
+
+def _cosine(x1: Any, x2: Any, dim: int, eps: float) -> Any:
     n1 = at_least(vector_norm(x1, 2, dim, keepdim=True), low=eps)
     n2 = at_least(vector_norm(x2, 2, dim, keepdim=True), low=eps)
     return sum((x1 / n1) * (x2 / n2), dim)
+
+
+@primitive(residuals=("r1", "r2"), composition=lambda x1, x2, eps: _cosine(x1, x2, -1, eps))
+def cosine(x1: Any, x2: Any, *, eps: float) -> Any:
+    """y = x₁·x₂ / (n₁ n₂) along the last dimension, r = ‖x‖, n = max(r, ε).
+
+    x̄₁ = ȳ/n₁ (x₂/n₂ − y x₁/r₁), the last term 0 for r₁ = 0.
+    """
+    found = kernels.cosine(x1, x2, eps)
+    if found is not None:
+        return found
+    r1, r2 = [np.sqrt(np.sum(x * x, axis=-1)) for x in (x1, x2)]
+    dot = np.sum(x1 * x2, axis=-1)
+    return dot / (np.maximum(r1, eps) * np.maximum(r2, eps)), r1, r2
+
+
+def _cosine_vjp(
+    g: Any, x1: Any, x2: Any, y: Any, r1: Any, r2: Any, eps: float, needs: Any
+) -> list[Any]:
+    found = kernels.cosine_back(g, x1, x2, y, r1, r2, eps, needs)
+    if found is not None:
+        return found
+    n1, n2 = np.maximum(r1, eps), np.maximum(r2, eps)
+    both = (g / (n1 * n2))[..., None]
+    own = [
+        np.where(r > 0, g * y / (n * np.where(r > 0, r, 1)), 0)[..., None]
+        for r, n in ((r1, n1), (r2, n2))
+    ]
+    return [both * x2 - own[0] * x1, both * x1 - own[1] * x2]
+
+
+cosine.joint(_cosine_vjp)
 
 
 @export("nn.functional.pairwise_distance", "pairwise_distance")
@@ -67,11 +109,11 @@ def euclidean(x1: Any, x2: Any) -> Any:
     """
     if max(x1.shape[-2], x2.shape[-2]) <= _EXACT_UP_TO:
         d = x1[..., :, None, :] - x2[..., None, :, :]
-        return np.sqrt(np.sum(d * d, axis=-1))
+        return row_major(np.sqrt(np.sum(d * d, axis=-1)))
     a = np.sum(x1 * x1, axis=-1)[..., :, None]
     b = np.sum(x2 * x2, axis=-1)[..., None, :]
     square = a + b - 2 * np.matmul(x1, np.swapaxes(x2, -2, -1))
-    return np.sqrt(np.maximum(square, 0))
+    return row_major(np.sqrt(np.maximum(square, 0)))
 
 
 def _euclidean_vjp(ratio: Any, own: Any, other: Any) -> Any:

@@ -34,9 +34,9 @@ def tensordot(a: Any, b: Any, dims: Any = 2, out: Any = None) -> Any:
         if shape_a[x] == shape_b[y]:
             continue
         if shape_b[y] == 1:  # a size of 1 is repeated: the other is summed first
-            a = sum(a, x, keepdim=True)
+            a = sum(a, x, keepdim=True, dtype=a.dtype)
         elif shape_a[x] == 1:
-            b = sum(b, y, keepdim=True)
+            b = sum(b, y, keepdim=True, dtype=b.dtype)
         else:
             raise RuntimeError(
                 f"contracted dimensions need to match, but first has size {shape_a[x]} in dim {x} "

@@ -9,7 +9,7 @@ import numpy as np
 from ..backend.dtypes import F32, F64, I64
 from ..core.modes import MODE
 from ..core.primitive import primitive
-from ..core.tensor import Tensor, wrap
+from ..core.tensor import Tensor, sharing, wrap
 from ..export import export
 from ..kernels.cpu import indexing as kernels
 from .elementwise import where
@@ -156,7 +156,13 @@ def _padding(
 
 
 def _check_range(index: Any, rows: int) -> None:
-    if index.size and (index.min() < 0 or index.max() >= rows):
+    if index.size == 1:
+        fits = 0 <= index.item() < rows
+    elif type(index) is np.ndarray:  # read as unsigned, what is negative is too large
+        fits = not index.size or index.view(f"u{index.itemsize}").max() < rows
+    else:
+        fits = not index.size or (index.min() >= 0 and index.max() < rows)
+    if not fits:
         raise IndexError("index out of range in self")
 
 
@@ -269,7 +275,7 @@ def _summed_bags(
         used = np.ones(flat.size, np.int64) if padding_idx is None else flat != padding_idx
         counts = np.diff(np.append(0, np.cumsum(used))[edges])
         scale /= np.maximum(counts, 1).astype(scale.dtype)[_bag_numbers(edges)]
-    return sum_bags(weight, flat, edges, scale, padding_idx=padding_idx)
+    return sum_bags(weight, sharing(index, flat), edges, scale, padding_idx=padding_idx)
 
 
 def _check_bag(index: Any, mode: str, per_sample_weights: Any, weight: Any) -> None:

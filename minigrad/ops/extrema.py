@@ -15,9 +15,10 @@ import numpy as np
 from ..backend.devices import array_module
 from ..backend.dtypes import F32, F64, HALF
 from ..core.primitive import primitive
-from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
+from .arguments import need_tensors
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
@@ -42,7 +43,9 @@ def pick(input: Tensor, place: Any, dim: int, keepdim: bool) -> tuple[Tensor, Te
     shape = (*shape[:dim], 1, *shape[dim + 1 :]) if shape else ()
     index = wrap(place.astype(np.int64, copy=False).reshape(shape))
     values = pick_one(input, index, dim=dim, keepdim=keepdim)
-    return values, index if keepdim else wrap(index._data.reshape(values._data.shape))
+    if keepdim:
+        return values, index
+    return values, sharing(index, index._data.reshape(values._data.shape))
 
 
 @primitive(half="keep")
@@ -146,23 +149,39 @@ def _arg(which: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) ->
 
 @export("argmax")
 def argmax(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
 ) -> Tensor:
     """The index (int64) of the largest element, along `dim` or in row-major order.
 
     The first of equals, or of nans. IndexError for an empty dimension, RuntimeError for bools.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _arg("max", input, dim, keepdim, out)
 
 
 @export("argmin")
 def argmin(
-    input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
 ) -> Tensor:
     """The index (int64) of the smallest element, along `dim` or in row-major order.
 
     The first of equals, or of nans. IndexError for an empty dimension, RuntimeError for bools.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _arg("min", input, dim, keepdim, out)
 
 
@@ -171,6 +190,7 @@ def _extremum(
     which: str, input: Tensor, args: tuple, dim: Any, keepdim: Any, other: Any, out: Any
 ) -> Any:
     """The three functions that PyTorch calls max (or min)."""
+    need_tensors(which, input, names=("input",))
     if args and isinstance(args[0], Tensor):
         other, args = args[0], args[1:]
     if len(args) > 2 or (args and (dim is not None or other is not None)):
@@ -204,7 +224,7 @@ def _extremum(
 @export("max")
 def max(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None, keepdims: bool = False,
 ) -> Any:  # fmt: skip
     """The largest: `max(x)` of all, `max(x, dim, keepdim=False)` along `dim`, `max(x, other)`.
 
@@ -212,18 +232,22 @@ def max(
     (values, indices), the first of equals counts and gets the gradient. nan wins. The third form is
     `maximum`. IndexError for an empty dimension.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _extremum("max", input, args, dim, keepdim, other, out)
 
 
 @export("min")
 def min(
     input: Tensor, *args: Any, dim: int | None = None, keepdim: bool = False, other: Any = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None, keepdims: bool = False,
 ) -> Any:  # fmt: skip
     """The smallest: `min(x)` of all, `min(x, dim, keepdim=False)` along `dim`, `min(x, other)`.
 
     As `max`; the third form is `minimum`.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _extremum("min", input, args, dim, keepdim, other, out)
 
 
@@ -280,11 +304,21 @@ def _median(name: str, input: Tensor, dim: Any, keepdim: bool, out: Any, named: 
 
 
 @export("median")
-def median(input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None) -> Any:
+def median(
+    input: Tensor,
+    dim: int | None = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Any:
     """The lower median of all elements, or along `dim` with its index: (values, indices).
 
     nan if there is any. The gradient goes to that place; of all elements, to all equal to it.
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _median("median", input, dim, keepdim, out, Median)
 
 

@@ -174,7 +174,7 @@ def ldexp_(x: Any, other: Any) -> Any:
     return x * np.exp2(np.asarray(other, x.dtype))
 
 
-ldexp_.vjp(x=lambda g, other: g * 2.0**other, other=lambda g, y: g * (y * LN_2))
+ldexp_.vjp(x=lambda g, other: g * conj(2.0**other), other=lambda g, y: g * conj(y * LN_2))
 
 
 @export("ldexp")
@@ -187,16 +187,24 @@ def ldexp(input: Any, other: Any, *, out: Any = None) -> Any:
     return finish(ldexp_(input, other), out)
 
 
+def complex_logaddexp(x: Any, other: Any) -> Any:
+    """ln(eˣ + eᶻ) of complex arrays, by the one with the larger real part."""
+    less = x.real < other.real
+    low, high = np.where(less, x, other), np.where(less, other, x)
+    both = np.isinf(high.real) & (low.real == high.real)  # ∞ − ∞ is no distance
+    return np.where(both, high, high + np.log1p(np.exp(low - high)))
+
+
 @primitive(promote="type")
 def logaddexp_(x: Any, other: Any) -> Any:
     """y = ln(eˣ + eᶻ);  x̄ = ȳ·σ(x − z), z̄ = ȳ·σ(z − x)."""
     refuse("logaddexp_cpu", x, "biu")
-    return np.logaddexp(x, other)
+    return complex_logaddexp(x, other) if x.dtype.kind == "c" else np.logaddexp(x, other)
 
 
 logaddexp_.vjp(
-    x=lambda g, x, other: g * sigmoid(x - other),
-    other=lambda g, x, other: g * sigmoid(other - x),
+    x=lambda g, x, other: g * conj(sigmoid(x - other)),
+    other=lambda g, x, other: g * conj(sigmoid(other - x)),
 )
 
 
@@ -269,7 +277,7 @@ def _logit_vjp(g: Any, x: Any, eps: float | None) -> Any:
     slope = g / (x * (1 - x) + 0.0)  # + 0 makes −0 positive: the slope there is +∞, too
     if eps is None:
         return where((x >= 0) & (x <= 1), slope, math.nan)
-    return where((x >= eps) & (x <= 1 - eps), slope, 0)
+    return where((x < eps) | (x > 1 - eps), 0, slope)
 
 
 logit_.vjp(x=_logit_vjp)
@@ -298,7 +306,7 @@ def sinc(x: Any) -> Any:
 def _sinc_vjp(g: Any, x: Any) -> Any:
     t = x * math.pi
     zero = x * t == 0
-    return where(zero, 0, g * ((t * cos(t) - sin(t)) / where(zero, 1, x * t)))
+    return where(zero, 0, g * conj((t * cos(t) - sin(t)) / where(zero, 1, x * t)))
 
 
 sinc.vjp(x=_sinc_vjp)

@@ -6,13 +6,12 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
-from math import prod
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import can_cast, get_default_dtype, result_dtype
 from ..core import chores
 from ..core.primitive import primitive, write_out
@@ -28,32 +27,9 @@ from .views import reshape, view_
 def cat_(*xs: Any, dim: int) -> Any:
     """Arrays joined along `dim`, those of shape (0,) left out; each gets back its piece of ȳ."""
     used = [x for x in xs if x.shape != (0,)] or xs
-    if type(xs[0]) is np.ndarray and sum(x.size for x in xs) >= 2 * copying.SMALL:
-        y = _joined(used, dim)
-        if y is not None:
-            return y
-    return array_module(xs[0]).concatenate(used, axis=dim)
-
-
-def _joined(xs: Any, dim: int) -> Any:
-    """Large arrays of one dtype joined end to end on all threads; None for others."""
-    first = xs[0]
-    if prod(first.shape[:dim]) != 1:  # in rows, NumPy's one thread is faster than all of ours
-        return None
-    rest = (*first.shape[:dim], *first.shape[dim + 1 :])
-    for x in xs:
-        same = x.ndim == first.ndim and (*x.shape[:dim], *x.shape[dim + 1 :]) == rest
-        if not same or x.dtype != first.dtype:
-            return None
-    lengths = [x.shape[dim] for x in xs]
-    y = np.empty((*first.shape[:dim], sum(lengths), *first.shape[dim + 1 :]), first.dtype)
-    stop = 0
-    for x, n in zip(xs, lengths, strict=True):
-        start, stop = stop, stop + n
-        part = y[(*(slice(None),) * dim, slice(start, stop))]
-        if not copying.place(part, x):
-            part[...] = x
-    return y
+    if type(xs[0]) is np.ndarray and (y := copying.join(used, dim)) is not None:
+        return y
+    return row_major(array_module(xs[0]).concatenate(used, axis=dim))
 
 
 def _pieces(g: Any, dim: int, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:
@@ -92,11 +68,11 @@ def cat(
     if not given:
         raise ValueError("cat(): expected a non-empty list of Tensors")
     first = given[0]._data
+    dim = index(dim if axis is None else axis)
     if first.shape == (0,):
         first = next((t._data for t in given if t._data.shape != (0,)), first)
-    dim = index(dim if axis is None else axis)
-    if first.shape == (0,) and all([t._data.shape == (0,) for t in given]):
-        dim = 0  # none of them counts, so that no dimension is wrong
+        if first.shape == (0,):
+            dim = 0  # none of them counts, so that no dimension is wrong
     dim = normalize_dim(dim, first.ndim)
     try:
         y = cat_(*_of_one_dtype(given), dim=dim)
@@ -140,11 +116,14 @@ def _check_sizes(shapes: list[tuple[int, ...]], first: tuple[int, ...], dim: int
 
 
 @export("stack")
-def stack(tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None) -> Tensor:
+def stack(
+    tensors: Sequence[Tensor], dim: int = 0, *, out: Tensor | None = None, axis: Any = None
+) -> Tensor:
     """Tensors of one shape along a new dimension; each gets back its slice of ȳ.
 
     Dtypes are promoted. RuntimeError if the shapes differ or there is no tensor.
     """
+    dim = dim if axis is None else axis
     given = _tensors(tensors, "stack")
     if not given:
         raise RuntimeError("stack expects a non-empty TensorList")

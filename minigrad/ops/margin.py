@@ -10,6 +10,7 @@ import numpy as np
 from ..core.tensor import wrap
 from ..export import export
 from .activation import log_sigmoid, relu_, softplus
+from .arguments import dtype_title
 from .classification import pick_class
 from .distance import pairwise_distance
 from .elementwise import clamp_min, minimum, mul, square, where
@@ -47,7 +48,7 @@ def margin_ranking_loss(
             "margin_ranking_loss : All input tensors should have same dimension but got sizes: "
             f"input1: {input1.shape}, input2: {input2.shape}, target: {target.shape} "
         )
-    return reduced(clamp_min(-target * (input1 - input2) + margin, 0), reduction)
+    return reduced(clamp_min(-target * (input1 - input2) + float(margin), 0), reduction)
 
 
 @export("nn.functional.soft_margin_loss")
@@ -161,7 +162,7 @@ def multi_margin_loss(
         raise RuntimeError(
             f"inconsistent weight size, expected {classes} but got {list(weight._data.shape)}"
         )
-    index = t.reshape(rows)
+    index = t.reshape(rows).copy()  # the node's own
     if index.size and (index.min() < 0 or index.max() >= classes):
         raise RuntimeError("target out of range")
     flat = reshape(input, (rows, classes))
@@ -186,7 +187,9 @@ def multilabel_margin_loss(
     """
     reduction = chosen(size_average, reduce, reduction)
     x, t = input._data, target._data
-    if x.ndim > 2 or t.shape != x.shape or (x.ndim == 2 and x.shape[1] == 0):
+    if t.dtype != np.int64:
+        raise RuntimeError(f"expected scalar type Long but found {dtype_title(t.dtype)}")
+    if x.ndim > 2 or t.shape != x.shape or (x.ndim and x.shape[-1] == 0):
         raise RuntimeError(
             f"inconsistent target size: {list(t.shape)} for input of size: {list(x.shape)}"
         )

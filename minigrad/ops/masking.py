@@ -222,7 +222,7 @@ def unravel_index(indices: Tensor, shape: Any) -> tuple[Tensor, ...]:
         raise TypeError(f"expected 'shape' to be int or sequence of ints, but got {shape}")
     if any([n < 0 for n in shape]):
         raise ValueError(f"'shape' cannot have negative values, but got {tuple(shape)}")
-    found = []
+    i, found = i.astype(np.int64), []
     for n in reversed(shape):
         found.append(wrap(np.asarray(i % n)))
         i = i // n
@@ -255,7 +255,7 @@ def select_scatter(input: Tensor, src: Tensor, dim: int, index: int) -> Tensor:
 @export("slice_scatter")
 def slice_scatter(
     input: Tensor, src: Tensor, dim: int = 0, start: int | None = None, end: int | None = None,
-    step: int = 1,
+    step: int = 1, *, out: Tensor | None = None,
 ) -> Tensor:  # fmt: skip
     """x with start:end:step of `dim` replaced by src.
 
@@ -268,7 +268,8 @@ def slice_scatter(
     if not shape:
         raise IndexError("slice() cannot be applied to a 0-dim tensor.")
     first, stop, by = slice(start, end, as_int(step)).indices(shape[d])
-    return _replace(input, lambda y: slice_(y, dim=d, start=first, stop=stop, step=by), src)
+    y = _replace(input, lambda y: slice_(y, dim=d, start=first, stop=stop, step=by), src)
+    return finish(y, out)
 
 
 @export("diagonal_scatter")

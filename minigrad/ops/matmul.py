@@ -13,9 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import row_major
+from ..backend.dtypes import result_dtype
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import products
 from .complexes import conj
@@ -41,7 +44,7 @@ def matrix_product(a: Any, b: Any) -> Any:
         c = products.batched(a, b)
         if c is not None:
             return c
-    return np.matmul(a, b)
+    return row_major(np.matmul(a, b))
 
 
 def _adjoint(x: Any) -> Any:
@@ -121,9 +124,9 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     right = unsqueeze(other, -1) if b.ndim == 1 else other
     result = matrix_product(left, right)
     if a.ndim == 1:
-        result = squeeze(result, -2)
+        result = unlinked(squeeze(result, -2))
     if b.ndim == 1:
-        result = squeeze(result, -1)
+        result = unlinked(squeeze(result, -1))
     return finish(result, out)
 
 
@@ -326,11 +329,16 @@ def addr(
         raise RuntimeError(
             f"addr: expected a matrix of shape {list(shape)}, but got input of shape {list(got)}"
         )
+    kind = result_dtype([input._data, product._data]).np.kind
     for name, factor in (("beta", beta), ("alpha", alpha)):
-        if isinstance(factor, float) and product._data.dtype.kind in "iu":
+        if isinstance(factor, float) and kind in "biu":
             raise RuntimeError(
                 f"For integral input tensors, argument {name} must not be a floating point number."
             )
+        if isinstance(factor, bool) and kind != "b":
+            raise RuntimeError(f"Boolean {name} only supported for Boolean results.")
+    if kind == "b":  # sums are or, products and
+        beta, alpha = bool(beta), bool(alpha)
     scaled = product if alpha == 1 else mul(product, alpha)
     return finish(scaled if beta == 0 else add(scaled, mul(input, beta)), out)
 
@@ -348,13 +356,14 @@ def addbmm(
     input: Any, batch1: Any, batch2: Any, *, beta: Any = 1, alpha: Any = 1, out: Any = None
 ) -> Any:
     """β·input + α·Σ_b batch1_b batch2_b. RuntimeError as for `bmm`."""
-    return _fused("addbmm", input, sum(bmm(batch1, batch2), 0), beta, alpha, out)
+    product = bmm(batch1, batch2)
+    return _fused("addbmm", input, sum(product, 0, dtype=product.dtype), beta, alpha, out)
 
 
 # ------------------------------------------------------------------------------ the layer
 @primitive
 def affine(x: Any, weight: Any, bias: Any) -> Any:
-    """y = x Wᵀ + b for x (..., in), W (out, in), b (out);  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
+    """y = x Wᵀ + b for x (..., in), W (out, in), b (out) or None;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
     y = products.matrices(flat, weight.T, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
@@ -401,7 +410,7 @@ affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 
 @export("nn.functional.linear")
-def linear(input: Any, weight: Any, bias: Any = None) -> Any:
+def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """y = x Wᵀ + b;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ.
 
     input (*, in), weight (out, in) or (in), bias (out): (*, out), without the last dimension for a
@@ -410,22 +419,23 @@ def linear(input: Any, weight: Any, bias: Any = None) -> Any:
     if not (isinstance(input, Tensor) and isinstance(weight, Tensor)):
         raise _not_tensor("linear", ("input", input), ("weight", weight))
     x, w = input._data, weight._data
-    if isinstance(bias, Tensor):
-        b, dtype = bias._data, x.dtype
-        fits = w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1] and b.shape == w.shape[:1]
-        if fits and dtype.kind == "f" and w.dtype is dtype and b.dtype is dtype:
-            return affine(input, weight, bias)
+    b, dtype = bias._data if isinstance(bias, Tensor) else None, x.dtype
+    if dtype.kind == "f" and w.dtype is dtype and (b is None or b.dtype is dtype):
+        fits = w.ndim == 2 and x.ndim and x.shape[-1] == w.shape[1]
+        if fits and (bias is None if b is None else b.shape == w.shape[:1]):
+            y = affine(input, weight, bias)
+            return y if out is None else finish(y, out)
     if w.ndim > 2 or (w.ndim < 2 and bias is not None and x.ndim > 1):
         raise RuntimeError(f"linear(): mat2 must be a matrix, got {w.ndim}-D tensor")
     if bias is None or w.ndim != 2 or x.ndim == 0:
         result = matmul(input, transpose(weight, 0, 1) if w.ndim == 2 else weight)
-        return result if bias is None else add(result, bias)
+        return finish(result if bias is None else add(result, bias), out)
     if x.shape[-1] != w.shape[1]:
         raise inner_error(x.shape, w.shape[::-1])
     same_dtype(input, weight, bias)
     if bias._data.shape != w.shape[:1] or x.dtype.kind in "biu":
-        return _fused("linear", bias, matmul(input, transpose(weight, 0, 1)), 1, 1, None)
-    return affine(input, weight, bias)
+        return _fused("linear", bias, matmul(input, transpose(weight, 0, 1)), 1, 1, out)
+    return finish(affine(input, weight, bias), out)
 
 
 # ------------------------------------------------------------------------------ chains

@@ -346,13 +346,15 @@ def _least_squares(
 def vander(x: Tensor, N: int | None = None) -> Tensor:
     """The powers x⁰, x¹, … x^(N−1) of each element as rows: (*, n) to (*, n, N), N = n if None.
 
-    RuntimeError for a 0-d or bool tensor and for N ≤ 1.
+    A number counts as a row of one. RuntimeError for a bool tensor and for N ≤ 1.
     """
     need_tensor("linalg_vander", x, names=("x",))
+    if not x._data.ndim:
+        x = unsqueeze_(x, dim=0)
     data = x._data
     if data.dtype.kind == "b":
         raise RuntimeError("Input tensor for torch.linalg.vander must not be of type Bool")
-    columns = N if N is not None else (data.shape[-1] if data.ndim else 1)
+    columns = N if N is not None else data.shape[-1]
     if columns <= 1:
         raise RuntimeError("N must be greater than 1.")
     if data.dtype.kind in "iu":

@@ -18,6 +18,7 @@ from ..export import export
 from ..kernels.cpu import pooling as kernels
 from .beside import beside
 from .columns import each_dim
+from .plans import planned
 from .shape import squeeze, unsqueeze
 
 Ints = int | Sequence[int]
@@ -216,16 +217,30 @@ def prepare(
     dilation: Any,
     ceil_mode: bool,
 ) -> tuple[Any, bool, tuple, tuple, tuple, tuple, tuple]:
-    x = input._data
-    if x.ndim not in (n + 1, n + 2):
+    """(x with a batch dimension, whether it had none, kernel, output's sizes, stride, padding,
+    dilation), checked.
+    """
+    single, *sizes = _geometry(
+        name, n, input._data.shape, kernel_size, stride, padding, dilation, ceil_mode
+    )
+    return unsqueeze(input, 0) if single else input, single, *sizes
+
+
+@planned
+def _geometry(
+    name: str, n: int, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any,
+    dilation: Any, ceil_mode: bool,
+) -> tuple[bool, tuple, tuple, tuple, tuple, tuple]:  # fmt: skip
+    ndim = len(shape)
+    if ndim not in (n + 1, n + 2):
         raise RuntimeError(
             f"{name}: Expected {n + 1}D or {n + 2}D input (batch dimension optional), but got a"
-            f" tensor of shape {list(x.shape)}"
+            f" tensor of shape {list(shape)}"
         )
-    if x.size == 0 and 0 in x.shape[x.ndim - n - 1 :]:
+    if 0 in shape[ndim - n - 1 :]:
         raise RuntimeError(
             f"{name}: Expected tensor with optional 0 dim batch size, but got input of size:"
-            f" {list(x.shape)}"
+            f" {list(shape)}"
         )
     kernel = each_dim(kernel_size, n, "kernel_size")
     empty = stride is None or (not isinstance(stride, int) and len(stride) == 0)
@@ -248,21 +263,20 @@ def prepare(
             f"pad should be at most half of effective kernel size, but got pad={list(padding)}, "
             f"kernel_size={list(kernel)} and dilation={list(dilation)}"
         )
-    size = x.shape[x.ndim - n :]
+    size = shape[ndim - n :]
     out = pooled_size(size, kernel, stride, padding, dilation, ceil_mode)
     if any(o < 1 for o in out):
         raise RuntimeError(
-            f"Given input size: {list(x.shape)}. Calculated output size: {list(out)}. Output size"
+            f"Given input size: {list(shape)}. Calculated output size: {list(out)}. Output size"
             " is too small"
         )
-    single = x.ndim == n + 1
-    return unsqueeze(input, 0) if single else input, single, kernel, out, stride, padding, dilation
+    return ndim == n + 1, kernel, out, stride, padding, dilation
 
 
 def _max_pool(n: int, input: Any, *how: Any, return_indices: bool) -> Any:
     x, single, kernel, out, stride, padding, dilation = prepare(f"max_pool{n}d", n, input, *how)
     if x._data.dtype.kind == "b":
-        raise RuntimeError(f"\"max_pool{n}d\" not implemented for 'Bool'")
+        raise NotImplementedError(f"\"max_pool{n}d\" not implemented for 'Bool'")
     y = max_windows(x, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation)
     result = squeeze(y, 0) if single else y
     if not return_indices:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from ..core.chores import cast
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
 from ..kernels.cpu import pooling as kernels
 from .activation import relu
+from .arguments import dtype_title
 from .beside import beside
 from .columns import each_dim
 from .elementwise import abs, pow, sign
@@ -105,18 +107,26 @@ def _avg_pool(
     )
     if divisor is not None and divisor == 0:
         raise RuntimeError("divisor must be not zero")
-    if x._data.dtype.kind in "iub":
-        raise RuntimeError(f"\"avg_pool{n}d\" not implemented for '{x.dtype.name}'")
+    whole = x._data.dtype == np.int64
+    if x._data.dtype.kind in "iub" and not whole:
+        title = dtype_title(x._data.dtype)
+        raise NotImplementedError(f'"avg_pool{n}d" not implemented for {title!r}')
+    if whole:
+        x = cast(x, dtype=np.dtype(np.float64))
     counts = None
     if divisor is None:
         if any(padding) or ceil_mode:
             counts = _window_counts(x._data.shape[2:], kernel, out, stride, padding, include_pad)
         divisor = math.prod(kernel) if counts is None else 1
+    if whole and counts is None:
+        counts, divisor = np.asarray(divisor), 1  # divided exactly
     y = sum_windows(
         x, kernel=kernel, out=out, stride=stride, padding=padding, divisor=float(divisor)
     )
     if counts is not None:
         y = y / wrap(counts.astype(x._data.dtype))
+    if whole:
+        y = cast(y, dtype=np.dtype(np.int64))  # towards zero
     return squeeze(y, 0) if single else y
 
 

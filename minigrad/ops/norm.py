@@ -10,6 +10,7 @@ With x̂ = (x − μ)·r, r = (σ² + ε)^−½ and h = ȳ·w, all of them share
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -203,7 +204,10 @@ def rms_norm(
     shape = _last_dimensions(x.shape, normalized_shape, weight, None)
     if eps is None:  # half precision is computed in float32
         eps = float(np.finfo(F32 if x.dtype in HALF else x.dtype).eps)
-    return root_mean_square(input, weight, axes=tuple(range(-len(shape), 0)), eps=eps)
+    axes = tuple(range(-len(shape), 0))
+    if x.dtype.kind == "c":  # the square is x·x, as PyTorch has it: no real root mean square
+        return _rms(input, weight, axes=axes, eps=eps)
+    return root_mean_square(input, weight, axes=axes, eps=eps)
 
 
 def _grouped(shape: tuple[int, ...], groups: int) -> tuple[Any, Any, Any]:
@@ -220,28 +224,30 @@ def _standardise_groups(x: Any, weight: Any, bias: Any, *, groups: int, eps: flo
     return reshape(_standardise(reshape(x, size), weight, bias, axes=axes, eps=eps), x.shape)
 
 
-@primitive(residuals=("normed", "centre", "rstd"), composition=_standardise_groups)
+@primitive(residuals=("normed", "kept"), composition=_standardise_groups)
 def standardise_groups(x: Any, weight: Any, bias: Any, *, groups: int, eps: float) -> Any:
-    """y = x̂ w + b with mean and variance of groups of channels of every sample; w and b are (C)."""
-    if x.size >= norms.SMALL:
-        found = norms.planes(x, weight, bias, groups, eps)
-        if found is not None:
-            return found[0], None, found[1], 1 / np.sqrt(found[2] + eps)
+    """y = x̂ w + b with mean and variance of groups of channels of every sample; w and b are (C).
+
+    Kept: x̂ and rstd, or without x̂ the kernel's statistics.
+    """
+    found = norms.planes(x, weight, bias, groups, eps)
+    if found is not None:
+        return found[0], None, found[1]
     size, per_channel, axes = _grouped(x.shape, groups)
     weight, bias = [p if p is None else p.reshape(per_channel) for p in (weight, bias)]
     y, normed, rstd = _by_axes(x.reshape(size), weight, bias, axes, eps)
-    return y.reshape(x.shape), normed, None, rstd
+    return y.reshape(x.shape), normed, rstd
 
 
 def _standardise_groups_vjp(
-    g: Any, x: Any, normed: Any, centre: Any, rstd: Any, weight: Any, groups: int, needs: Any
+    g: Any, x: Any, normed: Any, kept: Any, weight: Any, groups: int, needs: Any
 ) -> tuple[Any, Any, Any]:
     if normed is None:
-        return norms.planes_backward(g, x, weight, centre, rstd, groups)
+        return norms.planes_backward(g, x, weight, kept, groups)
     size, per_channel, axes = _grouped(x.shape, groups)
     weight = None if weight is None else weight.reshape(per_channel)
     x_bar, weight_bar, _ = _by_axes_vjp(
-        g.reshape(size), normed, rstd, weight, axes, (*needs[:2], False)
+        g.reshape(size), normed, kept, weight, axes, (*needs[:2], False)
     )
     channels = (x.shape[1],)
     return (
@@ -268,22 +274,33 @@ def group_norm(
     input (N, C, *), weight and bias (C). RuntimeError if C is not divisible by num_groups.
     """
     x = _floating("GroupNormKernelImpl", input)
-    if x.ndim < 2:
-        raise RuntimeError(f"Expected at least 2 dimensions for input tensor but received {x.ndim}")
-    n, c = x.shape[:2]
+    _check_groups(x.shape, num_groups, _size(weight), _size(bias))
+    return standardise_groups(input, weight, bias, groups=num_groups, eps=eps)
+
+
+@functools.lru_cache(256)
+def _check_groups(shape: tuple[int, ...], num_groups: int, weight: Any, bias: Any) -> None:
+    if len(shape) < 2:
+        raise RuntimeError(
+            f"Expected at least 2 dimensions for input tensor but received {len(shape)}"
+        )
+    n, c = shape[:2]
     if num_groups <= 0:
         raise RuntimeError(f"Expected num groups to be greater than 0, got {num_groups}")
     if c % num_groups:
         raise RuntimeError(
             "Expected number of channels in input to be divisible by num_groups, but got input of "
-            f"shape {list(x.shape)} and num_groups={num_groups}"
+            f"shape {list(shape)} and num_groups={num_groups}"
         )
     _check_channels("group_norm", c, weight=weight, bias=bias)
-    if n * (c // num_groups) * math.prod(x.shape[2:]) == 1:
+    if n * (c // num_groups) * math.prod(shape[2:]) == 1:
         raise ValueError(
-            f"Expected more than 1 value per channel when training, got input size {list(x.shape)}"
+            f"Expected more than 1 value per channel when training, got input size {list(shape)}"
         )
-    return standardise_groups(input, weight, bias, groups=num_groups, eps=eps)
+
+
+def _size(p: Any) -> int | None:
+    return None if p is None else p._data.size
 
 
 def _check_count(shape: Sequence[int]) -> int:
@@ -296,12 +313,10 @@ def _check_count(shape: Sequence[int]) -> int:
     return count
 
 
-def _check_channels(name: str, channels: int, **per_channel: Any) -> None:
-    for what, p in per_channel.items():
-        if p is not None and p._data.size != channels:
-            raise RuntimeError(
-                f"{name}: {what} should contain {channels} elements not {p._data.size}"
-            )
+def _check_channels(name: str, channels: int, **per_channel: int | None) -> None:
+    for what, size in per_channel.items():
+        if size is not None and size != channels:
+            raise RuntimeError(f"{name}: {what} should contain {channels} elements not {size}")
 
 
 # ------------------------------------------------------------------------------ over the batch
@@ -317,46 +332,46 @@ def _over_batch(x: Any) -> tuple[int, ...]:
 
 
 def _standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    """`_standardise` of channels over the batch, with results for the statistics."""
+    """`_standardise` of channels over the batch, with a result for the statistics."""
     weight, bias = _channels(weight, x), _channels(bias, x)
-    return _standardise(x, weight, bias, axes=_over_batch(x), eps=eps), None, None
+    return _standardise(x, weight, bias, axes=_over_batch(x), eps=eps), None
 
 
-@primitive(residuals=("normed", "rstd"), composition=_standardise_batch)
+@primitive(residuals=("normed", "kept"), composition=_standardise_batch)
 def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
-    """(y, mean, var): y = x̂ w + b with the statistics of each channel, w and b (C). mean and var
-    are float64, and have no derivatives.
+    """(y, stats): y = x̂ w + b with the statistics of each channel, w and b (C). stats (3, C), mean,
+    variance and rstd in float64, has no derivative.
     """
-    if x.size >= norms.SMALL:
-        found = norms.planes(x, weight, bias, 0, eps)
-        if found is not None:
-            return found, None, 1 / np.sqrt(found[2] + eps)
+    found = norms.planes(x, weight, bias, 0, eps)
+    if found is not None:
+        return found, None, found[1]
     axes, shape = _over_batch(x), (x.shape[1], *[1] * (x.ndim - 2))
     count = max(x.size // max(x.shape[1], 1), 1)
     centre = np.add.reduce(x, axes, F64) / count
     normed = x - centre.astype(x.dtype).reshape(shape)
     variance = np.add.reduce(normed * normed, axes, F64) / count
-    rstd = (1 / np.sqrt(variance + eps)).astype(x.dtype).reshape(shape)
-    normed *= rstd
+    stats = np.stack([centre, variance, 1 / np.sqrt(variance + eps)])
+    normed *= stats[2].astype(x.dtype).reshape(shape)
     y = normed.copy() if weight is None else normed * weight.reshape(shape)
     if bias is not None:
         y += bias.reshape(shape)
-    return (y, centre, variance), normed, rstd
+    return (y, stats), normed, stats
 
 
 def _standardise_batch_vjp(
-    g: Any, x: Any, y: Any, normed: Any, rstd: Any, weight: Any, needs: Any
+    g: Any, x: Any, normed: Any, kept: Any, weight: Any, needs: Any
 ) -> tuple[Any, Any, Any]:
     g = g[0]
     if normed is None:
-        return norms.planes_backward(g, x, weight, y[1], rstd, 0)
+        return norms.planes_backward(g, x, weight, kept, 0)
     axes, count = _over_batch(x), x.size // x.shape[1]
     shape = (x.shape[1], *[1] * (x.ndim - 2))
     products, total = np.add.reduce(g * normed, axes), np.add.reduce(g, axes)
     x_bar = None
     if needs[0]:
         x_bar = g - normed * (products / count).reshape(shape) - (total / count).reshape(shape)
-        x_bar *= rstd if weight is None else rstd * weight.reshape(shape)
+        rstd = kept[2].astype(x.dtype)
+        x_bar *= (rstd if weight is None else rstd * weight).reshape(shape)
     return x_bar, products if needs[1] else None, total if needs[2] else None
 
 
@@ -372,32 +387,33 @@ def _standardise_by(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *, eps:
     return y if y.dtype == x.dtype else y.to(x.dtype)
 
 
-@primitive(composition=_standardise_by)
+@primitive(residuals=("kept",), composition=_standardise_by)
 def standardise_by(x: Any, weight: Any, bias: Any, mean: Any, var: Any, *, eps: float) -> Any:
     """y = (x − μ)·r·w + b with r = (σ² + ε)^−½, all of each channel, given as (C).
 
     w̄ = Σ ȳ (x − μ) r,  b̄ = Σ ȳ,  μ̄ = −r w b̄,  and of σ²:  −½ r² w w̄
     """
+    found = norms.planes(x, weight, bias, 0, eps, (mean.reshape(-1), var.reshape(-1)))
+    if found is not None:
+        return found
     rstd = 1 / np.sqrt(var + var.dtype.type(eps))
-    if x.size >= norms.SMALL:
-        y = norms.fixed(x, weight, bias, mean, rstd)
-        if y is not None:
-            return y
     shape = (x.shape[1], *[1] * (x.ndim - 2))
     y = (x - mean.reshape(shape)) * (rstd if weight is None else rstd * weight).reshape(shape)
     if bias is not None:
         y += bias.reshape(shape)
-    return y.astype(x.dtype, copy=False)
+    return y.astype(x.dtype, copy=False), None
 
 
 def _standardise_by_vjp(
-    g: Any, x: Any, weight: Any, mean: Any, var: Any, eps: float, needs: Any
+    g: Any, x: Any, weight: Any, mean: Any, var: Any, kept: Any, eps: float, needs: Any
 ) -> tuple[Any, ...]:
+    found = None
+    if kept is not None:
+        found = norms.planes_backward(g, x, weight, kept, 0, moving=False)
+        if not (needs[3] or needs[4]):
+            return *found, None, None
     rstd = 1 / np.sqrt(var + var.dtype.type(eps))
     scale = rstd if weight is None else rstd * weight
-    found = None
-    if any(needs[1:]):
-        found = norms.fixed_backward(g, x, weight, mean, rstd)
     if found is None:
         shape = (x.shape[1], *[1] * (x.ndim - 2))
         products = total = None
@@ -442,31 +458,46 @@ def batch_norm(
         kind = "positive during training" if training else "non-negative"
         raise ValueError(f"batch_norm eps must be {kind}, but got {eps}")
     x = _floating("batch_norm", input)
-    if training:
-        _check_count(x.shape)
-    normalize_dim(1, x.ndim)  # the channels
-    _check_channels(
-        "batch_norm", x.shape[1],
-        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias,
-    )  # fmt: skip
+    each = (running_mean, running_var, weight, bias)
+    count = _batch_count(x.shape, training, *[_size(p) for p in each])
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(
                 "Expected running_mean and running_var to be defined when training=False"
             )
         return standardise_by(input, weight, bias, running_mean, running_var, eps=eps)
-    count = _check_count(x.shape)
-    y, centre, variance = standardise_batch(input, weight, bias, eps=eps)
+    y, stats = standardise_batch(input, weight, bias, eps=eps)
     if x.size and (running_mean is not None or running_var is not None):
-        _move(running_mean, centre._data, momentum)
-        _move(running_var, variance._data * (count / (count - 1)), momentum)
+        _move(running_mean, stats._data[0], momentum)
+        _move(running_var, stats._data[1], momentum, count / (count - 1))
     return y
 
 
-def _move(running: Any, batch: Any, momentum: float) -> None:
-    """running ← (1 − momentum)·running + momentum·batch, outside the graph."""
+@functools.lru_cache(256)
+def _batch_count(
+    shape: tuple[int, ...], training: bool, mean: Any, var: Any, weight: Any, bias: Any
+) -> int:
+    """The number of values per channel, where sizes are found to fit."""
+    count = _check_count(shape) if training else 0
+    normalize_dim(1, len(shape))  # the channels
+    _check_channels(
+        "batch_norm", shape[1], running_mean=mean, running_var=var, weight=weight, bias=bias
+    )
+    return count
+
+
+def move_average(running: Any, batch: Any, momentum: float, factor: float) -> None:
+    """running ← (1 − momentum)·running + momentum·factor·batch, for arrays."""
+    if type(running) is np.ndarray:
+        norms.move(running, batch, momentum, factor)
+    else:
+        running[...] = (1 - momentum) * running.astype(F64) + momentum * factor * batch
+
+
+def _move(running: Any, batch: Any, momentum: float, factor: float = 1.0) -> None:
+    """A running average outside the graph."""
     if running is not None:
-        running._data[...] = (1 - momentum) * running._data.astype(F64) + momentum * batch
+        move_average(running._data, batch, momentum, factor)
         running._bump()
 
 
@@ -489,25 +520,31 @@ def instance_norm(
     if not use_input_stats:
         return batch_norm(input, running_mean, running_var, weight, bias, False, momentum, eps)
     x = _floating("instance_norm", input)
-    if x.ndim < 2:
-        raise RuntimeError(f"instance_norm: expected at least 2 dimensions, got {x.ndim}")
-    count = math.prod(x.shape[2:])
-    if count == 1:
-        raise ValueError(
-            "Expected more than 1 spatial element when training, got input size "
-            f"minigrad.Size({list(x.shape)})"
-        )
-    _check_channels(
-        "instance_norm", x.shape[1],
-        running_mean=running_mean, running_var=running_var, weight=weight, bias=bias,
-    )  # fmt: skip
-    axes = tuple(range(2, x.ndim))
+    count = _instance_count(x.shape, *[_size(p) for p in (running_mean, running_var, weight, bias)])
     if x.size and (running_mean is not None or running_var is not None):
+        axes = tuple(range(2, x.ndim))
         wide = x.astype(F64)
         _move(running_mean, wide.mean(axis=(0, *axes)), momentum)
         variance = wide.var(axis=axes).mean(axis=0) * (count / (count - 1))
         _move(running_var, variance, momentum)
     return standardise_groups(input, weight, bias, groups=max(x.shape[1], 1), eps=eps)
+
+
+@functools.lru_cache(256)
+def _instance_count(shape: tuple[int, ...], mean: Any, var: Any, weight: Any, bias: Any) -> int:
+    """The number of values per channel of a sample, where sizes are found to fit."""
+    if len(shape) < 2:
+        raise RuntimeError(f"instance_norm: expected at least 2 dimensions, got {len(shape)}")
+    count = math.prod(shape[2:])
+    if count == 1:
+        raise ValueError(
+            "Expected more than 1 spatial element when training, got input size "
+            f"minigrad.Size({list(shape)})"
+        )
+    _check_channels(
+        "instance_norm", shape[1], running_mean=mean, running_var=var, weight=weight, bias=bias
+    )
+    return count
 
 
 # ------------------------------------------------------------------------------ others

@@ -47,13 +47,14 @@ def _order(input: Tensor, dim: int, descending: bool) -> tuple[int, Any]:
 @export("sort")
 def sort(
     input: Tensor, *args: Any, dim: int = -1, descending: bool = False, stable: bool | None = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None,
 ) -> Any:  # fmt: skip
     """The elements along `dim` in ascending (or descending) order, and where they were.
 
     `sort(x, dim=-1, descending=False, *, stable=...)` gives (values, indices). Equal elements
     always keep their order; nan counts as the largest. x̄ has ȳ at the places they came from.
     """
+    dim = dim if axis is None else axis
     if len(args) > 2:
         raise TypeError("sort() received an invalid combination of arguments")
     if args:
@@ -65,9 +66,16 @@ def sort(
 
 @export("argsort")
 def argsort(
-    input: Tensor, dim: int = -1, descending: bool = False, stable: bool = False, *, out: Any = None
+    input: Tensor,
+    dim: int = -1,
+    descending: bool = False,
+    stable: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
 ) -> Tensor:
     """The indices (int64) that sort x along `dim`; equal elements keep their order."""
+    dim = dim if axis is None else axis
     return finish(wrap(_order(input, dim, descending)[1]), out)
 
 
@@ -80,12 +88,13 @@ def msort(input: Tensor, *, out: Any = None) -> Tensor:
 @export("topk")
 def topk(
     input: Tensor, k: int, dim: int = -1, largest: bool = True, sorted: bool = True, *,
-    out: Any = None,
+    out: Any = None, axis: Any = None,
 ) -> Any:  # fmt: skip
     """The k largest (or smallest) elements along `dim`, in order, and their indices.
 
     x̄ has ȳ at their places. nan counts as the largest. RuntimeError for a k out of range.
     """
+    dim = dim if axis is None else axis
     x = input._data
     if x.dtype.kind in "bc":
         kind = "bool" if x.dtype.kind == "b" else "complex"

@@ -12,6 +12,7 @@ from ..core.tensor import Tensor
 from ..export import export
 from ..kernels.cpu import planes as kernels
 from .beside import beside
+from .plans import planned
 from .taps import Copies, Maps, apply_all, resample_vjp
 
 
@@ -71,43 +72,51 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     mode: "constant" (any number of dimensions; negative sides cut), "reflect", "replicate",
     "circular" (the last 1 to 3 dimensions). RuntimeError for a padding that does not fit.
     """
-    sides = tuple([int(s) for s in pad])
-    x = input._data
-    if len(sides) % 2:
-        raise RuntimeError("Padding length must be divisible by 2")
-    if len(sides) > 2 * x.ndim:
-        raise RuntimeError(
-            "Padding length should be less than or equal to two times the input dimension but got"
-            f" padding length {len(sides)} and input of dimension {x.ndim}"
-        )
+    plan = _plan(input._data.shape, pad, mode)
     if mode == "constant":
-        return constant_pad_nd(input, sides, 0 if value is None else value)
+        return _framed(input, plan, 0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')
+    return pad_copies(input, maps=plan)
+
+
+@planned
+def _plan(shape: tuple[int, ...], pad: Sequence[int], mode: str) -> Any:
+    """The sides of a constant padding, checked; for other modes a map of each dimension."""
+    sides, ndim = tuple([int(s) for s in pad]), len(shape)
+    if len(sides) % 2:
+        raise RuntimeError("Padding length must be divisible by 2")
+    if len(sides) > 2 * ndim:
+        raise RuntimeError(
+            "Padding length should be less than or equal to two times the input dimension but got"
+            f" padding length {len(sides)} and input of dimension {ndim}"
+        )
+    if mode == "constant":
+        return _constant_sides(shape, sides)
     if mode not in ("reflect", "replicate", "circular"):
         raise NotImplementedError(f"Unrecognised padding mode {mode}")
     dims = len(sides) // 2
-    if x.ndim not in (dims + 1, dims + 2) or not 1 <= dims <= 3:
+    if ndim not in (dims + 1, dims + 2) or not 1 <= dims <= 3:
         raise NotImplementedError(
             "Only 2D, 3D, 4D, 5D padding with non-constant padding are supported for now"
         )
-    _check_copies(x, sides, mode)
-    maps = [Copies(mode, x.shape[-1 - i], *sides[2 * i : 2 * i + 2]) for i in range(dims)]
-    return pad_copies(input, maps=tuple(maps[::-1]))
+    _check_copies(shape, sides, mode)
+    maps = [Copies(mode, shape[-1 - i], *sides[2 * i : 2 * i + 2]) for i in range(dims)]
+    return tuple(maps[::-1])
 
 
-def _check_copies(x: Any, sides: tuple[int, ...], mode: str) -> None:
+def _check_copies(shape: tuple[int, ...], sides: tuple[int, ...], mode: str) -> None:
     """RuntimeError unless every dimension has enough elements to copy."""
     lengths = []
     for i in range(len(sides) // 2):
-        dim, before, after = x.ndim - 1 - i, sides[2 * i], sides[2 * i + 1]
-        n = x.shape[dim]
+        dim, before, after = len(shape) - 1 - i, sides[2 * i], sides[2 * i + 1]
+        n = shape[dim]
         lengths.append(n + before + after)
         if mode == "reflect" and (before >= n or after >= n):
             raise RuntimeError(
                 "Argument #4: Padding size should be less than the corresponding input dimension,"
                 f" but got: padding ({before}, {after}) at dimension {dim} of input"
-                f" {list(x.shape)}"
+                f" {list(shape)}"
             )
         if mode == "circular":
             left = n - max(-before, 0) - max(-after, 0)
@@ -116,12 +125,12 @@ def _check_copies(x: Any, sides: tuple[int, ...], mode: str) -> None:
     # like PyTorch: one dimension of several may become empty, but not all
     if min(lengths) < 0 or (mode != "circular" and max(lengths) < 1):
         raise RuntimeError(
-            f"input {list(x.shape)} with padding {list(sides)} gives an output that is too small"
+            f"input {list(shape)} with padding {list(sides)} gives an output that is too small"
         )
-    if mode != "circular" and 0 in x.shape[1:]:
+    if mode != "circular" and 0 in shape[1:]:
         raise RuntimeError(
             "Expected a non-empty tensor (but for the batch dimension) for padding, got"
-            f" {list(x.shape)}"
+            f" {list(shape)}"
         )
 
 
@@ -130,18 +139,30 @@ def constant_pad_nd(input: Any, pad: Sequence[int], value: Any = 0) -> Any:
     """Extend the last dimensions with `value`; negative sides cut. RuntimeError if nothing would
     remain.
     """
-    sides = tuple([int(s) for s in pad])
-    if len(sides) % 2 or len(sides) > 2 * input._data.ndim:
+    return _framed(input, _constant_plan(input._data.shape, pad), value)
+
+
+def _framed(input: Any, sides: tuple[int, ...], value: Any) -> Any:
+    if isinstance(value, Tensor):
+        value = value.item()
+    return pad_constant(input, sides=sides, value=value) if any(sides) else input.clone()
+
+
+@planned
+def _constant_plan(shape: tuple[int, ...], pad: Sequence[int]) -> tuple[int, ...]:
+    return _constant_sides(shape, tuple([int(s) for s in pad]))
+
+
+def _constant_sides(shape: tuple[int, ...], sides: tuple[int, ...]) -> tuple[int, ...]:
+    if len(sides) % 2 or len(sides) > 2 * len(shape):
         raise RuntimeError(
             "Length of pad must be even and no more than twice the number of dimensions of the"
-            f" input. Pad length is {len(sides)} while the input has {input._data.ndim} dimensions."
+            f" input. Pad length is {len(sides)} while the input has {len(shape)} dimensions."
         )
-    for n, (a, b) in zip(input._data.shape, _pairs(sides, input._data.ndim), strict=True):
+    for n, (a, b) in zip(shape, _pairs(sides, len(shape)), strict=True):
         if n + a + b < 0 or n + min(a, 0) + min(b, 0) < 0:
             raise RuntimeError(
                 f"The input size {n}, plus negative padding {a} and {b} resulted in a negative"
                 " output size, which is invalid. Check dimension of your input."
             )
-    if isinstance(value, Tensor):
-        value = value.item()
-    return pad_constant(input, sides=sides, value=value) if any(sides) else input.clone()
+    return sides

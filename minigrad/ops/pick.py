@@ -18,12 +18,14 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
+from ..core.chores import duplicate
 from ..core.inplace import check_inplace, commit
 from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
+from ..kernels.cpu import copying
 from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
 from .views import view_
@@ -134,7 +136,7 @@ def index(x: Any, *indices: Any, dims: Dims) -> Any:
     try:
         if len(dims) == 1 and indices[0].dtype.kind != "b" and x.flags.c_contiguous:
             return x.take(indices[0], axis=dims[0])
-        return x[full_index(dims, indices)]
+        return row_major(x[full_index(dims, indices)])
     except IndexError:
         raise index_error(x.shape, dims, indices) from None
 
@@ -149,7 +151,11 @@ def _picked(x: Any, dims: Dims, indices: Any) -> Any:
             return kernels.take(x, first, dims[0])
         return kernels.compress(x, first) if dims[0] == 0 else None
     joined = _joined(x.shape, dims, indices) if x.flags.c_contiguous else None
-    return None if joined is None else kernels.take(x.reshape(joined[1]), joined[0], dims[0])
+    return (
+        None
+        if joined is None
+        else kernels.take(x.reshape(joined[1]), joined[0], dims[0], checked=True)
+    )
 
 
 def _joined(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[Any, tuple] | None:
@@ -175,7 +181,7 @@ def add_back(g: Any, *indices: Any, dims: Dims, size: tuple[int, ...]) -> Any:
             found = kernels.expand(g, first)
             if found is not None:
                 return found
-    y = array_module(g).zeros(size, g.dtype)
+    y = (copying if type(g) is ndarray else array_module(g)).zeros(size, g.dtype)
     add_at(y, g, dims, indices)
     return y
 
@@ -232,7 +238,7 @@ def _added(y: Any, values: Any, dims: Dims, indices: Any) -> bool:
     shape = (*y.shape[:dim], *first.shape, *y.shape[dim + 1 :])
     if values.shape != shape:
         values = np.broadcast_to(values, shape)
-    return kernels.add_to(y, values, first, dim, check=True)
+    return kernels.add_to(y, values, first, dim, check=len(indices) == 1)
 
 
 def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -> None:
@@ -280,7 +286,7 @@ def index_put(x: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) 
 
     x̄ = ȳ, with zeros there unless accumulated;  the values get ȳ at the indices
     """
-    y = x.copy()
+    y = duplicate(x)
     write_at(y, values, *indices, dims=dims, accumulate=accumulate)
     return y
 

@@ -15,6 +15,7 @@ from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels.cpu import copying
 from .dims import expand_
 from .slices import slice_
 from .strides import common_shape, sizes
@@ -62,6 +63,8 @@ def put_pieces(*xs: Any, lengths: tuple[int, ...], dim: int, size: tuple[int, ..
     """Arrays joined along `dim`; one that is None counts as zeros. The adjoint of split."""
     first = next(x for x in xs if x is not None)
     if all([x is not None for x in xs]):
+        if type(first) is np.ndarray and (y := copying.join(xs, dim)) is not None:
+            return y
         return array_module(first).concatenate(xs, axis=dim)
     y = array_module(first).zeros(size, first.dtype)
     start = 0
@@ -79,11 +82,12 @@ put_pieces.joint(lambda g, lengths, dim: list(split_(g, lengths=lengths, dim=dim
 
 
 @export("unbind")
-def unbind(input: Tensor, dim: int = 0) -> tuple[Tensor, ...]:
+def unbind(input: Tensor, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """x at every index of `dim`, as a tuple of views. x̄ stacks the gradients.
 
     IndexError for a 0-d tensor.
     """
+    dim = dim if axis is None else axis
     if not input._data.ndim:
         raise IndexError("Dimension specified as 0 but tensor has no dimensions")
     return unbind_(input, dim=normalize_dim(index(dim), input._data.ndim))
@@ -159,11 +163,12 @@ def _chunk_lengths(input: Tensor, chunks: int, dim: int) -> tuple[tuple[int, ...
 
 
 @export("chunk")
-def chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
+def chunk(input: Tensor, chunks: int, dim: int = 0, *, axis: Any = None) -> tuple[Tensor, ...]:
     """At most `chunks` pieces of equal length (the last may be shorter); views.
 
     x̄ joins the gradients.
     """
+    dim = dim if axis is None else axis
     lengths, dim = _chunk_lengths(input, chunks, dim)
     return split_(input, lengths=lengths, dim=dim)
 

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import F32, F64, I64, from_numpy_dtype, numpy_dtype
 from ..core.chores import cast
 from ..core.inplace import inplace
@@ -63,13 +63,13 @@ def _accumulated(ufunc: Any, x: Any, dim: int, reverse: bool) -> Any:
             return y
     part = x[_backwards(dim)] if reverse else x
     kind = I64 if x.dtype.kind in "biu" else F64 if x.dtype == F32 else x.dtype
-    y = part.astype(kind)
+    y = part.astype(kind, order="C")
     if type(y) is np.ndarray:  # in place: with dtype= NumPy would go through small buffers
         ufunc.accumulate(y, dim, out=y)
     else:
         y = y.cumsum(dim) if ufunc is np.add else y.cumprod(dim)
     y = y.astype(F32) if x.dtype == F32 else y
-    return y[_backwards(dim)] if reverse else y
+    return row_major(y[_backwards(dim)]) if reverse else y
 
 
 @primitive
@@ -156,7 +156,7 @@ def reduce_prod(x: Any, *, axis: int, keepdim: bool) -> Any:
     """y = Π x along one axis;  x̄_k = ȳ Π_{i≠k} x_i, from the products on both sides of k."""
     kind = I64 if x.dtype.kind in "biu" else x.dtype
     if type(x) is np.ndarray:  # as `reduced` in sums.py
-        return np.multiply.reduce(x, axis=axis, dtype=kind, keepdims=keepdim)
+        return row_major(np.multiply.reduce(x, axis=axis, dtype=kind, keepdims=keepdim))
     return x.prod(axis=axis, keepdims=keepdim, dtype=kind)
 
 
@@ -251,20 +251,22 @@ cumsum_self, cumprod_self = _in_place(cumsum, "cumsum_"), _in_place(cumprod, "cu
 @export("prod")
 def prod(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, dtype: Any = None,
-    out: Any = None,
+    out: Any = None, axis: Any = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
     """Product of all elements, or along `dim`; of integers and bools in int64.
 
     y = Π x,  x̄_k = ȳ Π_{i≠k} x_i (right at zeros, too)
     """
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     target = result_target(dtype, out, input)
     x = to_dtype(input, target)
     shape = x._data.shape
-    if dim is None:
+    axis = 0 if dim is None else normalize_dim(dim, len(shape))
+    if not shape and x.is_floating_point():  # the slope is 1, whatever x is
+        result = x.clone()  # type: ignore[attr-defined]
+    elif dim is None or not shape:
         result = reduce_prod(view_(x, size=(-1,)), axis=0, keepdim=False)
     else:
-        axis = normalize_dim(dim, len(shape))
-        result = reduce_prod(
-            x if shape else view_(x, size=(1,)), axis=axis, keepdim=keepdim and bool(shape)
-        )
+        result = reduce_prod(x, axis=axis, keepdim=keepdim)
     return finish(to_dtype(result, target), out)

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
@@ -31,7 +31,10 @@ ndarray = np.ndarray
 @primitive(half="keep")
 def flip_(x: Any, *, dims: tuple[int, ...]) -> Any:
     """x with the order of the elements along `dims` reversed; x̄ = ȳ reversed in the same way."""
-    return array_module(x).flip(x, dims).copy()
+    mirrored = x[tuple([slice(None, None, -1 if d in dims else 1) for d in range(x.ndim)])]
+    if type(x) is ndarray and (y := copying.contiguous(mirrored)) is not None:
+        return y
+    return mirrored.copy()
 
 
 flip_.vjp(x=lambda g, dims: flip_(g, dims=dims))
@@ -67,7 +70,11 @@ def flipud(input: Tensor) -> Tensor:
 @primitive(half="keep")
 def roll_(x: Any, *, shifts: tuple[int, ...], dims: tuple[int, ...] | None) -> Any:
     """x moved round by `shifts` along `dims` (as one vector if None); x̄ = ȳ moved back."""
-    return array_module(x).roll(x, shifts if dims is not None else shifts[0], dims)
+    if type(x) is not ndarray:
+        return array_module(x).roll(x, shifts if dims is not None else shifts[0], dims)
+    if dims is None:
+        return copying.roll(x.reshape(-1), shifts[:1], (0,)).reshape(x.shape)
+    return copying.roll(x, shifts, dims)
 
 
 roll_.vjp(x=lambda g, shifts, dims: roll_(g, shifts=tuple([-s for s in shifts]), dims=dims))
@@ -271,21 +278,21 @@ def _check_output_size(found: int, expected: int | None) -> None:
 @primitive(half="keep")
 def tril_(x: Any, *, diagonal: int) -> Any:
     """x with zeros above a diagonal; x̄ = ȳ with zeros there."""
-    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+    if x.size >= copying.SMALL and type(x) is ndarray:
         y = copying.triangle(x, diagonal, True)
         if y is not None:
             return y
-    return array_module(x).tril(x, diagonal)
+    return array_module(x).tril(row_major(x), diagonal)
 
 
 @primitive(half="keep")
 def triu_(x: Any, *, diagonal: int) -> Any:
     """x with zeros below a diagonal; x̄ = ȳ with zeros there."""
-    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+    if x.size >= copying.SMALL and type(x) is ndarray:
         y = copying.triangle(x, diagonal, False)
         if y is not None:
             return y
-    return array_module(x).triu(x, diagonal)
+    return array_module(x).triu(row_major(x), diagonal)
 
 
 tril_.vjp(x=lambda g, diagonal: tril_(g, diagonal=diagonal))

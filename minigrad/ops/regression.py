@@ -39,6 +39,8 @@ def reduced(loss: Any, reduction: str) -> Any:
 def chosen(size_average: Any, reduce: Any, reduction: str) -> str:
     """The reduction, which PyTorch's old pair of flags overrides, with its warning."""
     if size_average is None and reduce is None:
+        if reduction not in ("mean", "sum", "none", "batchmean"):  # the last is kl_div's own
+            raise ValueError(f"{reduction} is not a valid value for reduction")
         return reduction
     word = "mean" if size_average is None or size_average else "sum"
     word = word if reduce is None or reduce else "none"
@@ -90,27 +92,28 @@ at_least.vjp(x=lambda g: g)
 # ------------------------------------------------------------------------------ in one pass
 def pairwise(
     name: str, title: str, value: Callable, slope: Callable, parts: Callable, pair: losses.Pair,
-    symmetric: bool = True,
+    symmetric: bool = True, batchmean: bool = False,
 ) -> Any:  # fmt: skip
-    """A function for the sum or mean of `value(x, t, number)` over all elements: a primitive that
-    reads them once.
+    """A function for the sum of `value(x, t, number)` over all elements, divided by what the
+    reduction says: a primitive that reads them once.
 
     value and slope (its derivative in x) take arrays, parts is value for Tensors; pair has both as
     kernels. Of a symmetric loss, the derivative in t is −slope.
     """
 
-    def composition(x: Any, t: Any, *, number: float, mean: bool) -> Any:
-        return reduced(parts(x, t, number), "mean" if mean else "sum")
+    def composition(x: Any, t: Any, *, number: float, over: int) -> Any:
+        total = reduced(parts(x, t, number), "sum")
+        return total if over == 1 else total / over
 
-    def forward(x: Any, t: Any, *, number: float, mean: bool) -> Any:
-        total = pair.sum(x, t, number) if x.size >= losses.SMALL else None
+    def forward(x: Any, t: Any, *, number: float, over: int) -> Any:
+        total = pair.sum(x, t, number)
         if total is None:
             total = np.add.reduce(value(x, t, number), None)
-        return np.asarray(total / x.size if mean else total, x.dtype)
+        return np.asarray(total / over, x.dtype)
 
-    def rule(g: Any, x: Any, t: Any, number: float, mean: bool, needs: Any) -> Any:
-        g = g / x.dtype.type(x.size) if mean else g
-        x_bar = pair.gradient(g, x, t, number) if x.size >= losses.SMALL else None
+    def rule(g: Any, x: Any, t: Any, number: float, over: int, needs: Any) -> Any:
+        g = g / x.dtype.type(over)
+        x_bar = pair.gradient(g, x, t, number)
         if x_bar is None:
             x_bar = slope(x, t, number)
             x_bar *= g
@@ -128,14 +131,22 @@ def pairwise(
             x.shape != t.shape
             or x.dtype is not t.dtype
             or not (x.dtype is F32 or x.dtype is F64)
-            or not (reduction == "mean" or reduction == "sum")
+            or reduction not in _OVER
+            or (reduction == "batchmean" and not batchmean)
             or not x.size
             or not (symmetric or not target.requires_grad)
         ):
             return None
-        return made(input, target, number=number, mean=reduction == "mean")
+        return made(input, target, number=number, over=_OVER[reduction](x))
 
     return call
+
+
+_OVER: dict[str, Callable[[Any], int]] = {
+    "sum": lambda x: 1,
+    "mean": lambda x: x.size,
+    "batchmean": lambda x: x.shape[0] if x.ndim else 1,
+}
 
 
 # ------------------------------------------------------------------------------ distances
@@ -147,7 +158,8 @@ def _square(x: Any, t: Any, number: float) -> Any:
 def _smooth_parts(x: Any, t: Any, beta: float) -> Any:
     e = sub(x, t)  # whose square, unlike that of |e|, has the right second derivative at 0
     d = abs(e)
-    return where(d < beta, square(e) * (0.5 / beta), d - 0.5 * beta)
+    near = where(d < beta, e, 0.0)
+    return where(d < beta, square(near) * (0.5 / beta), d - 0.5 * beta)
 
 
 def _smooth(x: Any, t: Any, beta: float) -> Any:
@@ -162,7 +174,8 @@ def _smooth_slope(x: Any, t: Any, beta: float) -> Any:
 def _huber_parts(x: Any, t: Any, delta: float) -> Any:
     e = sub(x, t)
     d = abs(e)
-    return where(d <= delta, square(e) * 0.5, (d - 0.5 * delta) * delta)
+    near = where(d <= delta, e, 0.0)  # no ∞ on the side not taken, whose slope would be 0 · ∞
+    return where(d <= delta, square(near) * 0.5, (d - 0.5 * delta) * delta)
 
 
 def _huber(x: Any, t: Any, delta: float) -> Any:

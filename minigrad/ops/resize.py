@@ -13,6 +13,7 @@ from ..core.primitive import primitive
 from ..export import export
 from .adaptive import adaptive_avg_pool1d, adaptive_avg_pool2d, adaptive_avg_pool3d
 from .arguments import dtype_title
+from .plans import planned
 from .taps import Maps, Resize, apply_all, apply_bytes, resample, resample_vjp
 
 _SMOOTH = {"linear": 3, "bilinear": 4, "trilinear": 5, "bicubic": 4, "lanczos": 4}
@@ -36,9 +37,9 @@ def resample_bytes(x: Any, *, axis: int, how: Resize) -> Any:
 
 
 # ------------------------------------------------------------------------------ sizes
-def _each(what: str, value: Any, input: Any) -> list[Any]:
+def _each(what: str, value: Any, shape: tuple[int, ...]) -> list[Any]:
     """One entry for each spatial dimension; ValueError for a list of another length."""
-    spatial = list(input.shape[2:])
+    spatial = list(shape[2:])
     if not isinstance(value, tuple | list):
         return [value] * len(spatial)
     if len(value) != len(spatial):
@@ -66,20 +67,20 @@ def _factor(value: Any) -> float:
 
 
 def _targets(
-    input: Any, size: Any, scale_factor: Any, recompute: bool
+    shape: tuple[int, ...], size: Any, scale_factor: Any, recompute: bool
 ) -> tuple[list[int], list[float | None]]:
     """(output sizes, factors that count in place of the ratio of sizes)."""
     if size is not None and scale_factor is not None:
         raise ValueError("only one of size or scale_factor should be defined")
     if size is not None:
-        sizes = [_whole(s) for s in _each("output size", size, input)]
+        sizes = [_whole(s) for s in _each("output size", size, shape)]
         if recompute:
             raise ValueError("recompute_scale_factor is not meaningful with an explicit size.")
         return sizes, [None] * len(sizes)
     if scale_factor is None:
         raise ValueError("either size or scale_factor should be defined")
-    factors = [_factor(f) for f in _each("scale_factor", scale_factor, input)]
-    sizes = [int(n * f) for n, f in zip(input.shape[2:], factors, strict=True)]
+    factors = [_factor(f) for f in _each("scale_factor", scale_factor, shape)]
+    sizes = [int(n * f) for n, f in zip(shape[2:], factors, strict=True)]
     return sizes, [None] * len(sizes) if recompute else list(factors)
 
 
@@ -118,11 +119,11 @@ def _check_sizes(shape: tuple[int, ...], sizes: list[int]) -> None:
         )
 
 
-def _check_dtype(x: Any, mode: str) -> None:
+def _check_dtype(dtype: Any, mode: str) -> None:
     bytes_too = mode in ("nearest", "nearest-exact", "bilinear", "bicubic", "lanczos")
-    if x.dtype.kind in "ibc" or (x.dtype.kind == "u" and not bytes_too):
+    if dtype.kind in "ibc" or (dtype.kind == "u" and not bytes_too):
         raise NotImplementedError(
-            f"\"interpolate ({mode})\" not implemented for '{dtype_title(x.dtype)}'"
+            f"\"interpolate ({mode})\" not implemented for '{dtype_title(dtype)}'"
         )
 
 
@@ -151,50 +152,70 @@ def interpolate(
     x̄ = Mᵀ ȳ along each dimension. ValueError for contradicting options, NotImplementedError for
     a mode that does not fit the input's dimensions or dtype, RuntimeError for an empty result.
     """
+    x = input._data
+    way, maps = _plan(
+        x.shape, x.dtype.kind, size, scale_factor, mode, align_corners, recompute_scale_factor,
+        antialias,
+    )  # fmt: skip
+    _check_dtype(x.dtype, mode)
+    if way == "area":
+        return _AREA[x.ndim](input, list(maps))
+    if way == "bytes":
+        for axis, how in maps:
+            input = resample_bytes(input, axis=axis, how=how)
+        return input
+    if not maps:
+        return input.clone()
+    return (copy_nearest if way == "nearest" else resample)(input, maps=maps)
+
+
+@planned
+def _plan(
+    shape: tuple[int, ...], dtype_kind: str, size: Any, scale_factor: Any, mode: str,
+    align_corners: Any, recompute: Any, antialias: bool,
+) -> tuple[str, tuple[Any, ...]]:  # fmt: skip
+    """("area", sizes), ("nearest" or "smooth", a map of each dimension: none to stay as it is) or
+    ("bytes", an axis and its map for each pass).
+    """
     if mode in ("nearest", "area", "nearest-exact") and align_corners is not None:
         raise ValueError(
             "align_corners option can only be set with the interpolating modes: linear | bilinear |"
             " bicubic | trilinear"
         )
-    recompute = bool(recompute_scale_factor) or (mode == "area" and size is None)
-    sizes, factors = _targets(input, size, scale_factor, recompute)
-    _check_mode(len(input.shape), mode, align_corners, antialias)
+    recompute = bool(recompute) or (mode == "area" and size is None)
+    sizes, factors = _targets(shape, size, scale_factor, recompute)
+    _check_mode(len(shape), mode, align_corners, antialias)
     if mode == "area":
-        _check_dtype(input._data, mode)
-        return _AREA[len(input.shape)](input, sizes)
-    _check_sizes(input.shape, sizes)
-    _check_dtype(input._data, mode)
+        return mode, tuple(sizes)
+    _check_sizes(shape, sizes)
     if mode in _SMOOTH:
-        return _smooth(input, mode, sizes, factors, bool(align_corners), antialias)
+        return _smooth(shape, dtype_kind, mode, sizes, factors, bool(align_corners), antialias)
     if mode == "nearest" and len(sizes) == 2:
         # in 2 dimensions PyTorch keeps and doubles a size exactly, whatever the given factor
-        pairs = zip(input.shape[2:], sizes, factors, strict=True)
+        pairs = zip(shape[2:], sizes, factors, strict=True)
         factors = [None if out in (n, 2 * n) else factor for n, out, factor in pairs]
-    plans = dict(_plans(input.shape, mode, sizes, factors, False))
-    return copy_nearest(input, maps=tuple([plans[axis] for axis in sorted(plans)]))
+    maps = dict(_maps(shape, mode, sizes, factors, False))
+    return "nearest", tuple([maps[axis] for axis in sorted(maps)])
 
 
 def _smooth(
-    input: Any, mode: str, sizes: list[int], factors: list[Any], align: bool, antialias: bool
-) -> Any:
+    shape: tuple[int, ...], dtype_kind: str, mode: str, sizes: list[int], factors: list[Any],
+    align: bool, antialias: bool,
+) -> tuple[str, tuple[Any, ...]]:  # fmt: skip
     kind = "cubic" if mode == "bicubic" else "linear"
     if antialias:
         kind = {"bilinear": "triangle", "bicubic": "keys", "lanczos": "lanczos"}[mode]
-    plans = _plans(input.shape, kind, sizes, factors, align)
-    byte = input._data.dtype.kind == "u"
+    maps = _maps(shape, kind, sizes, factors, align)
+    byte = dtype_kind == "u"
     if kind != "cubic" or byte:
-        plans = [(axis, how) for axis, how in plans if how.size != how.out]
-    if not plans:
-        return input.clone()
-    if byte:  # the last dimension first: every pass rounds, so the order is part of the result
-        for axis, how in sorted(plans, reverse=True):
-            input = resample_bytes(input, axis=axis, how=how)
-        return input
-    chosen = dict(plans)
-    return resample(input, maps=tuple([chosen.get(axis) for axis in range(2, len(input.shape))]))
+        maps = [(axis, how) for axis, how in maps if how.size != how.out]
+    if byte and maps:  # the last one first: every pass rounds, so the order is part of the result
+        return "bytes", tuple(sorted(maps, reverse=True))
+    chosen = dict(maps)
+    return "smooth", tuple([chosen.get(axis) for axis in range(2, len(shape))]) if maps else ()
 
 
-def _plans(
+def _maps(
     shape: tuple[int, ...], mode: str, sizes: list[int], factors: list[Any], align: bool
 ) -> list[tuple[int, Resize]]:
     """Which dimension is resized how: those that shrink most first, which makes the least work."""

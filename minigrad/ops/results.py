@@ -10,7 +10,15 @@ from ..export import export
 
 
 def _named(name: str, *fields: str) -> Any:
-    return export(f"return_types.{name}")(namedtuple(name, fields, module=__name__))  # noqa: PYI024
+    kind = namedtuple(name, fields, module=__name__)  # type: ignore[misc]  # noqa: PYI024
+    kind.__repr__ = _shown
+    return export(f"return_types.{name}")(kind)
+
+
+def _shown(self: Any) -> str:
+    """As PyTorch prints it: a field a line."""
+    parts = ",\n".join([f"{n}={v!r}" for n, v in zip(self._fields, self, strict=True)])
+    return f"minigrad.return_types.{type(self).__name__}(\n{parts})"
 
 
 Sort, TopK, KthValue, Mode, Median, NanMedian, Max, Min, CumMax, CumMin = [

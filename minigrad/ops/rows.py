@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..core.inplace import inplace
-from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu.indexing import inside
 from .arguments import check_fits
@@ -69,7 +69,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> 
     if _out_of_range(i, x.shape[dim] if x.ndim else 1) is not None:
         raise IndexError("index out of range in self")
     if i.ndim == 0:
-        index = wrap(i.reshape(1))
+        index = sharing(index, i.reshape(1))
     y = pick_index(_one_dim(input), index, dims=(dim,))
     return finish(y if x.ndim else view_(y, size=()), out)
 
@@ -110,7 +110,7 @@ def _add_args(name: str, x: Any, dim: int, index: Any, source: Any) -> tuple[int
             "source tensor shape must match self tensor shape, excluding the specified dimension. "
             f"Got self.shape = [] source.shape = {list(s.shape)}"
         )
-    return dim, index if i.ndim else wrap(i.reshape(1))
+    return dim, index if i.ndim else sharing(index, i.reshape(1))
 
 
 def _scaled(x: Any, source: Tensor, alpha: Any) -> Tensor:
@@ -179,7 +179,7 @@ def index_reduce(
         raise IndexError("index out of range in self")
     shape = source._data.shape
     every = np.broadcast_to(i.reshape((-1,) + (1,) * (len(shape) - 1 - dim)), shape)
-    y = reduce_along(_one_dim(input), wrap(every), source, dim, reduce, include_self)
+    y = reduce_along(_one_dim(input), sharing(index, every), source, dim, reduce, include_self)
     return finish(y if x.ndim else view_(y, size=()), out)
 
 
@@ -217,7 +217,7 @@ def _copy_args(x: Any, dim: int, index: Any, source: Any) -> tuple[int, Tensor]:
         raise IndexError(
             f"index_copy_(): index {bad} is out of bounds for dimension {dim} with size {n}"
         )
-    return dim, index if i.ndim else wrap(i.reshape(1))
+    return dim, index if i.ndim else sharing(index, i.reshape(1))
 
 
 @export("index_copy")
@@ -270,7 +270,9 @@ def _fill_args(x: Any, dim: int, index: Any, value: Any) -> tuple[int, Tensor, A
         raise IndexError(f"index {bad} is out of bounds for dimension {dim} with size {n}")
     if not isinstance(value, Tensor):
         value = np.asarray(v).astype(x.dtype)
-    return dim, index if i.ndim else wrap(i.reshape(1)), value
+    elif value.requires_grad:
+        return dim, wrap(np.unique(np.where(i < 0, i + n, i))), value  # each slice counts once
+    return dim, index if i.ndim else sharing(index, i.reshape(1)), value
 
 
 @export("index_fill")
@@ -340,7 +342,7 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
     y = index_put(
         view_(input, size=(-1,)),
         flat,
-        wrap(i.reshape(-1)),
+        sharing(index, i.reshape(-1)),
         dims=(0,),
         accumulate=bool(accumulate),
     )

@@ -7,18 +7,21 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from ..kernels.cpu import scans
 from .arithmetic import sub
 from .compare import eq, isinf, logical_xor
+from .complexes import conj
 from .extrema import comparable, lines
+from .formulas import complex_logaddexp
 from .join import cat
 from .piecewise import dtype_title, finish, where
 from .products import cumprod as cumprod
@@ -42,7 +45,7 @@ def _running_places(x: Any, dim: int, ufunc: Any) -> Any:
     if x.dtype.kind == "f":
         here |= xp.isnan(x)
     steps = xp.arange(x.shape[dim]).reshape((-1,) + (1,) * (x.ndim - 1 - dim))
-    return np.maximum.accumulate(xp.where(here, steps, 0), axis=dim)
+    return row_major(np.maximum.accumulate(xp.where(here, steps, 0), axis=dim))
 
 
 def _running(name: str, input: Tensor, dim: int, ufunc: Any, named: Any, out: Any) -> Any:
@@ -80,14 +83,20 @@ def logcumsumexp_(x: Any, *, dim: int) -> Any:
 
     No exponent in the derivative is positive: nothing overflows.
     """
+    if x.dtype.kind == "c":
+        y = x.copy(order="C")
+        rows = np.moveaxis(y, dim, 0)
+        for before, row in pairwise(rows):
+            row[...] = complex_logaddexp(before, row)
+        return y
     y = scans.logcumsumexp(x, dim)
-    return np.logaddexp.accumulate(x, axis=dim) if y is None else y
+    return row_major(np.logaddexp.accumulate(x, axis=dim)) if y is None else y
 
 
 def _ratio(low: Any, high: Any) -> Any:
-    """e^(low − high), where low ≤ high; 1 if they are the same infinity."""
+    """The conjugate of e^(low − high), where low ≤ high; 1 if they are the same infinity."""
     same = eq(low, high) & isinf(low)
-    return exp(where(same, 0, low) - where(same, 0, high))
+    return conj(exp(where(same, 0, low) - where(same, 0, high)))
 
 
 def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
@@ -97,7 +106,7 @@ def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
 
 
 def _logcumsumexp_fast(g: Any, x: Any, y: Any, dim: int) -> Any:
-    x_bar = scans.logcumsumexp_backward(g, x, y, dim)
+    x_bar = scans.logcumsumexp_backward(g, x, y, dim) if x.dtype.kind == "f" else None
     return _logcumsumexp_vjp(g, x, y, dim) if x_bar is None else x_bar
 
 
@@ -119,7 +128,7 @@ def logcumsumexp(input: Tensor, dim: int, *, out: Any = None) -> Tensor:
         )
     dim = normalize_dim(dim, x.ndim)
     if not x.ndim:
-        return finish(view_(logcumsumexp_(view_(input, size=(1,)), dim=0), size=()), out)
+        return finish(input.clone(), out)  # type: ignore[attr-defined]
     return finish(logcumsumexp_(input, dim=dim), out)
 
 
@@ -143,15 +152,15 @@ def diff(
         raise RuntimeError("diff expects input to be at least one-dimensional")
     if n < 0:
         raise RuntimeError(f"order must be non-negative but got {n}")
-    dim = normalize_dim(dim, input._data.ndim)
     for extra in (prepend, append):
         if extra is not None and extra._data.ndim != input._data.ndim:
             raise RuntimeError("diff expects prepend or append to be the same dimension as input")
+    if n == 0:  # the other arguments do not count then
+        return finish(input.clone(), out)  # type: ignore[attr-defined]
+    dim = normalize_dim(dim, input._data.ndim)
     parts = [t for t in (prepend, input, append) if t is not None]
     x = cat(parts, dim) if len(parts) > 1 else input
     op = logical_xor if x._data.dtype.kind == "b" else sub
-    if n == 0:  # prepend and append do not count then
-        return finish(input.clone(), out)  # type: ignore[attr-defined]
     for _ in range(min(n, x._data.shape[dim])):
         x = op(_part(x, dim, 1, None), _part(x, dim, 0, -1))
     return finish(x, out)

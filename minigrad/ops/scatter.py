@@ -15,11 +15,14 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
+from ..core.chores import duplicate
 from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
+from ..kernels.cpu import copying
 from ..kernels.cpu import indexing as kernels
+from .arguments import check_fits
 from .arithmetic import div
 from .compare import eq
 from .dims import expand_
@@ -79,7 +82,7 @@ def gather_(x: Any, index: Any, *, dim: int) -> Any:
 @primitive
 def add_along(g: Any, index: Any, *, dim: int, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` to which g is added at index along dim: the adjoint of gather."""
-    y = array_module(g).zeros(size, g.dtype)
+    y = (copying if type(g) is np.ndarray else array_module(g)).zeros(size, g.dtype)
     _add(y, index, g, dim=dim)
     return y
 
@@ -197,7 +200,7 @@ def _combine(ufunc: Any, y: Any, index: Any, src: Any, dim: int) -> None:
 @primitive(half="keep")
 def scatter_(x: Any, index: Any, src: Any, *, dim: int) -> Any:
     """y = x with src at index;  x̄ = ȳ with zeros there,  s̄rc = ȳ there."""
-    y = x.copy()
+    y = duplicate(x)
     _write(y, index, src, dim=dim)
     return y
 
@@ -205,7 +208,7 @@ def scatter_(x: Any, index: Any, src: Any, *, dim: int) -> Any:
 @primitive
 def scatter_add_(x: Any, index: Any, src: Any, *, dim: int) -> Any:
     """y = x to which src is added at index;  x̄ = ȳ,  s̄rc = ȳ there."""
-    y = x.copy()
+    y = duplicate(x)
     _add(y, index, src, dim=dim)
     return y
 
@@ -262,6 +265,8 @@ def _source(x: Any, src: Any, value: Any) -> Any:
         raise TypeError(
             f"scatter(): argument 'src' (position 3) must be Tensor, not {type(src).__name__}"
         )
+    if x.dtype.kind in "iu":
+        check_fits(src, x.dtype)
     return np.asarray(src).astype(x.dtype)
 
 
@@ -347,7 +352,7 @@ def scatter_combine(x: Any, index: Any, src: Any, *, dim: int, reduce: str) -> A
 
     prod: s̄rc_e = ȳ·Π of the others there;  amax, amin: ȳ shared by all that attain the extremum
     """
-    y = x.copy()
+    y = duplicate(x)
     _combine(_UFUNCS[reduce], y, index, src, dim)
     return y
 

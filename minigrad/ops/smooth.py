@@ -50,12 +50,13 @@ def gelu_erf(x: Any) -> Any:
     return x * (half * (1 + erf(x * root)))
 
 
-def _gelu_erf_vjp(g: Any, x: Any) -> Any:
+def gelu_slope(x: Any) -> Any:
+    """Φ(x) + x φ(x)."""
     density = exp(x * x * -0.5) * (1 / math.sqrt(2 * math.pi))
-    return g * ((erf(x * _SQRT_HALF) + 1) * 0.5 + x * density)
+    return (erf(x * _SQRT_HALF) + 1) * 0.5 + x * density
 
 
-gelu_erf.vjp(x=_gelu_erf_vjp)
+gelu_erf.vjp(x=lambda g, x: g * gelu_slope(x))
 
 
 @primitive

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import numpy_dtype
 from ..core.chores import cast
 from ..core.primitive import primitive
@@ -32,7 +32,7 @@ def softmax_along(x: Any, *, axis: int) -> Any:
     y = rows.softmax(x, axis)
     if y is not None:
         return y
-    y = _shifted(x, axis)
+    y = _shifted(row_major(x), axis)
     np.exp(y, out=y)
     y /= np.sum(y, axis=axis, keepdims=True)
     return y
@@ -57,7 +57,7 @@ def log_softmax_along(x: Any, *, axis: int) -> Any:
     y = rows.softmax(x, axis, logarithm=True)
     if y is not None:
         return y
-    y = _shifted(x, axis)
+    y = _shifted(row_major(x), axis)
     y -= np.log(np.sum(np.exp(y), axis=axis, keepdims=True))
     return y
 
@@ -104,8 +104,17 @@ def softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype: Any
 
 
 @export("softmax", "special.softmax")
-def softmax_of(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
+def softmax_of(
+    input: Any,
+    dim: int | None = None,
+    dtype: Any = None,
+    *,
+    out: Any = None,
+    axis: int | None = None,
+) -> Any:
     """Exponentials scaled to sum 1:  y_i = e^{x_i} / Σ_j e^{x_j},  x̄ = y (ȳ − Σ ȳ y)."""
+    if dim is None and (dim := axis) is None:
+        raise TypeError("softmax() missing 1 required positional argument: 'dim'")
     return _along(softmax_along, "softmax", input, dim, dtype, out)
 
 
@@ -121,8 +130,17 @@ def log_softmax(input: Any, dim: int | None = None, _stacklevel: int = 3, dtype:
 
 
 @export("log_softmax", "special.log_softmax")
-def log_softmax_of(input: Any, dim: int, dtype: Any = None, *, out: Any = None) -> Any:
+def log_softmax_of(
+    input: Any,
+    dim: int | None = None,
+    dtype: Any = None,
+    *,
+    out: Any = None,
+    axis: int | None = None,
+) -> Any:
     """The logarithm of the softmax:  y_i = x_i − log Σ_j e^{x_j},  x̄ = ȳ − e^y Σ ȳ."""
+    if dim is None and (dim := axis) is None:
+        raise TypeError("log_softmax() missing 1 required positional argument: 'dim'")
     return _along(log_softmax_along, "log_softmax", input, dim, dtype, out)
 
 

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import Tensor, wrap
+from ..core.views import unlinked
 from ..export import export
 from .data import complex_
 from .dims import squeeze_, transpose_, unsqueeze_
@@ -93,7 +94,7 @@ def stft(
     y = _spectra(frames, "ortho" if normalized else "backward", onesided, is_complex)
     y = transpose_(y, dim0=1, dim1=2)
     y = squeeze_(y, dims=(0,)) if x.ndim == 1 else y
-    return y if return_complex else view_as_real(y)
+    return unlinked(y) if return_complex else view_as_real(y)
 
 
 def _spectra(frames: Any, norm: str, onesided: bool | None, is_complex: bool) -> Any:

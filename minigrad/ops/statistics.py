@@ -48,10 +48,9 @@ def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shap
 
 
 def _var_fast(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:
-    if x.size >= reductions.SMALL:
-        x_bar = reductions.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
-        if x_bar is not None:
-            return x_bar
+    x_bar = reductions.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
+    if x_bar is not None:
+        return x_bar
     return _var_vjp(g, x, axes, keepdim, correction, x_shape)
 
 
@@ -80,7 +79,8 @@ def _parse(x: Tensor, args: tuple, named: dict[str, Any]) -> tuple[Axes, bool, f
     given = {**named, **dict(zip(names, args, strict=False))}
     dim, unbiased = given.pop("dim", None), given.pop("unbiased", None)
     dim = given.pop("axis", None) if dim is None else dim
-    keepdim, correction = given.pop("keepdim", False), given.pop("correction", None)
+    keepdim = given.pop("keepdims", False) or given.pop("keepdim", False)
+    correction = given.pop("correction", None)
     if given or (unbiased is not None and correction is not None):
         raise TypeError("std and var received an invalid combination of arguments")
     if not is_floating(x):

@@ -53,6 +53,11 @@ def arange(
     Integers give int64, a float among them the default dtype. RuntimeError for a step of zero or
     the wrong sign.
     """
+    if dtype is out is layout is start is end is step is None and len(args) in (1, 2):
+        first, last = (0, *args) if len(args) == 1 else args
+        if type(first) is int is type(last) and first <= last:  # the common call
+            array = on_device(device, lambda xp: xp.arange(first, last, dtype=np.int64))
+            return finish(array, requires_grad)
     values = _bounds(args, {"start": start, "end": end, "step": step})
     if layout is not None:
         check_layout(layout)
@@ -71,8 +76,6 @@ def arange(
 
 def _bounds(args: tuple[Any, ...], given: dict[str, Any]) -> list[Any]:
     """[start, end, step] of arange's arguments, as Python numbers."""
-    if len(args) == 1 and type(args[0]) is int and given["start"] is given["end"] is given["step"]:
-        return [0, args[0], 1]  # all None: the common call
     names = ["end"] if len(args) == 1 and given["end"] is None else ["start", "end", "step"]
     if len(args) > 3 or any(given[n] is not None for n, _ in zip(names, args, strict=False)):
         raise TypeError(f"arange() received an invalid combination of arguments - got {args}")

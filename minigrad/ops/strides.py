@@ -33,10 +33,18 @@ def sizes(
     return tuple([n if type(n) is int else index(n) for n in given])
 
 
+def whole_size(given: tuple[Any, ...], numel: int) -> bool:
+    """Whether sizes given as f(x, 2, 3) are ints that fit as they are: what most calls have."""
+    if not given or type(given[0]) is not int:
+        return False
+    found = math.prod(given)
+    return type(found) is int and found == numel and min(given) >= 0
+
+
 def infer_size(size: tuple[int, ...], numel: int) -> tuple[int, ...]:
     """`size` with its one -1 worked out for `numel` elements; RuntimeError if they do not fit."""
     if -1 not in size:
-        if math.prod(size) == numel and all(n >= 0 for n in size):
+        if math.prod(size) == numel and min(size, default=0) >= 0:
             return size
         bad = next((n for n in size if n < 0), None)
         if bad is not None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import array_module
+from ..backend.devices import array_module, row_major
 from ..backend.dtypes import B8, F32, F64, HALF, I64, get_default_dtype
 from ..core.chores import broadcast
 from ..core.primitive import primitive
@@ -20,6 +20,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import reductions, rows
 from .compare import eq, isnan
+from .complexes import conj
 from .piecewise import data_of, dtype_title, finish, where
 from .products import result_target, target_of, to_dtype
 from .results import AMinMax, finish_pair
@@ -87,7 +88,7 @@ def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) ->
     """
     axis = None if len(axes) == x.ndim else axes  # faster without a list
     if type(x) is np.ndarray:
-        return ufunc.reduce(x, axis, dtype, None, keepdim)
+        return row_major(ufunc.reduce(x, axis, dtype, None, keepdim))
     name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[ufunc.__name__]
     return getattr(array_module(x), name)(x, axis, keepdims=keepdim)
 
@@ -112,7 +113,7 @@ reduce_sum.fast(x=spread)
 @export("sum")
 def sum(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None,
-    axis: Dim = None,
+    axis: Dim = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
     """Sum of all elements or over `dim` (one or several); of integers and bools in int64.
 
@@ -121,7 +122,7 @@ def sum(
     target = None if dtype is None and out is None else result_target(dtype, out, input)
     x = input if target is None else to_dtype(input, target)
     axes = axes_of(axis if dim is None else dim, data_of(x).ndim)
-    result = reduce_sum(x, axes=axes, keepdim=keepdim)
+    result = reduce_sum(x, axes=axes, keepdim=keepdim or keepdims)
     return finish(result if target is None else to_dtype(result, target), out)
 
 
@@ -159,7 +160,7 @@ def is_floating(x: Any) -> bool:
 @export("mean")
 def mean(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None,
-    axis: Dim = None,
+    axis: Dim = None, keepdims: bool = False,
 ) -> Tensor:  # fmt: skip
     """Mean of all elements or over `dim` (one or several).
 
@@ -173,7 +174,7 @@ def mean(
             f"or complex dtype. Got: {dtype_title(x._data.dtype)}"
         )
     axes = axes_of(axis if dim is None else dim, x._data.ndim)
-    return finish(reduce_mean(x, axes=axes, keepdim=keepdim), out)
+    return finish(reduce_mean(x, axes=axes, keepdim=keepdim or keepdims), out)
 
 
 # ------------------------------------------------------------ without nan
@@ -256,22 +257,30 @@ def _extremum_axes(name: str, x: Any, dim: Any) -> Axes:
 
 
 @export("amax")
-def amax(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amax(
+    input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None, axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:  # fmt: skip
     """Maximum of all elements or over `dim`; those that attain it share the gradient.
 
     nan wins. IndexError for an empty dimension.
     """
-    axes = _extremum_axes("amax", input._data, dim)
+    axes = _extremum_axes("amax", input._data, dim if axis is None else axis)
+    keepdim = keepdim or keepdims
     return finish(reduce_amax(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
 @export("amin")
-def amin(input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None) -> Tensor:
+def amin(
+    input: Tensor, dim: Dim = (), keepdim: bool = False, *, out: Any = None, axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:  # fmt: skip
     """Minimum of all elements or over `dim`; those that attain it share the gradient.
 
     nan wins. IndexError for an empty dimension.
     """
-    axes = _extremum_axes("amin", input._data, dim)
+    axes = _extremum_axes("amin", input._data, dim if axis is None else axis)
+    keepdim = keepdim or keepdims
     return finish(reduce_amin(input, axes=axes, keepdim=keepdim), out, same_dtype=True)
 
 
@@ -291,7 +300,7 @@ def reduce_truth(x: Any, *, test: str, axes: Axes, keepdim: bool) -> Any:
     """Whether all (or any) elements over the axes are not zero."""
     true = x if x.dtype == B8 else x != 0
     y = true.all(axis=axes, keepdims=keepdim) if test == "all" else true.any(axes, keepdims=keepdim)
-    return y.astype(x.dtype) if x.dtype == np.uint8 else y
+    return row_major(y.astype(x.dtype) if x.dtype == np.uint8 else y)
 
 
 def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tensor:
@@ -305,14 +314,34 @@ def _truth(test: str, input: Tensor, dim: Dim, keepdim: bool, out: Any) -> Tenso
 
 
 @export("all")
-def all(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def all(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Whether all elements are true, or all over `dim` (bool; of uint8 again uint8)."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _truth("all", input, dim, keepdim, out)
 
 
 @export("any")
-def any(input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def any(
+    input: Tensor,
+    dim: Dim = None,
+    keepdim: bool = False,
+    *,
+    out: Any = None,
+    axis: Any = None,
+    keepdims: bool = False,
+) -> Tensor:
     """Whether any element is true, or any over `dim` (bool; of uint8 again uint8)."""
+    dim = dim if axis is None else axis
+    keepdim = keepdim or keepdims
     return _truth("any", input, dim, keepdim, out)
 
 
@@ -323,8 +352,9 @@ def count_true(x: Any, *, axes: Axes) -> Any:
 
 
 @export("count_nonzero")
-def count_nonzero(input: Tensor, dim: Dim = None) -> Tensor:
+def count_nonzero(input: Tensor, dim: Dim = None, *, axis: Any = None) -> Tensor:
     """The number (int64) of elements that are not zero, of all or over `dim`."""
+    dim = dim if axis is None else axis
     return count_true(input, axes=axes_of(dim, input._data.ndim))
 
 
@@ -346,7 +376,7 @@ def reduce_logsumexp(x: Any, *, axes: Axes, keepdim: bool) -> Any:
 
 def _logsumexp_vjp(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:
     y = kept(y, axes, keepdim, x_shape)
-    return kept(g, axes, keepdim, x_shape) * exp(x - where(eq(y, -math.inf), 0, y))
+    return kept(g, axes, keepdim, x_shape) * conj(exp(x - where(eq(y, -math.inf), 0, y)))
 
 
 def _logsumexp_fast(g: Any, x: Any, y: Any, axes: Any, keepdim: bool, x_shape: Any) -> Any:

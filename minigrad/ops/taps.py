@@ -322,7 +322,7 @@ def apply_all(x: Any, maps: Maps, transpose: bool = False) -> Any:
             copies = isinstance(how, Copies) or how.mode.startswith("nearest")
             x = copied(x, axis, how) if copies and not transpose else apply(x, axis, how, transpose)
         return x
-    dtype = x.dtype.name
+    dtype = x.dtype.char
     if maps[-1] is not None:
         above = maps[-2] if len(maps) > 1 else None
         rows = _rows(above, dtype, transpose, x.shape[-2])

@@ -13,6 +13,7 @@ import numpy as np
 
 from ..core.primitive import primitive
 from ..export import export
+from ..kernels.cpu import circular
 from .complexes import conj
 
 LN_2, LN_10 = math.log(2.0), math.log(10.0)
@@ -159,10 +160,19 @@ def sin(x: Any) -> Any:
 
     y = sin x,  x̄ = ȳ·cos x
     """
-    return np.sin(x)
+    y = circular.wave(x, 0)
+    return np.sin(x) if y is None else y
 
 
 sin.vjp(x=lambda g, x: g * cos(conj(x)))
+
+
+def _sin_fast(g: Any, x: Any) -> Any:
+    x_bar = circular.wave(x, 1, g)
+    return g * cos(conj(x)) if x_bar is None else x_bar
+
+
+sin.fast(x=_sin_fast)
 
 
 @export("cos")
@@ -172,10 +182,19 @@ def cos(x: Any) -> Any:
 
     y = cos x,  x̄ = −ȳ·sin x
     """
-    return np.cos(x)
+    y = circular.wave(x, 1)
+    return np.cos(x) if y is None else y
 
 
 cos.vjp(x=lambda g, x: g * -sin(conj(x)))
+
+
+def _cos_fast(g: Any, x: Any) -> Any:
+    x_bar = circular.wave(x, 2, g)
+    return g * -sin(conj(x)) if x_bar is None else x_bar
+
+
+cos.fast(x=_cos_fast)
 
 
 @export("tan")

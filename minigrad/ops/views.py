@@ -23,7 +23,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import copying
 from .reinterpret import view_as_dtype
-from .strides import infer_size, is_int, memory_order, sizes
+from .strides import infer_size, is_int, memory_order, sizes, whole_size
 
 ndarray = np.ndarray
 
@@ -32,6 +32,8 @@ ndarray = np.ndarray
 @primitive(view=True)
 def view_(x: Any, *, size: tuple[int, ...]) -> Any:
     """x in another shape; x̄ = ȳ in x's shape. A copy where the strides allow no view."""
+    if type(x) is ndarray and (y := copying.reshaped(x, size)) is not None:
+        return y
     return x.reshape(size)
 
 
@@ -45,9 +47,11 @@ def view(input: Tensor, *size: Any, **named: Any) -> Tensor:
 
     RuntimeError if the shape does not fit or x's strides do not allow it without a copy.
     """
+    x = input._data
+    if not named and x.flags.c_contiguous and whole_size(size, x.size):
+        return view_(input, size=size)
     if "dtype" in named or (len(size) == 1 and isinstance(size[0], DType)):
         return view_as_dtype(input, numpy_dtype(named["dtype"] if named else size[0]))
-    x = input._data
     new = infer_size(sizes(size, named), x.size)
     if not (x.flags.c_contiguous or fits_view(x, new)):
         raise RuntimeError(
@@ -70,7 +74,10 @@ def reshape(input: Tensor, *shape: Any, **named: Any) -> Tensor:
 
     One size may be -1. RuntimeError if the number of elements differs.
     """
-    return view_(input, size=infer_size(sizes(shape, named, "shape"), input._data.size))
+    numel = input._data.size
+    if not named and whole_size(shape, numel):
+        return view_(input, size=shape)
+    return view_(input, size=infer_size(sizes(shape, named, "shape"), numel))
 
 
 def view_as(input: Tensor, other: Tensor) -> Tensor:
@@ -144,10 +151,9 @@ def clone_(x: Any, *, order: str) -> Any:
         moved = np.moveaxis(x, 1, -1) if type(x) is ndarray else array_module(x).moveaxis(x, 1, -1)
         copy = rows(moved.copy())
         return copy.transpose(0, x.ndim - 1, *range(1, x.ndim - 1))
-    if x.size >= copying.SMALL_TURNED and type(x) is ndarray:
+    if x.size >= copying.SMALL and type(x) is ndarray:
         if order == "C" or x.flags.c_contiguous or 0 in x.strides:
-            y = copying.contiguous(x)
-            if y is not None:
+            if (y := copying.contiguous(x)) is not None:
                 return y
     return x.copy(
         "C" if 0 in x.strides else order

@@ -12,7 +12,7 @@ that people use. In reading order:
     linear               values linear in features                                  (chapter 8)
     bandits              exploration alone
     returns, losses      the mathematics of the deep algorithms: pure functions
-    envs, buffers, networks, training    what the deep algorithms share
+    envs, buffers, networks, training, curves    what the deep algorithms share
     dqn, reinforce, qac, a2c, off_policy_ac, ddpg, td3, sac, ppo, trpo    one file each (ch. 8-10)
 
     python -m minigrad.rl train ppo --env CartPole-v1 --seed 1 --out runs/ppo
@@ -35,6 +35,7 @@ from . import gridworld, networks
 from .a2c import A2C, A2COptions
 from .bandits import play
 from .buffers import Replay, Rollout
+from .curves import bootstrap, curve
 from .ddpg import DDPG, DDPGOptions
 from .dqn import DQN, DQNOptions
 from .envs import Envs, Normaliser
@@ -112,7 +113,7 @@ from .stochastic import (
 )
 from .td3 import TD3, TD3Options
 from .temporal_difference import double_q_learning, expected_sarsa, q_learning, sarsa, td
-from .training import Evaluation, curve, evaluate, train
+from .training import Evaluation, evaluate, train
 from .trpo import TRPO, TRPOOptions
 
 AGENTS = {
@@ -172,6 +173,7 @@ __all__ = [
     "TwinCritic",
     "action_values",
     "approximate_kl",
+    "bootstrap",
     "assign_gradient",
     "categorical_kl",
     "categorical_log_prob",

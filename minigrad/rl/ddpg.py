@@ -4,8 +4,8 @@
         a = μ(s) + noise, store (s, a, r, s')
         draw a batch;  y = r + γ q'(s', μ'(s'))
         critic   minimise E[(q(s, a) − y)²] / 2
-        actor    maximise E[q(s, μ(s))]:  ∇_θ μ(s) ∇_a q(s, a)|_{a = μ(s)}      the DPG theorem
-        (10.14) θ' ← (1 − τ) θ' + τ θ for both targets
+        actor    maximise E[q(s, μ(s))]:  ∇_θ μ(s) ∇_a q(s, a)|_{a = μ(s)}   DPG theorem, (10.14)
+        θ' ← (1 − τ) θ' + τ θ for both targets
 
 Differs from the paper: Gaussian noise instead of an Ornstein-Uhlenbeck process.
 """
@@ -59,7 +59,7 @@ class DDPG(Agent):
             raise TypeError(f"DDPG: {o.env} has discrete actions: use dqn or ppo")
         sizes = [env.obs_size, *o.hidden, env.action_size]
         self.actor, self.actor_target = (
-            Sequential(mlp(sizes, activation="relu", last_gain=0.01), Tanh()) for _ in range(2)
+            Sequential(mlp(sizes, activation="relu", last_gain=None), Tanh()) for _ in range(2)
         )
         self.critic, self.critic_target = (
             Critic(env.obs_size, env.action_size, o.hidden) for _ in range(2)

@@ -3,8 +3,8 @@ found to matter: double, duelling, n-step, prioritised replay.
 
     repeat
         act ε-greedily in q(s, ·; θ), store (s, a, r, s')
-        draw a batch;  y = r + γ q(s', argmax_a q(s', a; θ); θ')       double: eq. 4 of van Hasselt
-        et al. minimise  Huber(q(s, a; θ) − y)                                Zhao, eq. (8.37)
+        draw a batch;  y = r + γ q(s', argmax_a q(s', a; θ); θ')    double: van Hasselt 2016, eq. 4
+        minimise  Huber(q(s, a; θ) − y)                             Zhao, eq. (8.37)
         every C steps θ' ← θ
 
 Differs from the paper: the target of a state cut off by a time limit keeps its value; Adam instead

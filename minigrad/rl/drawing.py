@@ -4,11 +4,14 @@
     save(world, "grid.png", values=v, policy=pi, trajectory=[0, 1, 6])
     animate(world, "learning.gif", frames)          # frames: (title, values, policy), ...
 
-Pictures need Matplotlib, and the GIF Pillow, which comes with it (`pip install minigrad[viz]`).
+Pictures need Matplotlib, and the GIF Pillow, which comes with it (`pip install minigrad[viz]`); an
+MP4 needs ffmpeg (`pip install minigrad[video]` brings one).
 """
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -139,10 +142,10 @@ def save(world: Any, path: Any, **what: Any) -> None:
 def animate(
     world: Any, path: Any, frames: Iterable[tuple[str, Any, Any]], *, seconds: float = 0.4
 ) -> None:
-    """A GIF of learning: one picture for each (title, values, policy), either of which may be
-    None.
+    """A GIF or MP4 of learning: one picture for each (title, values, policy), either of which may
+    be None.
     """
-    write_gif(
+    write_film(
         path,
         [picture(world, title=t, values=v, policy=p) for t, v, p in frames],
         seconds=seconds,
@@ -161,3 +164,58 @@ def write_gif(path: Any, frames: Sequence[np.ndarray], *, seconds: float = 0.04)
     images[0].save(
         path, save_all=True, append_images=images[1:], duration=int(seconds * 1000), loop=0
     )
+
+
+@export("rl.drawing.write_mp4")
+def write_mp4(path: Any, frames: Sequence[np.ndarray], *, seconds: float = 0.04) -> None:
+    """Pictures (height, width, 3) as an MP4 film (H.264), by ffmpeg.
+
+    ImportError if there is no ffmpeg, RuntimeError with its message if it fails, ValueError if
+    there are no frames.
+    """
+    if not len(frames):
+        raise ValueError("write_mp4: no frames")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    height, width = frames[0].shape[:2]
+    pixels = ["-f", "rawvideo", "-pix_fmt", "rgb24", "-s", f"{width}x{height}"]
+    even = "pad=ceil(iw/2)*2:ceil(ih/2)*2"  # what players read, yuv420p, halves both sides
+    with subprocess.Popen(
+        [_ffmpeg(), "-y", "-loglevel", "error", *pixels, "-r", f"{1 / seconds:g}", "-i", "-",
+         "-vf", even, "-pix_fmt", "yuv420p", "-f", "mp4", str(path)],
+        stdin=subprocess.PIPE, stderr=subprocess.PIPE,
+    ) as process:  # fmt: skip
+        assert process.stdin is not None
+        try:
+            for frame in frames:
+                process.stdin.write(np.ascontiguousarray(frame, np.uint8).tobytes())
+        except BrokenPipeError:  # it gave up: its message says why
+            pass
+        _, message = process.communicate()
+    if process.returncode:
+        raise RuntimeError(f"write_mp4: ffmpeg failed: {message.decode(errors='replace').strip()}")
+
+
+def _ffmpeg() -> str:
+    """The ffmpeg of the package imageio-ffmpeg, or else the one on the PATH."""
+    try:
+        import imageio_ffmpeg
+
+        return imageio_ffmpeg.get_ffmpeg_exe()
+    except ImportError:
+        found = shutil.which("ffmpeg")
+    if found is None:
+        raise ImportError(
+            "write_mp4 needs ffmpeg, and there is none on the PATH\n"
+            "  help: pip install 'minigrad[video]', or write a .gif"
+        )
+    return found
+
+
+@export("rl.drawing.write_film")
+def write_film(path: Any, frames: Sequence[np.ndarray], *, seconds: float = 0.04) -> None:
+    """Pictures as a film; the name tells which: .gif or .mp4. ValueError for another one."""
+    writers = {".gif": write_gif, ".mp4": write_mp4}
+    suffix = Path(path).suffix.lower()
+    if suffix not in writers:
+        raise ValueError(f"write_film: expected a name ending in .gif or .mp4, got {str(path)!r}")
+    writers[suffix](path, frames, seconds=seconds)

@@ -12,9 +12,11 @@ by means of sampled returns, computed backwards: g ← r_{t+1} + γ g.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from tqdm import tqdm
 
 from ..export import export
 from .exact import TIE, epsilon_greedy, greedy
@@ -43,6 +45,16 @@ def generator(rng: Any) -> np.random.Generator:
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(rng)
 
 
+def _parts(episodes: int, progress: bool, title: str) -> Iterator[slice]:
+    """The episodes in up to a hundred parts, between which a progress bar moves."""
+    size = max(-(-episodes // 100), 1)
+    with tqdm(total=episodes, disable=not progress, unit=" episodes", desc=title) as bar:
+        for start in range(0, episodes, size):
+            stop = min(start + size, episodes)
+            yield slice(start, stop)
+            bar.update(stop - start)
+
+
 @helper
 def sample(rng, probability, next_state, s, a):
     """Which outcome of (s, a) happens."""
@@ -62,6 +74,7 @@ def mc_basic(
     iterations: int = 100,
     policy: Any = None,
     rng: Any = 0,
+    progress: bool = False,
 ) -> Learned:
     """Policy iteration without a model, Algorithm 5.1: q(s, a) is the mean return of `episodes`
     episodes of `length` steps that start with (s, a) and follow π_k; π_{k+1} is greedy.
@@ -72,7 +85,7 @@ def mc_basic(
     pi = probabilities(_zero(mdp) if policy is None else policy, mdp.states, mdp.actions)
     q = np.zeros((mdp.states, mdp.actions))
     visits = np.zeros(q.shape, np.int64)
-    for _ in range(iterations):
+    for _ in tqdm(range(iterations), disable=not progress, unit=" iterations", desc="MC Basic"):
         _rollouts(rng, *mdp.arrays(), gamma, pi, length, episodes, q)
         visits += episodes
         better = probabilities(greedy(q), mdp.states, mdp.actions)
@@ -116,6 +129,7 @@ def mc_exploring_starts(
     visit: str = "every",
     policy: Any = None,
     rng: Any = 0,
+    progress: bool = False,
 ) -> Learned:
     """MC Exploring Starts, Algorithm 5.2: episodes begin with a random pair (s, a), follow the
     greedy policy, and improve it at once, backwards along the episode.
@@ -130,7 +144,11 @@ def mc_exploring_starts(
     pi = np.array(_zero(mdp) if policy is None else policy, np.int64)
     probabilities(pi, mdp.states, mdp.actions)  # raises for what is no policy
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
-    _exploring(rng, *mdp.arrays(), gamma, pi, length, VISITS[visit], q, visits, returns, lengths)
+    for some in _parts(episodes, progress, "MC Exploring Starts"):
+        _exploring(
+            rng, *mdp.arrays(), gamma, pi, length, VISITS[visit], q, visits, returns[some],
+            lengths[some],
+        )  # fmt: skip
     return Learned(q, pi, visits, returns, lengths)
 
 
@@ -196,6 +214,7 @@ def mc_epsilon_greedy(
     policy: Any = None,
     forget: bool = False,
     rng: Any = 0,
+    progress: bool = False,
 ) -> Learned:
     """MC ε-Greedy, Algorithm 5.3: no exploring starts, for the policy itself tries everything.
 
@@ -212,7 +231,7 @@ def mc_epsilon_greedy(
     q, visits = np.zeros(shape), np.zeros(shape, np.int64)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     s0 = -1 if start is None else int(start)
-    for e in range(episodes):
+    for e in tqdm(range(episodes), disable=not progress, unit=" episodes", desc="MC ε-Greedy"):
         if forget:
             q[...], visits[...] = 0, 0
         returns[e], lengths[e] = _episode(
@@ -287,6 +306,7 @@ def mc_off_policy(
     start: int | None = None,
     weighted: bool = True,
     rng: Any = 0,
+    progress: bool = False,
 ) -> Learned:
     """q_π from episodes of another policy (`behaviour`), or with policy=None control: π is greedy
     in q all along (Sutton and Barto, sections 5.6 and 5.7).
@@ -312,10 +332,11 @@ def mc_off_policy(
     visits = np.zeros(b.shape, np.int64)
     returns, lengths = np.zeros(episodes), np.zeros(episodes, np.int64)
     s0 = -1 if start is None else int(start)
-    _off_policy(
-        rng, *mdp.arrays(), gamma, pi, b, control, weighted, s0, length, q, weight, visits,
-        returns, lengths,
-    )  # fmt: skip
+    for some in _parts(episodes, progress, "off-policy MC"):
+        _off_policy(
+            rng, *mdp.arrays(), gamma, pi, b, control, weighted, s0, length, q, weight, visits,
+            returns[some], lengths[some],
+        )  # fmt: skip
     return Learned(q, greedy(q), visits, returns, lengths)
 
 

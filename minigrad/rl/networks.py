@@ -37,9 +37,15 @@ ACTIVATIONS = {"tanh": Tanh, "relu": ReLU}
 
 
 @export("rl.mlp")
-def mlp(sizes: Sequence[int], *, activation: str = "tanh", last_gain: float = 1.0) -> Sequential:
-    """Linear layers with activations between them; orthogonal weights with gain √2, the last
-    layer's with `last_gain`, and no bias at first (Andrychowicz et al. 2021 on why).
+def mlp(
+    sizes: Sequence[int], *, activation: str = "tanh", last_gain: float | None = 1.0
+) -> Sequential:
+    """Linear layers with activations between them.
+
+    Orthogonal weights with gain √2, the last layer's with `last_gain`, and no bias at first: for
+    policies (Andrychowicz et al. 2021 on why). With None the layers stay as `Linear` makes them:
+    for values learned by bootstrapping. Without biases all kinks of a ReLU lie at the origin, where
+    CartPole's observations are (docs/rl.md has DQN's returns with both).
     """
     if activation not in ACTIVATIONS:
         raise ValueError(f"mlp: activation must be one of {[*ACTIVATIONS]}, got {activation!r}")
@@ -47,8 +53,9 @@ def mlp(sizes: Sequence[int], *, activation: str = "tanh", last_gain: float = 1.
     last = len(sizes) - 2
     for i in range(last + 1):
         linear = Linear(sizes[i], sizes[i + 1])
-        init.orthogonal_(linear.weight, last_gain if i == last else 2**0.5)
-        init.zeros_(linear.bias)
+        if last_gain is not None:
+            init.orthogonal_(linear.weight, last_gain if i == last else 2**0.5)
+            init.zeros_(linear.bias)
         layers.append(linear)
         if i < last:
             layers.append(ACTIVATIONS[activation]())
@@ -63,13 +70,11 @@ class QNetwork(Module):
         super().__init__()
         self.duelling = duelling
         if duelling:
-            self.trunk = Sequential(
-                mlp([obs, *hidden], activation="relu", last_gain=2**0.5), ReLU()
-            )
-            self.value = mlp([hidden[-1], 1])
-            self.advantage = mlp([hidden[-1], actions])
+            self.trunk = Sequential(mlp([obs, *hidden], activation="relu", last_gain=None), ReLU())
+            self.value = mlp([hidden[-1], 1], last_gain=None)
+            self.advantage = mlp([hidden[-1], actions], last_gain=None)
         else:
-            self.net = mlp([obs, *hidden, actions], activation="relu")
+            self.net = mlp([obs, *hidden, actions], activation="relu", last_gain=None)
 
     def forward(self, x: Tensor) -> Tensor:
         if not self.duelling:
@@ -138,7 +143,7 @@ class SquashedActor(Module):
     def __init__(self, obs: int, actions: int, hidden: Sequence[int]):
         super().__init__()
         self.actions = actions
-        self.net = mlp([obs, *hidden, 2 * actions], activation="relu", last_gain=0.01)
+        self.net = mlp([obs, *hidden, 2 * actions], activation="relu", last_gain=None)
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         y = self.net(x)
@@ -152,7 +157,7 @@ class Critic(Module):
 
     def __init__(self, obs: int, actions: int, hidden: Sequence[int]):
         super().__init__()
-        self.net = mlp([obs + actions, *hidden, 1], activation="relu")
+        self.net = mlp([obs + actions, *hidden, 1], activation="relu", last_gain=None)
 
     def forward(self, x: Tensor) -> Tensor:
         """x: observations and actions side by side, (B, D_obs + D_action)."""

@@ -1,8 +1,8 @@
 """Twin delayed DDPG (Fujimoto et al. 2018): three remedies for values that are too high.
 
-    a' = clip(μ'(s') + clip(noise, ±c), ±1)                 smoothing: similar actions, similar
-    values y = r + γ min(q₁'(s', a'), q₂'(s', a'))                 the smaller of two critics (eq.
-    10) critics  minimise E[(q_i(s, a) − y)²] / 2 at each step
+    a' = clip(μ'(s') + clip(noise, ±c), ±1)     similar actions have similar values (eq. 14)
+    y = r + γ min(q₁'(s', a'), q₂'(s', a'))     the smaller of two critics (eq. 10)
+    critics  minimise E[(q_i(s, a) − y)²] / 2 at each step
     actor    maximise E[q₁(s, μ(s))] at every `delay`-th step, and move the targets then
 
 Differs from the paper: nothing known.
@@ -61,7 +61,7 @@ class TD3(Agent):
             raise TypeError(f"TD3: {o.env} has discrete actions: use dqn or ppo")
         sizes = [env.obs_size, *o.hidden, env.action_size]
         self.actor, self.actor_target = (
-            Sequential(mlp(sizes, activation="relu", last_gain=0.01), Tanh()) for _ in range(2)
+            Sequential(mlp(sizes, activation="relu", last_gain=None), Tanh()) for _ in range(2)
         )
         self.critic, self.critic_target = (
             TwinCritic(env.obs_size, env.action_size, o.hidden) for _ in range(2)

@@ -1,5 +1,5 @@
 """What all agents share around their algorithm: options, captured steps, checkpoints, evaluation,
-the loop with its progress bar, learning curves.
+the loop with its progress bar.
 
 An agent is a file: its options (a dataclass, every knob with a sentence), its networks, `act`, and
 `iterate`: collect some steps, learn from them. `train` calls `iterate` until the steps are spent.
@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import csv
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -32,6 +32,7 @@ from ..io.checkpoint import save as save_file
 from ..nn.module import Module
 from ..ops.data import from_numpy
 from ..optim.optimizer import Optimizer
+from .curves import curve
 from .envs import Envs, Normaliser, generator_state, set_generator_state
 
 ndarray = np.ndarray
@@ -54,6 +55,7 @@ class Options:
     envs: int = knob(1, "environments stepped together")
     gamma: float = knob(0.99, "discount")
     learning_rate: float = knob(3e-4, "of Adam")
+    anneal: bool = knob(False, "learning rates fall linearly to 0 over the run")
     hidden: list[int] = knob([64, 64], "widths of the hidden layers")
     normalise_obs: bool = knob(False, "observations to mean 0 and variance 1")
     normalise_reward: bool = knob(False, "rewards divided by the deviation of the return")
@@ -85,6 +87,16 @@ class Agent:
     def iterate(self) -> None:
         """Collect some steps and learn from them."""
         raise NotImplementedError
+
+    def anneal(self) -> None:
+        """Set the learning rates of this point of the run, if they are to fall."""
+        if not self.options.anneal:
+            return
+        left = max(1 - self.steps / self.options.total_steps, 0.0)
+        for part in self.parts.values():
+            if isinstance(part, Optimizer):
+                for group in part.param_groups:
+                    group["lr"] = group.setdefault("initial_lr", group["lr"]) * left
 
     # ------------------------------------------------------------------------- captured steps
     def settle(self, step: Callable, *shapes: Any) -> Callable[..., tuple[ndarray, ...]]:
@@ -210,7 +222,12 @@ class Evaluation(NamedTuple):
 
 @export("rl.evaluate")
 def evaluate(
-    agent: Agent, episodes: int = 100, *, seed: int = 10_000, limit: int = 100_000
+    agent: Agent,
+    episodes: int = 100,
+    *,
+    seed: int = 10_000,
+    limit: int = 100_000,
+    progress: bool = False,
 ) -> Evaluation:
     """Play `episodes` greedy episodes, each in an environment of its own, without learning.
 
@@ -219,13 +236,15 @@ def evaluate(
     envs = Envs(agent.options.env, episodes, seed=seed)
     envs.reset()
     returns, going = np.zeros(episodes), np.ones(episodes, bool)
-    for _ in range(limit):
-        if not going.any():
-            break
-        actions = agent.act(envs.obs, greedy=True)
-        step = envs.step_some(actions, going)
-        returns += np.where(going, step.reward, 0)
-        going &= ~step.ends
+    with tqdm(total=episodes, disable=not progress, unit=" episodes", desc="evaluation") as bar:
+        for _ in range(limit):
+            if not going.any():
+                break
+            actions = agent.act(envs.obs, greedy=True)
+            step = envs.step_some(actions, going)
+            returns += np.where(going, step.reward, 0)
+            bar.update(int((going & step.ends).sum()))
+            going &= ~step.ends
     envs.close()
     if going.any():
         raise RuntimeError(f"evaluate: {going.sum()} episodes did not end within {limit} steps")
@@ -272,6 +291,7 @@ def train(
     with bar:
         while agent.steps < total:
             before = agent.steps
+            agent.anneal()
             agent.iterate()
             bar.update(agent.steps - before)
             due = {k for k, n in marks.items() if n and agent.steps // n > before // n}
@@ -370,48 +390,9 @@ def check_options(agent: Agent, out: Path) -> None:
     saved = json.loads((out / "options.json").read_text(encoding="utf-8"))
     now = asdict(agent.options)
     for f in fields(agent.options):
-        if f.name != "total_steps" and saved.get(f.name) != now[f.name]:
+        before = saved.get(f.name, f.default)  # a knob that is newer than the run
+        if f.name != "total_steps" and before != now[f.name]:
             raise ValueError(
-                f"{out} holds a run with {f.name} = {saved.get(f.name)!r}, not {now[f.name]!r}: "
+                f"{out} holds a run with {f.name} = {before!r}, not {now[f.name]!r}: "
                 "choose another folder"
             )
-
-
-# ------------------------------------------------------------------------------ curves
-@export("rl.curve")
-def curve(
-    runs: dict[str, Sequence[Sequence[dict[str, float]]]],
-    path: Any,
-    *,
-    title: str = "",
-    points: int = 60,
-) -> None:
-    """Learning curves as a PNG: for each name the mean return over its runs (one log a seed)
-    against steps, with a band from the lowest to the highest seed.
-    """
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(7, 4.2), dpi=110)
-    ax = figure.add_subplot()
-    for name, logs in runs.items():
-        curves = [
-            np.array([(row["steps"], row["return"]) for row in log if "return" in row])
-            for log in logs
-        ]
-        curves = [c for c in curves if len(c)]
-        if not curves:
-            continue
-        x = np.linspace(max(c[0, 0] for c in curves), min(c[-1, 0] for c in curves), points)
-        y = np.stack([np.interp(x, c[:, 0], c[:, 1]) for c in curves])
-        (line,) = ax.plot(x, y.mean(0), label=name if len(y) == 1 else f"{name} ({len(y)} seeds)")
-        if len(y) > 1:
-            ax.fill_between(x, y.min(0), y.max(0), alpha=0.2, color=line.get_color(), linewidth=0)
-    ax.set_xlabel("steps of the environment")
-    ax.set_ylabel("return of training episodes")
-    ax.set_title(title)
-    ax.grid(alpha=0.3)
-    if ax.lines:
-        ax.legend()
-    figure.tight_layout()
-    Path(path).parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path)

@@ -3,8 +3,8 @@
     repeat
         run π_old, A_t by GAE
         g = ∇E[ρA] at π_old
-        x = F⁻¹g by conjugate gradients, F v = ∇((∇KL(π_old | π))ᵀ v): a second derivative, no
-        matrix θ ← θ + s·β x,  β = √(2δ / xᵀFx),  s = 1, ½, ¼, ... until E[ρA] grows and KL ≤ δ
+        x = F⁻¹g by conjugate gradients, F v = ∇((∇KL(π_old | π))ᵀ v): second derivatives, no matrix
+        θ ← θ + s·β x,  β = √(2δ / xᵀFx),  s = 1, ½, ¼, ... until E[ρA] grows and KL ≤ δ
         value: minimise ½ E[(v(s) − G)²] for some epochs
 
 The Fisher-vector products are two walks through the graph: `autograd.grad(..., create_graph=True)`.

@@ -23,6 +23,7 @@ LENIENT = (
     "Trying to backward through",
     "refer to a single memory location",
     "derivative for aten::",
+    "the derivative for '",
     "is not differentiable with respect to argument",
     "not implemented for",
     "can't be cast to the desired output type",

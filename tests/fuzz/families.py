@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+
 from .program import Name, Ref, Statement
 from .recipes import FLOATS, Maker, _distinct, _index_tensor, _result, create, operand
 
@@ -30,6 +32,8 @@ def module(m: Maker) -> list[Statement] | None:
         return None
     ref, t = x
     name, args, options, training = _module_for(m, tuple(t.shape))
+    if ("Conv" in name or "Bilinear" in name) and not t.isfinite().all():
+        return None  # how far nan spreads is the algorithm's
     made = m.fresh("m")
     seed = m.rng.randint(0, 99)
     statements = [Statement("module", name, (seed, *args), tuple(options.items()), (made,))]
@@ -246,11 +250,17 @@ def image(m: Maker) -> list[Statement] | Statement | None:
         options: dict[str, Any] = {"stride": m.rng.randint(1, 2), "ceil_mode": m.chance(0.5)}
         return _result(m, "function", f + name, (ref, m.rng.randint(1, min(h, w))), **options)
     if name == "conv2d":
+        if not t.isfinite().all():
+            return None  # see module
         k = (m.rng.randint(1, h), m.rng.randint(1, w))
         made = create(m, (2, t.shape[1], *k), _kind(t))
+        if not np.isfinite(made.args[0]).all():
+            return None
         return [made, _result(m, "function", f + name, (ref, Ref(made.targets[0])))]
     if name == "grid_sample":
         grid = create(m, (t.shape[0], 2, 2, 2), _kind(t))
+        if not np.isfinite(grid.args[0]).all():
+            return None  # PyTorch reads outside of its memory
         options = {"align_corners": m.chance(0.5), "mode": m.rng.choice(("bilinear", "nearest"))}
         options["padding_mode"] = m.rng.choice(("zeros", "border", "reflection"))
         return [grid, _result(m, "function", f + name, (ref, Ref(grid.targets[0])), **options)]
@@ -306,6 +316,8 @@ def special(m: Maker) -> Statement | None:
     if x is None:
         return None
     name = m.rng.choice(SPECIAL)
+    if name == "logit" and bool((x[1] == 0).any()):
+        return None  # the slope at -0.0 is -∞ in PyTorch's vectors and ∞ in what is left of them
     if name == "xlog1py":
         args: tuple = (x[0], operand(m, tuple(x[1].shape)))
         return _result(m, "function", f"special.{name}", args)
@@ -369,6 +381,8 @@ def written_out(m: Maker) -> Statement | None:
     target = m.pick(lambda t: not t.requires_grad and t.shape == shape and t is not x[1])
     if target is None or x[1].dtype is not m.env[target].dtype and m.chance(0.8):
         return None
+    if m.overlaps(m.env[target], x[0]):
+        return None
     if _kind(m.env[target]) == "float64" != _kind(x[1]):
         return None  # it is compared as float64, and was computed in float32
     name = m.rng.choice("exp sin add mul maximum cumsum neg sqrt".split())
@@ -376,6 +390,8 @@ def written_out(m: Maker) -> Statement | None:
     if name in ("add", "mul", "maximum"):
         same = m.names(lambda t: t.shape == shape)
         args = (x[0], Ref(m.rng.choice(same)) if m.chance(0.6) else m.scalar())
+        if m.overlaps(m.env[target], args[1]):
+            return None
     if name == "cumsum":
         args = (x[0], m.dim(x[1].ndim))
         if m.env[target].data_ptr() == x[1].data_ptr():

@@ -72,6 +72,17 @@ class Maker:
         name = self.pick(suits)
         return None if name is None else (Ref(name), self.env[name])
 
+    def overlaps(self, t: Any, other: Any) -> bool:
+        """Whether `other` names another view of t's memory: writing t while that is read, PyTorch
+        raises an error or, where finding out is costly for it, reads what it has written already.
+        """
+        if not isinstance(other, Ref) or other.name not in self.env:
+            return False
+        o = self.env[other.name]
+        if o.untyped_storage().data_ptr() != t.untyped_storage().data_ptr() or not t.numel():
+            return False
+        return (o.data_ptr(), o.shape, o.stride()) != (t.data_ptr(), t.shape, t.stride())
+
     def floating(self, t: Any) -> bool:
         return t.is_floating_point()
 
@@ -214,6 +225,8 @@ def binary(m: Maker) -> Statement | None:
         if m.chance(0.3) and not isinstance(other, Ref) and not name.startswith("i"):
             pair = (other, x[0])
         if name.startswith("i"):
+            if m.overlaps(x[1], other):
+                return None
             return Statement("operator", name, pair, targets=(x[0].name,))
         return _result(m, "operator", name, pair)
     name = m.rng.choice(BINARY)
@@ -257,7 +270,10 @@ def inplace(m: Maker) -> Statement | None:
     if roll < 0.3:
         return _result(m, "method", m.rng.choice(UNARY_INPLACE), (x[0],))
     if roll < 0.7:
-        return _result(m, "method", m.rng.choice(BINARY_INPLACE), (x[0], operand(m, shape)))
+        other = operand(m, shape)
+        if m.overlaps(x[1], other):
+            return None
+        return _result(m, "method", m.rng.choice(BINARY_INPLACE), (x[0], other))
     if roll < 0.8:
         return _result(m, "method", "fill_", (x[0], m.scalar()))
     if roll < 0.9:
@@ -277,6 +293,8 @@ def assign(m: Maker) -> Statement | None:
     if m.chance(0.6):
         fits = m.names(lambda t: t.numel() == 1 or _broadcasts(tuple(t.shape), tuple(x[1].shape)))
         part = Ref(m.rng.choice(fits)) if fits else None
+    if m.overlaps(x[1], part):
+        return None
     return Statement("assign", "", (x[0], key, m.scalar() if part is None else part))
 
 
@@ -608,6 +626,8 @@ def layer(m: Maker) -> Statement | list[Statement] | None:
     if name in ("layer_norm", "rms_norm"):
         return _result(m, "function", f, (ref, tuple(t.shape[-m.rng.randint(1, t.ndim) :])))
     if name == "batch_norm":
+        if str(t.dtype).rpartition(".")[2] in HALVES:
+            return None  # of few rows: the gradient is what is left of a cancellation in halves
         return _result(m, "function", f, (ref, None, None), training=True)
     if name == "group_norm":
         return _result(m, "function", f, (ref, 1)) if t.ndim > 1 else None
@@ -638,6 +658,8 @@ def loss(m: Maker) -> Statement | list[Statement] | None:
         return [made, _result(m, "function", f"nn.functional.{name}", args, **options)]
     target = m.pick(lambda o: o.shape == t.shape and o.dtype is t.dtype)
     name = "nn.functional." + m.rng.choice(LOSSES)
+    if name.endswith("soft_margin_loss") and str(t.dtype).rpartition(".")[2] in HALVES:
+        return None  # PyTorch's exp overflows there; minigrad rounds once, at the end
     return _result(m, "function", name, (ref, Ref(target or "")), reduction=reduction)
 
 
@@ -677,9 +699,11 @@ def backward(m: Maker) -> list[Statement] | Statement | None:
         return None
     ref, t = x
     kind = str(t.dtype).rpartition(".")[2]
+    data = m.data(tuple(t.shape), kind)
+    if any(n[0] == "m" for n in m.env) and not all(map(math.isfinite, _flat(data))):
+        return None  # a module's sums of products: where inf − inf comes up is the algorithm's
     weight = Statement(
-        "function", "tensor", (m.data(tuple(t.shape), kind),), (("dtype", Name(kind)),),
-        (m.fresh("g"),),
+        "function", "tensor", (data,), (("dtype", Name(kind)),), (m.fresh("g"),),
     )  # fmt: skip
     seed = Ref(weight.targets[0])
     if m.chance(0.3):
@@ -700,6 +724,10 @@ def backward(m: Maker) -> list[Statement] | Statement | None:
         return [weight, grad, only, _result(m, "method", "clone", (Ref(only.targets[0]),), **plain)]
     keep = (("retain_graph", True),) if m.chance(0.5) else ()
     return [weight, Statement("method", "backward", (ref, seed), keep)]
+
+
+def _flat(data: Any) -> list[Any]:
+    return [n for part in data for n in _flat(part)] if isinstance(data, list) else [data]
 
 
 def read_grad(m: Maker) -> list[Statement] | None:

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.lib.stride_tricks import as_strided
 
-from . import compiler, gemm, random, scalars, threads
+from ...backend.memory import address
+from . import compiler, decoding, gemm, random, scalars, threads
 from .compiler import REASSOCIATE, kernel, prange
 from .products import offsets, stack
 
@@ -358,10 +359,6 @@ def _plan(keys: Any, mask: Any, causal: bool) -> Plan | None:
     return Plan(sizes, places, group, layouts, rows, parallel)
 
 
-def _address(x: Any) -> int:
-    return x.__array_interface__["data"][0]
-
-
 def _call(kernel: Any, plan: Plan, *args: Any) -> None:
     (kernel.parallel if plan.parallel and threads.count() > 1 else kernel.serial)(*args)
 
@@ -376,12 +373,16 @@ def forward(
     """
     if not fits(q, k, v, mask):
         return None
+    if q.shape[-2] == 1 and mask is None and not (causal or p):
+        found = decoding.one_query(q, k, v, scale)
+        if found is not None:
+            return found
     key, floats, bools = _flat_mask(mask, causal)
     (q, k, v), plan = _planned((q, k, v), key, causal)
     flat, o = plan.results[0].empty()
     tops, parts = np.empty(plan.rows, F32), np.empty(plan.rows, F32)
     _call(
-        _forward, plan, plan.sizes, plan.places, _address(q), _address(k), _address(v), flat,
+        _forward, plan, plan.sizes, plan.places, address(q), address(k), address(v), flat,
         tops.reshape(-1), parts.reshape(-1), floats, bools, np.float32(scale), *_dropout(seed, p),
     )  # fmt: skip
     return o, tops, parts
@@ -407,7 +408,10 @@ def _grouped(q: Any, k: Any, v: Any, mask: Any) -> tuple[Any, Any, Any, Any, Any
     """
     heads = [x.shape[-3] if x.ndim > 2 else 1 for x in (q, k, v)]
     mine, shared = heads[0], max(heads[1:])
-    if 1 in heads[1:] or mine == shared or mine == 1:
+    few = (
+        q.size * k.shape[-2] < PARALLEL
+    )  # else a head that all share is better read by all threads
+    if heads[1] != heads[2] or mine in (1, shared) or (shared == 1 and not few):
         lead = np.broadcast_shapes(q.shape[:-2], k.shape[:-2], v.shape[:-2])
         return lead, k, v, mask, q, 0
     group = mine // shared
@@ -437,7 +441,7 @@ def backward(
         flat_k[:] = 0
         flat_v[:] = 0
     _call(
-        _backward, plan, plan.sizes, plan.places, *[_address(x) for x in (q, k, v, g, dq, dk, dv)],
+        _backward, plan, plan.sizes, plan.places, *[address(x) for x in (q, k, v, g, dq, dk, dv)],
         tops.reshape(-1), parts.reshape(-1), delta.reshape(-1), floats, bools, np.float32(scale),
         *_dropout(seed, p), max(plan.group, 1),
     )  # fmt: skip

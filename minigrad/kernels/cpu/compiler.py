@@ -21,7 +21,6 @@ A folder that cannot be written costs a warning and a compilation in every proce
 from __future__ import annotations
 
 import functools
-import hashlib
 import os
 import sys
 import threading
@@ -262,6 +261,8 @@ def _stamp(folder: Path) -> str:
     """Changes whenever compiled code could: with the versions, with the kernels' own source, and
     with that of the folder which a kernel outside of this one stands in.
     """
+    import hashlib  # 4 ms, and only what is compiled needs it
+
     digest = hashlib.sha256(f"{__version__} {numba().__version__} {sys.version}".encode())
     for place in sorted({Path(__file__).parent, folder}):
         for path in sorted(place.glob("*.py")):

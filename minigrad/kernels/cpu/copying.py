@@ -9,21 +9,26 @@ cache.
 
 from __future__ import annotations
 
+import functools
+from math import prod
 from typing import Any
 
 import numpy as np
-from numpy.lib.stride_tricks import as_strided
 
+from ...backend import memory
 from . import compiler, threads
 from .compiler import Lazy, kernel, prange
+from .launch import carray, pointer
 
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
-SMALL = 1 << 18
-"""Elements below which one thread copies at least as fast."""
-SMALL_TURNED = 1 << 13
-"""The same where the fastest dimension changes."""
+SMALL = 1 << 13
+"""Elements below which NumPy copies whatever the strides are at least as fast."""
+SMALL_ROWS, SMALL_PIECE = 1 << 17, 1 << 18
+"""The same for rows that lie in one piece, and for arrays that do."""
 SHORTEST_ROW = 64
 """Bytes of a row below which NumPy's loop is no slower."""
+MAPPED = memory.MMAP_THRESHOLD
+"""Bytes from which an array gets pages of its own, which are zero."""
 TILE = 16
 """Elements along each side of a tile: 16 of four bytes are one line of memory."""
 
@@ -40,8 +45,8 @@ def _make_move() -> Any:
     @intrinsic
     def move(context: Any, to: Any, source: Any, count: Any) -> Any:
         def generate(context: Any, builder: Any, signature: Any, args: Any) -> Any:
-            pointer = ir.IntType(8).as_pointer()
-            target, start = [builder.inttoptr(a, pointer) for a in args[:2]]
+            byte = ir.IntType(8).as_pointer()
+            target, start = [builder.inttoptr(a, byte) for a in args[:2]]
             cgutils.raw_memcpy(builder, target, start, args[2], 1)
             return context.get_dummy_value()
 
@@ -54,45 +59,66 @@ move: Any = Lazy(_make_move)
 
 
 @kernel
-def _rows(to, source, shape, steps_to, steps, row, parts):
-    """Copy rows of `row` bytes, each in so many parts; shape and steps of the dimensions before."""
-    n0, n1, n2, n3 = shape
-    t0, t1, t2, t3 = steps_to
-    s0, s1, s2, s3 = steps
-    for task in prange(n0 * n1 * n2 * parts):
+def _rows(to, source, g):
+    """Copy rows: g holds the sizes of four dimensions, the bytes from one index of each to the next
+    (of the result, of the source), the bytes of a row, the parts that a row is cut into, and the
+    bytes of the one element that a row repeats (0: there is a row to copy).
+    """
+    n1, n2, n3, row, parts, one = g[1], g[2], g[3], g[12], g[13], g[14]
+    for task in prange(g[0] * n1 * n2 * parts):
         part, rest = task % parts, task // parts
         k, rest = rest % n2, rest // n2
         i, j = rest // n1, rest % n1
         first = row * part // parts // 64 * 64
         last = row * (part + 1) // parts // 64 * 64 if part < parts - 1 else row
-        there = to + i * t0 + j * t1 + k * t2 + first
-        here = source + i * s0 + j * s1 + k * s2 + first
+        there = to + i * g[4] + j * g[5] + k * g[6] + first
+        here = source + i * g[8] + j * g[9] + k * g[10]
         for m in range(n3):
-            move(there + m * t3, here + m * s3, last - first)
+            at, frm = there + m * g[7], here + m * g[11]
+            if one == 0:
+                move(at, frm + first, last - first)
+                continue
+            done = min(one, last - first)
+            move(at, frm, done)
+            while done < last - first:  # what is there is copied behind itself
+                more = min(done, last - first - done, 4096)
+                move(at + done, at, more)
+                done += more
 
 
 @kernel
-def _turn(x, y, tiles_a):
-    """y = x, both (outer, middle, a, b); x is fastest along a, y along b."""
-    outer, middle, a, b = x.shape
-    for task in prange(outer * middle * tiles_a):
-        t, rest = task % tiles_a, task // tiles_a
-        source, target = x[rest // middle, rest % middle], y[rest // middle, rest % middle]
-        square = np.empty((16, 16), x.dtype)
-        i0 = t * 16
+def _turn(to, source, like, g):
+    """y = x, both (outer, middle, a, b); x is fastest along a, y along b. g: these sizes, the bytes
+    from one index to the next of y (outer, middle, a) and of x (outer, middle, b).
+    """
+    middle, a, b, size = g[1], g[2], g[3], like.itemsize
+    tiles = (a + 15) // 16
+    for task in prange(g[0] * middle * tiles):
+        i0, rest = task % tiles * 16, task // tiles
+        here = source + rest // middle * g[7] + rest % middle * g[8] + i0 * size
+        there = to + rest // middle * g[4] + rest % middle * g[5] + i0 * g[6]
+        square = np.empty((16, 16), like.dtype)
+        high = min(a - i0, 16)
         for j0 in range(0, b, 16):
-            if i0 + 16 <= a and j0 + 16 <= b:
+            wide = min(b - j0, 16)
+            if high == 16 and wide == 16:
                 for j in range(16):
+                    line = carray(pointer(here + (j0 + j) * g[9]), (16,), like.dtype)
                     for i in range(16):
-                        square[i, j] = source[i0 + i, j0 + j]
+                        square[i, j] = line[i]
                 for i in range(16):
-                    line, part = target[i0 + i, j0 : j0 + 16], square[i]
+                    line, part = (
+                        carray(pointer(there + i * g[6] + j0 * size), (16,), like.dtype),
+                        square[i],
+                    )
                     for j in range(16):
                         line[j] = part[j]
             else:
-                for i in range(i0, min(i0 + 16, a)):
-                    for j in range(j0, min(j0 + 16, b)):
-                        target[i, j] = source[i, j]
+                for i in range(high):
+                    line = carray(pointer(there + i * g[6] + j0 * size), (16,), like.dtype)
+                    for j in range(wide):
+                        at = here + (j0 + j) * g[9] + i * size
+                        line[j] = carray(pointer(at), (1,), like.dtype)[0]
 
 
 def _address(x: Any) -> int:
@@ -117,67 +143,152 @@ def _joined(shape: Any, *strides: Any) -> tuple[list[int], list[list[int]]]:
     return sizes, steps
 
 
-def place(y: Any, x: Any) -> bool:
-    """y[...] = x for arrays of one shape and dtype; False where NumPy has to do it.
+Plan = tuple[Any, tuple[Any, ...]]
 
-    Both must be fastest along one and the same dimension.
-    """
-    if x.size < SMALL or x.dtype != y.dtype or x.shape != y.shape or not compiler.enabled():
+
+@functools.lru_cache(512)
+def _plan(shape: Any, there: Any, here: Any, size: int, count: int) -> Plan | None:
+    """(kernel, its arguments) for a copy between these strides, or None."""
+    sizes, (to, frm) = _joined(shape, there, here)
+    if not sizes or to[-1] != size:
+        return None
+    n, last = prod(sizes), frm[-1]
+    if last == size or last == 0:
+        if n < (SMALL_PIECE if len(sizes) == 1 else SMALL_ROWS):
+            return None
+        return _plan_rows(sizes, to, frm, size, count)
+    if len(sizes) > 4 or len(sizes) < 2 or size not in frm or size not in WORDS:
+        return None
+    a = frm.index(size)
+    if sizes[a] < 4 or sizes[-1] < 4:
+        return None
+    rest = [d for d in range(len(sizes) - 1) if d != a]
+    order = [*rest, a, len(sizes) - 1]
+    lead = 4 - len(sizes)
+    sizes, to, frm = [
+        [f] * lead + [v[d] for d in order] for f, v in ((1, sizes), (0, to), (0, frm))
+    ]
+    table = np.array([*sizes, *to[:3], *frm[:2], frm[3]], np.int64)
+    return _turn, (np.empty(0, WORDS[size]), table)
+
+
+def _plan_rows(
+    sizes: list[int], to: list[int], frm: list[int], size: int, count: int
+) -> Plan | None:
+    one = size if frm[-1] == 0 else 0
+    row = size * sizes[-1]
+    lead = 5 - len(sizes)
+    if row < SHORTEST_ROW or lead < 0:
+        return None
+    sizes, to, frm = [[f] * lead + v[:-1] for f, v in ((1, sizes), (0, to), (0, frm))]
+    if sizes[0] * sizes[1] * sizes[2] < count <= sizes[3] and lead >= 2:
+        # all rows lie along one dimension: as the one before, whose rows are tasks
+        sizes, to, frm = [[*v[1:], f] for f, v in ((1, sizes), (0, to), (0, frm))]
+    parts = 1 if sizes[0] * sizes[1] * sizes[2] >= count else 4 * count
+    return _rows, (np.array([*sizes, *to, *frm, row, parts, one], np.int64),)
+
+
+def place(y: Any, x: Any) -> bool:
+    """y[...] = x for arrays of one shape and dtype; False where NumPy has to do it."""
+    if x.size < SMALL or x.dtype != y.dtype or x.shape != y.shape or x.dtype.hasobject:
         return False
-    if x.dtype.hasobject:
+    plan = _plan(x.shape, y.strides, x.strides, x.itemsize, threads.count())
+    if plan is None or not compiler.enabled():
         return False
-    sizes, (there, here) = _joined(x.shape, y.strides, x.strides)
-    size = x.itemsize
-    row = size
-    if not sizes:
-        return False
-    if there[-1] == here[-1] == size:
-        row *= sizes.pop()
-        there.pop()
-        here.pop()
-    if row < SHORTEST_ROW or len(sizes) > 4:
-        return False
-    pad = 4 - len(sizes)
-    lead = [1] * pad + sizes
-    tasks = lead[0] * lead[1] * lead[2]
-    count = threads.count()
-    if tasks < count and lead[3] > 1:  # all rows lie along one dimension
-        lead, tasks = [lead[0], lead[1] * lead[2], lead[3], 1], lead[3]
-        if pad < 2:
-            return False
-        there, here = [0, 0, *there, 0], [0, 0, *here, 0]
-        there, here = there[-4:], here[-4:]
-    else:
-        there, here = [0] * pad + there, [0] * pad + here
-    parts = 4 * count if tasks < count else 1
-    _rows.run(x.size, _address(y), _address(x), tuple(lead), tuple(there), tuple(here), row, parts)
+    function, arguments = plan
+    function.run(x.size, _address(y), _address(x), *arguments)
     return True
 
 
 def contiguous(x: Any) -> Any:
     """A copy of x in row-major order, or None where NumPy has to make it."""
-    if x.size < SMALL_TURNED or not compiler.enabled() or x.itemsize not in WORDS:
-        return None
-    sizes, (steps,) = _joined(x.shape, x.strides)
-    size = x.itemsize
-    if not sizes:
-        return None
-    if steps[-1] == size:
-        y = np.empty(x.shape, x.dtype)
-        return y if place(y, x) else None
-    if size not in steps or len(sizes) > 4 or len(sizes) < 2 or min(steps) < 0:
-        return None
-    a = steps.index(size)
-    if sizes[a] < 4 or sizes[-1] < 4:
+    if x.size < SMALL:
         return None
     y = np.empty(x.shape, x.dtype)
-    order = [d for d in range(len(sizes) - 1) if d != a]
-    order = [*order, a, len(sizes) - 1]
-    word = WORDS[size]
-    source = as_strided(x.view(word), sizes, steps).transpose(order)
-    target = y.view(word).reshape(sizes).transpose(order)
-    source, target = [t[(None,) * (4 - t.ndim)] for t in (source, target)]
-    _turn.run(x.size, source, target, -(-source.shape[2] // TILE))
+    return y if place(y, x) else None
+
+
+def zeros(size: tuple[int, ...], dtype: Any) -> Any:
+    """np.zeros, on all threads where memory has to be written."""
+    y: Any = np.empty(size, dtype) if SMALL_PIECE <= prod(size) < MAPPED // dtype.itemsize else None
+    nothing = ndarray(size, dtype, bytes(dtype.itemsize), 0, (0,) * len(size))
+    return y if y is not None and place(y, nothing) else np.zeros(size, dtype)
+
+
+def put(x: Any, where: tuple[Any, ...], size: tuple[int, ...]) -> Any:
+    """Zeros of shape `size` with x at an index that gives a view; None where NumPy is as fast."""
+    if x.size < SMALL_ROWS or not compiler.enabled():
+        return None
+    if 2 * x.size < prod(size) or any(
+        [type(i) is not slice or i.step not in (None, 1) for i in where]
+    ):
+        y = zeros(size, x.dtype)
+    else:  # only what lies around x
+        y, inside = np.empty(size, x.dtype), ()
+        for i, n in zip(where, size, strict=False):
+            start, stop, _ = i.indices(n)
+            y[(*inside, slice(0, start))] = 0
+            y[(*inside, slice(stop, n))] = 0
+            inside = (*inside, slice(start, stop))
+    part = y[where]
+    if not place(part, x):
+        part[...] = x
+    return y
+
+
+def reshaped(x: Any, size: tuple[int, ...]) -> Any:
+    """x.reshape(size) where that has to copy a large array; else None."""
+    if x.size < SMALL or x.flags.c_contiguous:
+        return None
+    targets = iter([n for n in size if n != 1])
+    for n in _joined(x.shape, x.strides)[0]:
+        have = 1
+        while have < n:
+            have *= next(targets)
+        if have != n:
+            y = contiguous(x)
+            return None if y is None else y.reshape(size)
+    return None
+
+
+def join(xs: Any, dim: int) -> Any:
+    """Arrays of one dtype end to end along `dim`; None where NumPy has to do it."""
+    first = xs[0]
+    if max([x.size for x in xs]) < SMALL_ROWS or not compiler.enabled():
+        return None
+    before, after = first.shape[:dim], first.shape[dim + 1 :]
+    for x in xs:
+        if (*x.shape[:dim], *x.shape[dim + 1 :]) != (*before, *after) or x.dtype != first.dtype:
+            return None
+    y = np.empty((*before, sum([x.shape[dim] for x in xs]), *after), first.dtype)
+    stop, where = 0, (slice(None),) * dim
+    for x in xs:
+        start, stop = stop, stop + x.shape[dim]
+        part = y[(*where, slice(start, stop))]
+        if not place(part, x):
+            part[...] = x
+    return y
+
+
+def roll(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    """np.roll: each of the blocks that stay in one piece moved to its place."""
+    y = np.empty(x.shape, x.dtype)
+    blocks: list[tuple[list[slice], list[slice]]] = [
+        ([slice(None)] * x.ndim, [slice(None)] * x.ndim)
+    ]
+    for d in set(dims):
+        n = x.shape[d]
+        by = sum([s for s, e in zip(shifts, dims, strict=True) if e == d]) % max(n, 1)
+        moves = [(slice(by, None), slice(None, n - by)), (slice(None, by), slice(n - by, None))]
+        blocks = [
+            ([*to[:d], t, *to[d + 1 :]], [*frm[:d], f, *frm[d + 1 :]])
+            for to, frm in blocks
+            for t, f in moves[: 2 if by else 1]
+        ]
+    for to, frm in blocks:
+        part, block = y[tuple(to)], x[tuple(frm)]
+        if not place(part, block):
+            part[...] = block
     return y
 
 

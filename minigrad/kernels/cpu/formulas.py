@@ -12,7 +12,6 @@ the two.
 from __future__ import annotations
 
 import dis
-import hashlib
 import math
 import types
 from collections.abc import Callable
@@ -59,6 +58,8 @@ _COMPILED: dict[Any, Any] = {}
 
 def _typed(function: Any, dtype: Any) -> tuple[Any, str]:
     """A copy of `function` for one element: numbers typed, called functions replaced."""
+    import hashlib  # 4 ms, and only what is compiled needs it
+
     code = function.__code__
     if dtype != F32 and not _TRANSCENDENTAL.isdisjoint(code.co_names):
         raise NoScalarForm(function.__name__)
@@ -144,7 +145,9 @@ def _translated(value: Any, dtype: Any, digest: Any) -> Any:
 
 # ------------------------------------------------------------------------------ the functions at
 # hand
-_TRANSCENDENTAL = frozenset("exp expm1 log log1p tanh sigmoid erf erf_of".split())
+_TRANSCENDENTAL = frozenset(
+    "exp expm1 log log1p tanh sigmoid erf erf_of normal_below gelu_slope".split()
+)
 """Only there in float32: in float64, NumPy's own are SIMD and libm's are not."""
 _ANY_NAMES = "maximum minimum where square negative".split()
 _NUMPY = {
@@ -246,7 +249,7 @@ _ARITHMETIC = {
 # Numbers in them take the loop's dtype; both sides of a `where` are computed.
 where, exp, expm1, log1p = scalars.where, scalars.exp, scalars.expm1, scalars.log1p
 tanh, sigmoid, erf_of = scalars.tanh, scalars.sigmoid, scalars.erf
-maximum, minimum = scalars.maximum, scalars.minimum
+maximum, minimum, normal_below = scalars.maximum, scalars.minimum, scalars.normal_below
 
 
 def _where(condition, x, y):
@@ -340,11 +343,19 @@ def _elu(x, alpha, scale, input_scale):
 
 
 def _gelu_erf(x):
-    return x * (0.5 * (1 + erf_of(x * 0.7071067811865476)))
+    return x * normal_below(x)
 
 
 def _gelu_tanh(x):
     return 0.5 * x * (1 + tanh(0.7978845608028654 * (x + 0.044715 * (x * x * x))))
+
+
+def _addcmul(x, tensor1, tensor2, value):
+    return x + value * (tensor1 * tensor2)
+
+
+def _addcdiv(x, tensor1, tensor2, value):
+    return x + value * (tensor1 / tensor2)
 
 
 SCALAR: dict[str, Callable] = {
@@ -355,7 +366,8 @@ SCALAR: dict[str, Callable] = {
     "keep_inside": _keep_inside, "scale_below": _scale_below, "relu": _relu,
     "leaky_relu": _leaky_relu, "threshold": _threshold, "hardtanh": _clip,
     "hardsigmoid": _hardsigmoid, "hardswish": _hardswish, "softplus": _softplus, "mish": _mish,
-    "elu": _elu, "gelu_erf": _gelu_erf, "gelu_tanh": _gelu_tanh,
+    "elu": _elu, "gelu_erf": _gelu_erf, "gelu_tanh": _gelu_tanh, "addcmul": _addcmul,
+    "addcdiv": _addcdiv,
 }  # fmt: skip
 """Of primitives whose NumPy form masks bits, asks for dtypes, or would overflow without care."""
 
@@ -364,7 +376,7 @@ LOOPED = frozenset(
     add sub mul div neg abs square sqrt rsqrt exp expm1 log log1p sigmoid tanh erf maximum minimum
     clamp clamp_min clamp_max where masked_fill relu leaky_relu threshold hardtanh hardsigmoid elu
     softplus log_sigmoid gelu_erf gelu_tanh swish swiglu silu mish hardswish keep_outside
-    keep_inside scale_below
+    keep_inside scale_below addcmul addcdiv
     """.split()
 )
 """Primitives that get a loop, and so do their rules."""

@@ -18,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.memory import address
 from . import compiler, threads
 from .compiler import Lazy, kernel, prange
 from .microkernels import Emitter, intrinsic_of, lanes
@@ -309,7 +310,7 @@ def packed(b: Any, turned: bool) -> Any:
     k, n = b.shape[::-1] if turned else b.shape
     width = wide() * lanes()
     space = np.empty(k * -(-n // width) * width, F32)
-    where = [x.__array_interface__["data"][0] for x in (b, space)]
+    where = [address(x) for x in (b, space)]
     pack.run(b.size, turned, k, n, where[0], b.shape[1], where[1])
     return space
 
@@ -360,11 +361,11 @@ def product(a: Any, b: Any, bias: Any = None) -> Any:
     if bias is not None and (bias.dtype is not F32 or bias.strides != (4,)):
         return None
     c = np.empty((m, n), F32)
-    start = 0 if bias is None else bias.__array_interface__["data"][0]
+    start = 0 if bias is None else address(bias)
     parts = threads.count()
     (_spread.parallel if parts > 1 else _spread.serial)(
-        left[0], right[0], m, n, k, ONE, a.__array_interface__["data"][0], left[1],
-        b.__array_interface__["data"][0], right[1], start, 0, c.__array_interface__["data"][0], n,
+        left[0], right[0], m, n, k, ONE, address(a), left[1],
+        address(b), right[1], start, 0, address(c), n,
         parts, n >= 64 * parts or n >= m,
     )  # fmt: skip
     return c

@@ -15,10 +15,13 @@ import numpy as np
 
 from . import threads
 from .compiler import enabled, kernel, prange
+from .copying import move, zeros
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 INT64, INT32 = np.dtype(np.int64), np.dtype(np.int32)
 FLOATS = (F32, F64)
+U = np.uint64
+"""In kernels: of an index that is not negative, so that Numba does not look for negative ones."""
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 
 SMALL = 1 << 13
@@ -65,52 +68,50 @@ def _take(x, index, y, chunks):
             for i in range(first, last):
                 j = index[i]
                 source, target = x[a, j + n if j < 0 else j], y[a, i]
-                for k in range(inner):
-                    target[k] = source[k]
+                if inner >= 64:
+                    move(target.ctypes.data, source.ctypes.data, inner * x.itemsize)
+                else:
+                    for k in range(inner):
+                        target[k] = source[k]
 
 
 @kernel
-def _inside(index, n, chunks, good):
-    total = index.size
+def _inside(index, low, n, good):
+    total, chunks = index.size, good.size
     for c in prange(chunks):
-        bad = 0
-        for i in range(total * c // chunks, total * (c + 1) // chunks):
-            bad |= (index[i] < -n) | (index[i] >= n)
-        good[c] = not bad
-
-
-@kernel
-def _all_inside(index, low, n):
-    bad = 0
-    for i in range(index.size):
-        bad |= (index[i] < low) | (index[i] >= n)
-    return not bad
+        part = index[total * c // chunks : total * (c + 1) // chunks]
+        signs = 0
+        for i in range(part.size):  # a difference that overflows is negative, too
+            signs |= (part[i] - low) | (n - 1 - part[i])
+        good[c] = signs >= 0
 
 
 def inside(index: Any, low: int, n: int) -> bool:
     """Whether all integers lie in [low, n)."""
     if not index.size:
         return True
-    if index.dtype is INT64 and index.flags.c_contiguous and index.size < SMALL and enabled():
-        return _all_inside.serial(index.reshape(-1), low, n)
+    if index.dtype is INT64 and index.flags.c_contiguous and n > low and enabled():
+        if not threads.worthwhile(index.size):
+            _inside.serial(index.reshape(-1), low, n, good := np.empty(1, bool))
+            return bool(good[0])
+        _inside.parallel(index.reshape(-1), low, n, good := np.empty(threads.count(), bool))
+        return bool(good.all())
     return bool(np.minimum.reduce(index, None) >= low and np.maximum.reduce(index, None) < n)
 
 
-def _in_range(index: Any, n: int) -> bool:
-    if not threads.worthwhile(index.size):
-        return _all_inside.serial(index, -n, n)
-    good = np.empty(threads.count(), bool)
-    _inside.run(index.size, index, n, good.size, good)
-    return bool(good.all())
-
-
-def take(x: Any, index: Any, dim: int) -> Any:
-    """x's slices at `index` along `dim`; None where NumPy has to do it (errors included)."""
+def take(x: Any, index: Any, dim: int, checked: bool = False) -> Any:
+    """x's slices at `index` along `dim`; None where NumPy has to do it (errors included). Of an
+    index that is `checked`, at any size.
+    """
     size = index.size * (x.size // max(x.shape[dim], 1))
-    if not _ready(index, size) or not x.flags.c_contiguous or (words := _words(x)) is None:
+    if (
+        not _ready(index, size, SMALL_SUM if checked else SMALL)
+        or not x.flags.c_contiguous
+        or (words := _words(x)) is None
+    ):
         return None
     flat, shape = _flat_index(index), x.shape
-    if not _in_range(flat, shape[dim]):
+    if not checked and not inside(flat, -shape[dim], shape[dim]):
         return None
     y = np.empty((*shape[:dim], *index.shape, *shape[dim + 1 :]), x.dtype)
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
@@ -121,19 +122,17 @@ def take(x: Any, index: Any, dim: int) -> Any:
 
 @kernel
 def _add(g, index, y, skip, scale, split, chunks):
-    """y[a, index[i]] += g[a, i]; tasks have parts of the outer dimension, of the columns, or of the
-    rows that are added to (split 0, 1, 2).
+    """y[a, index[i]] += g[a, i]; tasks have parts of the outer dimension (split 0), or of the rows
+    that are added to: a range of single numbers, every so many-th of longer rows (often the first
+    ones of a table are used most).
     """
     outer, n, inner = y.shape
     count = index.size
     lines, results = g.reshape(outer, count * inner), y.reshape(outer, n * inner)
     for c in prange(chunks):
-        a0, a1, k0, k1, r0, r1 = 0, outer, 0, inner, 0, n
+        a0, a1, r0, r1 = 0, outer, 0, n
         if split == 0:
             a0, a1 = outer * c // chunks, outer * (c + 1) // chunks
-        elif split == 1:
-            k0, k1 = inner * c // chunks // 16 * 16, inner * (c + 1) // chunks // 16 * 16
-            k1 = inner if c == chunks - 1 else k1
         else:
             r0, r1 = n * c // chunks, n * (c + 1) // chunks
         for a in range(a0, a1):
@@ -148,15 +147,15 @@ def _add(g, index, y, skip, scale, split, chunks):
             for i in range(count):
                 j = index[i]
                 j = j + n if j < 0 else j
-                if j < r0 or j >= r1 or j == skip:
+                if j == skip or (split and j % chunks != c):
                     continue
-                source, target = g[a, i, k0:k1], y[a, j, k0:k1]
+                source, target = g[a, i], y[a, j]
                 if scale.size:
                     s = scale[i]
-                    for k in range(k1 - k0):
+                    for k in range(inner):
                         target[k] += source[k] * s
                 else:
-                    for k in range(k1 - k0):
+                    for k in range(inner):
                         target[k] += source[k]
 
 
@@ -173,7 +172,7 @@ def add_to(
         return False
     flat, shape = _flat_index(index), y.shape
     g = g.reshape(*shape[:dim], flat.size, *shape[dim + 1 :])
-    if check and not _in_range(flat, shape[dim]):
+    if check and not inside(flat, -shape[dim], shape[dim]):
         return False
     outer, inner = math.prod(shape[:dim]), math.prod(shape[dim + 1 :])
     factors = NO_FACTORS[y.dtype] if scale is None else scale.reshape(-1).astype(y.dtype)
@@ -183,7 +182,7 @@ def add_to(
     target = y.reshape(outer, shape[dim], inner)
     if threads.worthwhile(g.size):
         count = threads.count()
-        split = 0 if outer >= count else 1 if inner >= 32 * count else 2
+        split = 0 if outer >= count else 1
         parts = count if split else min(outer, 4 * count)
         _add.parallel(source, flat, target, skip, factors, split, parts)
     else:
@@ -198,38 +197,41 @@ def add_back(g: Any, index: Any, dim: int, size: tuple[int, ...], **options: Any
     """Zeros of shape `size` to which g is added at `index` along `dim`, or None."""
     if g.dtype not in FLOATS or not _ready(index, g.size, SMALL_SUM):
         return None
-    y = np.zeros(size, g.dtype)
+    y = zeros(size, g.dtype)
     return y if add_to(y, g, index, dim, **options) else None
 
 
 # ------------------------------------------------------------------------------ several indices
 @kernel
-def _combine(flat, index, n, chunks, good):
-    total = flat.size
+def _combine(flat, i, j, n, m, good):
+    total, chunks = flat.size, good.size
     for c in prange(chunks):
-        bad = 0
-        for i in range(total * c // chunks, total * (c + 1) // chunks):
-            j = index[i]
-            bad |= (j < -n) | (j >= n)
-            flat[i] = flat[i] * n + (j + n if j < 0 else j)
-        good[c] = not bad
+        signs = 0
+        for k in range(total * c // chunks, total * (c + 1) // chunks):
+            a, b = i[k], j[k]
+            signs |= (a + n) | (n - 1 - a) | (b + m) | (m - 1 - b)
+            flat[k] = (a + n if a < 0 else a) * m + (b + m if b < 0 else b)
+        good[c] = signs >= 0
 
 
 def combined(indices: Any, sizes: Any) -> Any:
     """Indices of one shape for neighbouring dimensions as one index of those dimensions together;
     None for a small one, one that does not fit, or one out of range.
     """
-    shape = indices[0].shape
-    for i in indices:
-        if i.shape != shape or not _ready(i, i.size, SMALL_SUM):
+    flat, size = indices[0], sizes[0]
+    for i, n in zip(indices[1:], sizes[1:], strict=True):
+        if i.shape != flat.shape or not (
+            _ready(i, i.size, SMALL_SUM) and _ready(flat, i.size, SMALL_SUM)
+        ):
             return None
-    flat = np.zeros(indices[0].size, np.int64)
-    good = np.empty(threads.count(), bool)
-    for i, n in zip(indices, sizes, strict=True):
-        _combine.run(flat.size, flat, np.ascontiguousarray(i).reshape(-1), n, good.size, good)
-        if not good.all():
+        parts = [np.ascontiguousarray(t).reshape(-1) for t in (flat, i)]
+        good = np.empty(threads.count() if threads.worthwhile(i.size) else 1, bool)
+        flat = np.empty(i.shape, np.int64)
+        _combine.run(i.size, flat.reshape(-1), *parts, size, n, good)
+        if not (good[0] if good.size == 1 else good.all()):
             return None
-    return flat.reshape(shape)
+        size *= n
+    return flat
 
 
 # ------------------------------------------------------------------------------ along a dimension
@@ -245,13 +247,13 @@ def _gather(x, index, y, chunks):
         if inner == 1:
             line, places, out = lines[a], numbers[a], results[a]
             for i in range(first, last):
-                out[i] = line[places[i]]
+                out[i] = line[U(places[i])]
         else:
             source = x[a]
             for i in range(first, last):
                 places, target = index[a, i], y[a, i]
                 for k in range(inner):
-                    target[k] = source[places[k], k]
+                    target[k] = source[U(places[k]), k]
 
 
 @kernel
@@ -271,10 +273,14 @@ def _scatter_add(g, index, y, split, chunks):
         for a in range(a0, a1):
             if inner == 1:
                 line, spots, sums = lines[a], numbers[a], results[a]
+                if split < 2:
+                    for i in range(count):
+                        sums[U(spots[i])] += line[i]
+                    continue
                 for i in range(count):
                     j = spots[i]
-                    if split < 2 or r0 <= j < r1:
-                        sums[j] += line[i]
+                    if r0 <= j < r1:
+                        sums[U(j)] += line[i]
                 continue
             target = y[a]
             for i in range(count):
@@ -282,7 +288,7 @@ def _scatter_add(g, index, y, split, chunks):
                 for k in range(k0, k1):
                     j = places[k]
                     if split < 2 or r0 <= j < r1:
-                        target[j, k] += values[k]
+                        target[U(j), k] += values[k]
 
 
 @kernel
@@ -300,13 +306,13 @@ def _scatter(source, index, y, split, chunks):
             if inner == 1:
                 line, spots, out = lines[a], numbers[a], results[a]
                 for i in range(count):
-                    out[spots[i]] = line[i]
+                    out[U(spots[i])] = line[i]
                 continue
             target = y[a]
             for i in range(count):
                 places, values = index[a, i], source[a, i]
                 for k in range(k0, k1):
-                    target[places[k], k] = values[k]
+                    target[U(places[k]), k] = values[k]
 
 
 def _three(shape: Any, index: Any, dim: int) -> tuple[tuple[int, ...], tuple[int, ...]] | None:
@@ -335,7 +341,9 @@ def gather(x: Any, index: Any, dim: int) -> Any:
 
 
 def _split(outer: int, inner: int, range_too: bool) -> tuple[int, int]:
-    """How tasks share the array that is written to: (the way of `_add`, their number)."""
+    """How tasks share the array that is written to (by its outer dimension, its columns, or its
+    rows), and their number.
+    """
     count = threads.count()
     if outer >= count:
         return 0, min(outer, 4 * count)

@@ -123,7 +123,7 @@ class Loop:
         self.options = code.co_varnames[code.co_argcount :][: code.co_kwonlyargcount]
         self.defaults = formula.__kwdefaults__ or {}
         self.compiled: dict[tuple[Any, str], tuple[int, Any] | None] = {}
-        self.alike: dict[Any, tuple[int, Any, Callable, list[int]] | None] = {}
+        self.alike: dict[Any, Any] = {}  # by the arguments' dtypes: see _find_alike
         LOOPS.append(self)
 
     def __call__(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
@@ -137,59 +137,56 @@ class Loop:
         return self.formula(*args, **options)
 
     def _run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
-        """The short way for small arrays of one dtype and shape, each in one piece; else None."""
+        """The short way for arrays of one dtype and shape, and numbers; else None."""
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
             args = (*args, *given)
-        dtype = shape = None
-        flat, pattern = [], ""
+        first = args[0]
+        if type(first) is not ndarray:
+            return None
+        shape, n = first.shape, first.size
+        if not shape or not n:
+            return None
+        flat, kinds = [], []
         for x in args:
-            if type(x) is ndarray and x.ndim:
-                if shape is None:
-                    shape = x.shape
-                if x.shape != shape or not x.flags.c_contiguous:
-                    return None
-                kind = x.dtype
-                if kind is BOOL:
-                    pattern += "?"
-                elif dtype is None or kind is dtype:
-                    dtype = kind
-                    pattern += "v"
-                else:
-                    return None
-                flat.append(x.reshape(-1))
+            if type(x) is ndarray and x.shape:
+                if x.shape != shape or (n >= SMALL and not x.flags.c_contiguous):
+                    return None  # a few elements are as well copied
+                flat.append(x.ravel())
+                kinds.append(x.dtype)
             elif type(x) is float or type(x) is int:
                 flat.append(x)
-                pattern += "#"
+                kinds.append(None)
             elif type(x) is ndarray and x.dtype.kind in "fi":
                 flat.append(x.item())
-                pattern += "#"
+                kinds.append(None)
             else:
                 return None
-        if not shape or dtype is None:
-            return None
-        key = dtype, pattern
-        found = self.alike[key] if key in self.alike else self._find_alike(dtype, pattern)
+        key = tuple(kinds)
+        found = self.alike[key] if key in self.alike else self._find_alike(key)
         if found is None:
             return None
-        address, out_dtype, launch, numbers = found
+        address, out_dtype, launch, dtype, numbers = found
         for i in numbers:
             flat[i] = _number(flat[i], dtype)
-        n = prod(shape)
-        if not 0 < n < threads.PARALLEL:
-            return None
         y = np.empty(shape, out_dtype)
-        launch(address, n, 1, *flat, y.reshape(-1))
+        if n < threads.PARALLEL or (chunks := threads.count()) == 1:
+            launch.serial(address, n, 1, *flat, y.ravel())
+        else:
+            launch.parallel(address, n, chunks, *flat, y.ravel())
         return y
 
-    def _find_alike(self, dtype: Any, pattern: str) -> Any:
+    def _find_alike(self, kinds: tuple[Any, ...]) -> Any:
         found = None
+        floating = {kind for kind in kinds if kind is not None and kind is not BOOL}
+        dtype = floating.pop() if len(floating) == 1 else None
         if dtype is F32 or dtype is F64:
-            letters = pattern.replace("v", dtype.char).replace("#", FIXED[dtype.char])
-            built = self._compile(dtype, letters)
-            numbers = [i for i, p in enumerate(pattern) if p == "#"]
-            found = None if built is None else (*built, FLAT[len(pattern)].serial, numbers)
-        self.alike[dtype, pattern] = found
+            letters = [FIXED[dtype.char] if kind is None else kind.char for kind in kinds]
+            built = self._compile(dtype, "".join(letters))
+            if built is not None:
+                numbers = [i for i, kind in enumerate(kinds) if kind is None]
+                found = *built, FLAT[len(kinds)], dtype, numbers
+        self.alike[kinds] = found
         return found
 
     def _run(self, args: tuple[Any, ...], options: dict[str, Any], out: Any = None) -> Any:
@@ -217,7 +214,7 @@ class Loop:
                     repeated = x.shape if repeated is None else repeated
                     if repeated != x.shape:
                         return None
-                    operands.append(x[(slice(0, 1),) * x.ndim].reshape(1))
+                    operands.append(_first(x))
                     pattern += FIXED[kind.char]
                     continue
                 if shape is None:
@@ -252,28 +249,21 @@ class Loop:
         address, out_dtype = found
         y = _place(out, shape, out_dtype)
         n = y.size
-        flat = [x.reshape(-1) for x in operands]
+        flat = [x.ravel() for x in operands]
         if n >= threads.PARALLEL and threads.count() > 1:
-            FLAT[len(flat)].parallel(address, n, threads.count(), *flat, y.reshape(-1))
+            FLAT[len(flat)].parallel(address, n, threads.count(), *flat, y.ravel())
         else:
-            FLAT[len(flat)].serial(address, n, 1, *flat, y.reshape(-1))
+            FLAT[len(flat)].serial(address, n, 1, *flat, y.ravel())
         return y
 
     def _rows(self, operands: list[Any], pattern: str, dtype: Any, out: Any) -> Any:
         """Broadcast arguments: rows are the longest run of last dimensions along which each
         argument either varies all the way or not at all.
         """
-        for i, x in enumerate(operands):
-            if not x.flags.c_contiguous:
-                operands[i] = np.ascontiguousarray(x)
-        shapes = tuple([x.shape for x in operands])
-        key = (shapes, tuple([x.itemsize for x in operands]))
-        layout = _LAYOUTS.get(key)
-        if layout is None:
-            if len(_LAYOUTS) > 256:
-                _LAYOUTS.clear()
-            layout = _LAYOUTS[key] = _layout(operands)
-        shape, inner, varies, offsets = layout
+        shape, inner, varies, offsets = _layout_of(operands)
+        if inner < SHORTEST_ROW and not all([x.flags.c_contiguous for x in operands]):
+            operands = [np.ascontiguousarray(x) for x in operands]
+            shape, inner, varies, offsets = _layout_of(operands)
         if inner < SHORTEST_ROW or len(operands) not in ROWS:
             return None
         pattern = "".join(p if v else FIXED.get(p, p) for p, v in zip(pattern, varies, strict=True))
@@ -282,8 +272,8 @@ class Loop:
             return None
         address, out_dtype = found
         y = _place(out, shape, out_dtype)
-        flat = [x.reshape(-1) for x in operands]
-        ROWS[len(flat)].run(y.size, address, inner, threads.count(), offsets, *flat, y.reshape(-1))
+        flat = [x.ravel() if x.flags.c_contiguous else _first(x) for x in operands]
+        ROWS[len(flat)].run(y.size, address, inner, threads.count(), offsets, *flat, y.ravel())
         return y
 
     def _compile(self, dtype: Any, pattern: str) -> tuple[int, Any] | None:
@@ -354,7 +344,22 @@ LOOPS: list[Loop] = []
 
 
 _LAYOUTS: dict[Any, Any] = {}
-"""Of broadcast arguments, by their shapes: programs see the same few over and over."""
+"""Of broadcast arguments, by shapes and strides: programs see the same few over and over."""
+
+
+def _layout_of(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:
+    key = tuple([(x.shape, x.strides) for x in operands])
+    layout = _LAYOUTS.get(key)
+    if layout is None:
+        if len(_LAYOUTS) > 256:
+            _LAYOUTS.clear()
+        layout = _LAYOUTS[key] = _layout(operands)
+    return layout
+
+
+def _first(x: Any) -> Any:
+    """The first element, whose address is what the rows are counted from."""
+    return x[(slice(0, 1),) * x.ndim].reshape(1)
 
 
 def _layout(operands: list[Any]) -> tuple[Any, int, list[bool], Any]:

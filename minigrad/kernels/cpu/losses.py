@@ -27,11 +27,9 @@ ZERO, ONE, LOW = np.float32(0), np.float32(1), np.float32(-np.inf)
 ndarray = np.ndarray
 NONE = np.empty(0, F32)
 
-SMALL_CLASSES = 1
-"""Logits below which there is nothing to do: one call of a kernel costs less than the formula's
+SMALL = 1
+"""Elements below which there is nothing to do: one call of a kernel costs less than the formula's
 calls of NumPy at any size."""
-SMALL = 4096
-"""The same for losses of pairs."""
 PIECE = 1 << 14
 """Pairs of one task."""
 
@@ -175,7 +173,7 @@ def _columns_back(g, x, t, w, whole, smoothing, lse, scale, ignore, out):
 
 def _shape(x: Any) -> tuple[int, int, int] | None:
     """(N, C, M), or (N, C, 1) where the classes are the last dimension; None: not worth it."""
-    if x.size < SMALL_CLASSES or x.dtype is not F32 or type(x) is not ndarray:
+    if x.size < SMALL or x.dtype is not F32 or type(x) is not ndarray:
         return None
     if x.ndim < 2 or not x.shape[1] or not compiler.enabled():
         return None
@@ -301,18 +299,19 @@ class Pair:
         """The sum of all values; None where NumPy has to do it."""
         if not fits(x, t):
             return None
-        x, t = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1)
+        x, t = x.ravel(), t.ravel()
         parts = np.empty(-(-x.size // PIECE), F64)
         self.total.run(x.size * 2, x, t, np.float32(number), parts)
-        return float(np.add.reduce(parts))
+        return parts.item() if parts.size == 1 else float(np.add.reduce(parts))
 
     def gradient(self, g: Any, x: Any, t: Any, number: float) -> Any:
         """The gradient of x for one number g; None where NumPy has to do it."""
         if not fits(x, t):
             return None
         out = np.empty(x.shape, F32)
-        x, t = np.ascontiguousarray(x).reshape(-1), np.ascontiguousarray(t).reshape(-1)
-        self.slopes.run(x.size, x, t, np.float32(number), np.float32(g), out.reshape(-1))
+        self.slopes.run(
+            x.size, x.ravel(), t.ravel(), np.float32(number), np.float32(g), out.ravel()
+        )
         return out
 
 

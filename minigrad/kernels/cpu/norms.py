@@ -10,9 +10,10 @@ rows       (rows, n): each row has a mean, weights vary along it (layer, RMS)
 planes     (planes, size): a few planes share a mean, each has one weight (batch, group, instance);
            those of one mean are one task, so that they are still in the cache when they are needed
            again
-columns    (rows, n): each column has a mean and a weight (batch without space)
+columns    (rows, n): `size` neighbouring columns share a mean and a weight (batch without space)
 
-Sums over rows are cut into pieces that only the shape decides.
+A pass is one call, or two over columns, whatever it computes on the way. Sums over rows are cut
+into pieces that only the shape decides.
 """
 
 from __future__ import annotations
@@ -29,10 +30,10 @@ from .reductions import F32, F64, row_moments, row_squares
 ndarray = np.ndarray
 NONE = {F32: np.empty(0, F32), F64: np.empty(0, F64)}
 
-SMALL = 1024
-"""Elements below which NumPy's passes are as fast as calling a kernel."""
 SHORT = 16
 """Rows or planes shorter than this are left to NumPy (or, over a batch, are columns)."""
+CHUNK = 64
+"""Rows of columns that are summed in the array's own precision."""
 TALL = 512
 """Rows whose contributions to the weights' gradients are summed in the array's own precision."""
 
@@ -92,19 +93,21 @@ def _rows_back(g, x, w, mean, rstd, centre, tall, parts, out):
 
 # ------------------------------------------------------------------------------ planes
 @kernel(flags=REASSOCIATE)
-def _planes(x, w, b, members, first, step, eps, y, mean, var):
+def _planes(x, w, b, members, first, step, eps, given, y, stats):
     size = x.shape[1]
-    for q in prange(mean.size):
-        m = s = count = 0.0
-        for t in range(members):
-            pm, ps = row_moments(x[q * first + t * step], 0, size)
-            off = pm - m
-            both = count + size
-            m += off * size / both
-            s += ps + off * off * count * size / both
-            count = both
-        mean[q], var[q] = m, s / count
-        middle, r = x.dtype.type(m), x.dtype.type(1.0 / sqrt(s / count + eps))
+    for q in prange(stats.shape[1]):
+        if not given:
+            m = s = count = 0.0
+            for t in range(members):
+                pm, ps = row_moments(x[q * first + t * step], 0, size)
+                off = pm - m
+                both = count + size
+                m += off * size / both
+                s += ps + off * off * count * size / both
+                count = both
+            stats[0, q], stats[1, q] = m, s / count
+        stats[2, q] = 1.0 / sqrt(stats[1, q] + eps)
+        middle, r = x.dtype.type(stats[0, q]), x.dtype.type(stats[2, q])
         for t in range(members):
             p = q * first + t * step
             a, c = x[p], y[p]
@@ -115,20 +118,10 @@ def _planes(x, w, b, members, first, step, eps, y, mean, var):
 
 
 @kernel(flags=REASSOCIATE)
-def _planes_apply(x, mean, scale, shift, y):
-    planes, size = x.shape
-    for p in prange(planes):
-        c = p % mean.size
-        a, d, m, f, s = x[p], y[p], mean[c], scale[c], shift[c]
-        for j in range(size):
-            d[j] = (a[j] - m) * f + s
-
-
-@kernel(flags=REASSOCIATE)
-def _planes_back(g, x, w, mean, rstd, members, first, step, moving, sums, out):
-    size = x.shape[1]
-    for q in prange(mean.size):
-        m, r = mean[q], rstd[q]
+def _planes_back(g, x, w, stats, members, first, step, moving, sums, out, both):
+    size, planes = x.shape[1], x.shape[0]
+    for q in prange(stats.shape[1]):
+        m, r = x.dtype.type(stats[0, q]), x.dtype.type(stats[2, q])
         s1 = s2 = 0.0
         for t in range(members):
             p = q * first + t * step
@@ -159,58 +152,155 @@ def _planes_back(g, x, w, mean, rstd, members, first, step, moving, sums, out):
             else:
                 for j in range(size):
                     d[j] = a[j] * f
+    channels = both.shape[1]
+    for i in range(2):
+        for c in range(channels):
+            total = 0.0
+            for p in range(c, planes, channels):
+                total += sums[i, p]
+            both[i, c] = total
 
 
 # ------------------------------------------------------------------------------ columns
 @kernel(flags=REASSOCIATE)
-def _columns_apply(x, mean, scale, shift, y):
+def _columns_moments(x, tall, chunk, blocks, mean, squares):
+    """Mean and Σ (x − mean)² of each column of every `tall` rows, in chunks that stay in the cache
+    for a second look.
+    """
     rows, n = x.shape
-    for i in prange(rows):
-        a, c = x[i], y[i]
-        for j in range(n):
-            c[j] = (a[j] - mean[j]) * scale[j] + shift[j]
+    for task in prange(mean.shape[0] * blocks):
+        k, c = task // blocks, task % blocks
+        first, last = n * c // blocks, n * (c + 1) // blocks
+        m, s = mean[k, first:last], squares[k, first:last]
+        near, middle = np.empty(last - first, x.dtype), np.empty(last - first, x.dtype)
+        rest = np.empty(last - first, x.dtype)  # what rounding the mean has left
+        for j in range(last - first):
+            m[j], s[j] = 0.0, 0.0
+        end = min((k + 1) * tall, rows)
+        for start in range(k * tall, end, chunk):
+            stop = min(start + chunk, end)
+            count, before = float(stop - start), float(start - k * tall)
+            near[:] = x.dtype.type(0)
+            for i in range(start, stop):
+                row = x[i, first:last]
+                for j in range(last - first):
+                    near[j] += row[j]
+            for j in range(last - first):
+                middle[j] = near[j] / x.dtype.type(count)
+                near[j] = rest[j] = x.dtype.type(0)
+            for i in range(start, stop):
+                row = x[i, first:last]
+                for j in range(last - first):
+                    d = row[j] - middle[j]
+                    near[j] += d * d
+                    rest[j] += d
+            share, weight = count / (before + count), before * count / (before + count)
+            for j in range(last - first):
+                left = rest[j] / count
+                off = middle[j] + left - m[j]
+                m[j] += off * share
+                s[j] += near[j] - left * rest[j] + off * off * weight
 
 
 @kernel(flags=REASSOCIATE)
-def _columns_sums(g, x, mean, tall, sums):
+def _columns_apply(x, w, b, size, tall, mean, squares, eps, given, y, stats):
+    """From the moments of pieces to those of channels, and what is made of x by them."""
     rows, n = x.shape
-    blocks = (n + 127) // 128
+    if not given:
+        for k in range(1, mean.shape[0]):
+            before, count = float(k * tall), float(min(tall, rows - k * tall))
+            share, weight = count / (before + count), before * count / (before + count)
+            for j in range(n):
+                off = mean[k, j] - mean[0, j]
+                mean[0, j] += off * share
+                squares[0, j] += squares[k, j] + off * off * weight
+    middle, scale, shift = np.empty(n, x.dtype), np.empty(n, x.dtype), np.zeros(n, x.dtype)
+    for c in range(stats.shape[1]):
+        if not given:
+            m = s = 0.0
+            for j in range(c * size, (c + 1) * size):
+                m += mean[0, j]
+            m /= size
+            for j in range(c * size, (c + 1) * size):
+                s += squares[0, j] + rows * (mean[0, j] - m) ** 2
+            stats[0, c], stats[1, c] = m, s / (rows * size)
+        r = 1.0 / sqrt(stats[1, c] + eps)
+        stats[2, c] = r
+        for j in range(c * size, (c + 1) * size):
+            middle[j] = stats[0, c]
+            scale[j] = r * w[c] if w.size else r
+            if b.size:
+                shift[j] = b[c]
+    for i in prange(rows):
+        a, d = x[i], y[i]
+        for j in range(n):
+            d[j] = (a[j] - middle[j]) * scale[j] + shift[j]
+
+
+@kernel(flags=REASSOCIATE)
+def _columns_sums(g, x, stats, size, tall, blocks, sums):
+    """Σ ȳ and Σ ȳ (x − mean) of each column of every `tall` rows."""
+    rows, n = x.shape
     for task in prange(sums.shape[0] * blocks):
-        k, start = task // blocks, task % blocks * 128
-        width = min(n - start, 128)
-        total, products = sums[k, 1, start : start + width], sums[k, 0, start : start + width]
-        total[:] = 0.0
-        products[:] = 0.0
-        m = mean[start : start + width]
-        u, v = np.empty(128, x.dtype), np.empty(128, x.dtype)
+        k, c = task // blocks, task % blocks
+        first, last = n * c // blocks, n * (c + 1) // blocks
+        total, products = sums[k, 1, first:last], sums[k, 0, first:last]
+        u, v = np.empty(last - first, x.dtype), np.empty(last - first, x.dtype)
+        middle = np.empty(last - first, x.dtype)
+        for j in range(last - first):
+            total[j], products[j], middle[j] = 0.0, 0.0, stats[0, (first + j) // size]
         end = min((k + 1) * tall, rows)
-        for low in range(k * tall, end, 64):
+        for start in range(k * tall, end, CHUNK):
             u[:] = x.dtype.type(0)
             v[:] = x.dtype.type(0)
-            for i in range(low, min(low + 64, end)):
-                a, c = g[i, start : start + width], x[i, start : start + width]
-                for j in range(width):
+            for i in range(start, min(start + CHUNK, end)):
+                a, b = g[i, first:last], x[i, first:last]
+                for j in range(last - first):
                     u[j] += a[j]
-                    v[j] += a[j] * (c[j] - m[j])
-            for j in range(width):
+                    v[j] += a[j] * (b[j] - middle[j])
+            for j in range(last - first):
                 total[j] += u[j]
                 products[j] += v[j]
 
 
 @kernel(flags=REASSOCIATE)
-def _columns_back(g, x, mean, scale, k1, k2, out):
+def _columns_back(g, x, w, stats, size, sums, moving, out, both):
     rows, n = x.shape
+    for k in range(1, sums.shape[0]):
+        for j in range(n):
+            sums[0, 0, j] += sums[k, 0, j]
+            sums[0, 1, j] += sums[k, 1, j]
+    middle, scale = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    u, v = np.empty(n, x.dtype), np.empty(n, x.dtype)
+    for c in range(stats.shape[1]):
+        r, total, product = stats[2, c], 0.0, 0.0
+        for j in range(c * size, (c + 1) * size):
+            total += sums[0, 1, j]
+            product += sums[0, 0, j]
+        product *= r
+        both[0, c], both[1, c] = product, total
+        f = r * w[c] if w.size else r
+        for j in range(c * size, (c + 1) * size):
+            middle[j], scale[j] = stats[0, c], f
+            u[j] = f * total / (rows * size) if moving else 0.0
+            v[j] = f * r * product / (rows * size) if moving else 0.0
     for i in prange(rows):
         a, c, d = g[i], x[i], out[i]
         for j in range(n):
-            d[j] = a[j] * scale[j] - k1[j] - (c[j] - mean[j]) * k2[j]
+            d[j] = a[j] * scale[j] - u[j] - (c[j] - middle[j]) * v[j]
+
+
+@kernel
+def _move(running, batch, momentum, factor):
+    for c in range(running.size):
+        running[c] = (1.0 - momentum) * running[c] + momentum * (batch[c] * factor)
 
 
 # ------------------------------------------------------------------------------ from NumPy
-def _fits(x: Any, weight: Any, bias: Any, least: int = SMALL) -> bool:
+def _fits(x: Any, weight: Any, bias: Any) -> bool:
     dtype = x.dtype
     return (
-        x.size >= least
+        x.size >= SHORT
         and type(x) is ndarray
         and (dtype is F32 or dtype is F64)
         and (weight is None or weight.dtype is dtype)
@@ -220,22 +310,28 @@ def _fits(x: Any, weight: Any, bias: Any, least: int = SMALL) -> bool:
 
 
 def _flat(p: Any, dtype: Any) -> Any:
-    return NONE[dtype] if p is None else np.ascontiguousarray(p).reshape(-1)
+    if p is None:
+        return NONE[dtype]
+    return p if p.ndim == 1 and p.flags.c_contiguous else np.ascontiguousarray(p).reshape(-1)
+
+
+def _whole(x: Any) -> Any:
+    return x if x.flags.c_contiguous else np.ascontiguousarray(x)
 
 
 def rows(x: Any, weight: Any, bias: Any, axes: Any, eps: float, centre: bool) -> Any:
     """(y, mean, rstd) with weights along the last dimensions, the axes; None if NumPy has to."""
-    if not _fits(x, weight, bias, SHORT) or bias is not None and weight is None:
+    if not _fits(x, weight, bias) or bias is not None and weight is None:
         return None
-    n = prod([x.shape[a] for a in axes])
+    n = x.shape[-1] if len(axes) == 1 else prod([x.shape[a] for a in axes])
     if n < SHORT or not (weight is None or weight.size == n) or not (
         bias is None or bias.size == n
     ):  # fmt: skip
         return None
-    x = np.ascontiguousarray(x)
-    y, size = np.empty(x.shape, x.dtype), (x.size // n, n)
-    mean, rstd = np.empty(size[0], x.dtype), np.empty(size[0], x.dtype)
-    args = x.reshape(size), _flat(weight, x.dtype), _flat(bias, x.dtype), float(eps), centre
+    x, dtype = _whole(x), x.dtype
+    y, size = np.empty(x.shape, dtype), (x.size // n, n)
+    mean, rstd = np.empty((2, size[0]), dtype)
+    args = x.reshape(size), _flat(weight, dtype), _flat(bias, dtype), eps, centre
     _rows.run(x.size * 2, *args, y.reshape(size), mean, rstd)
     return y, mean, rstd
 
@@ -244,7 +340,7 @@ def rows_backward(
     g: Any, x: Any, weight: Any, mean: Any, rstd: Any, centre: bool
 ) -> tuple[Any, Any, Any]:
     """The gradients of x, weight and bias, where `rows` has computed mean and rstd."""
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
+    g, x = _whole(g), _whole(x)
     size = (mean.size, x.size // mean.size)
     tall = min(TALL, -(-size[0] // reductions.TASKS))
     tall = max(tall, min(size[0], -(-4096 // size[1])))
@@ -267,124 +363,74 @@ def _layout(shape: Any, groups: int) -> tuple[int, int, int, int, int]:
     return n * channels, size, members, members, 1
 
 
-def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float) -> Any:
-    """(y, mean, var) of x (N, C, ...) for each group of channels of each sample, or with groups = 0
-    for each channel; mean and var in float64. None if NumPy has to.
+def _pieces(rows: int, n: int) -> tuple[int, int, int]:
+    """(rows of a piece, pieces, blocks of columns) of a pass over all columns: whole rows, which
+    are read in order, as long as there are enough of them for all threads.
     """
-    if not _fits(x, weight, bias):
-        return None
-    count, size, members, first, step = _layout(x.shape, groups)
-    x = np.ascontiguousarray(x)
-    y, w, b = np.empty(x.shape, x.dtype), _flat(weight, x.dtype), _flat(bias, x.dtype)
-    if size < SHORT:
-        if groups or x.shape[1] * size < SHORT:
-            return None
-        return _columns(x, w, b, size, eps, y)
-    mean, var = np.empty(count // members, F64), np.empty(count // members, F64)
-    flat = x.reshape(count, size), w, b, members, first, step, float(eps)
-    _planes.run(x.size * 2, *flat, y.reshape(count, size), mean, var)
-    return y, mean, var
+    tall = max(CHUNK, -(-rows // reductions.TASKS))
+    count = -(-rows // tall)
+    return tall, count, max(1, min(reductions.TASKS // count, n // 512))
 
 
-def _wide(p: Any, size: int) -> Any:
-    return p if size == 1 else np.repeat(p, size)
+def planes(x: Any, weight: Any, bias: Any, groups: int, eps: float, given: Any = None) -> Any:
+    """(y, stats) of x (N, C, ...): mean, variance and rstd in float64 for each group of channels of
+    each sample, or with groups = 0 for each channel, (3, their number). None if NumPy has to.
 
-
-def _columns(x: Any, w: Any, b: Any, size: int, eps: float, y: Any) -> Any:
-    flat = x.reshape(len(x), -1)
-    mean, squares = reductions.moments(flat[None])
-    if size == 1:
-        mean, squares = mean.reshape(-1), squares.reshape(-1)
-    else:
-        per_channel = mean.reshape(-1, size), squares.reshape(-1, size)
-        mean, squares = reductions.joined(*per_channel, len(x), 1)
-    var = squares / (len(x) * size)
-    _apply_columns(flat, mean, 1 / np.sqrt(var + eps), w, b, size, y)
-    return y, mean, var
-
-
-def _apply_columns(flat: Any, mean: Any, rstd: Any, w: Any, b: Any, size: int, y: Any) -> None:
-    dtype = flat.dtype
-    scale = (rstd * w if w.size else rstd).astype(dtype)
-    shift = b if b.size else np.zeros(len(mean), dtype)
-    per_column = [_wide(v, size) for v in (mean.astype(dtype), scale, shift)]
-    _columns_apply.run(flat.size, flat, *per_column, y.reshape(flat.shape))
-
-
-def planes_backward(
-    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, groups: int, moving: bool = True
-) -> tuple[Any, Any, Any]:
-    """The gradients of x, weight and bias, where `planes` has computed mean and rstd; they do not
-    depend on x unless `moving`.
-    """
-    count, size, members, first, step = _layout(x.shape, groups)
-    g, x = np.ascontiguousarray(g), np.ascontiguousarray(x)
-    out, w, dtype = np.empty(x.shape, x.dtype), _flat(weight, x.dtype), x.dtype
-    if size < SHORT:
-        sums = _columns_backward(g, x, w, mean, rstd, size, moving, out)
-    else:
-        sums = np.empty((2, count), F64)
-        shape = (count, size)
-        args = w, mean.astype(dtype), rstd.astype(dtype), members, first, step, moving, sums
-        _planes_back.run(x.size * 2, g.reshape(shape), x.reshape(shape), *args, out.reshape(shape))
-        sums = np.add.reduce(sums.reshape(2, -1, x.shape[1]), 1)
-    both = sums.astype(dtype)
-    return out, both[0], both[1]
-
-
-def _columns_backward(
-    g: Any, x: Any, w: Any, mean: Any, rstd: Any, size: int, moving: bool, out: Any
-) -> Any:
-    rows, dtype = len(x), x.dtype
-    a, c = g.reshape(rows, -1), x.reshape(rows, -1)
-    n = c.shape[1]
-    tall = reductions._tall((1, rows, n), 64, 128)
-    sums = np.empty((-(-rows // tall), 2, n), F64)
-    wide = _wide(mean.astype(dtype), size)
-    _columns_sums.run(x.size, a, c, wide, tall, sums)
-    total = np.add.reduce(sums, 0)
-    if size > 1:
-        total = np.add.reduce(total.reshape(2, -1, size), 2)
-    total[0] *= rstd
-    scale, count = (rstd * w if w.size else rstd), rows * size
-    k1 = scale * total[1] / count if moving else np.zeros(len(mean))
-    k2 = scale * rstd * total[0] / count if moving else k1
-    per_column = [_wide(v.astype(dtype), size) for v in (scale, k1, k2)]
-    _columns_back.run(x.size, a, c, wide, *per_column, out.reshape(rows, -1))
-    return total
-
-
-def fixed(x: Any, weight: Any, bias: Any, mean: Any, rstd: Any) -> Any:
-    """(x - mean)·rstd·w + b with a given mean and rstd of each channel (N, C, ...); None if NumPy
-    has to.
+    `given`: the mean and variance of each channel, where they are known.
     """
     if not _fits(x, weight, bias) or x.ndim < 2:
         return None
-    size = prod(x.shape[2:])
-    x = np.ascontiguousarray(x)
-    y, dtype, w, b = (
-        np.empty(x.shape, x.dtype),
-        x.dtype,
-        _flat(weight, x.dtype),
-        _flat(bias, x.dtype),
-    )
+    count, size, members, first, step = _layout(x.shape, groups)
+    if size < SHORT and (groups or x.shape[1] * size < SHORT):
+        return None
+    x, dtype = _whole(x), x.dtype
+    y, stats = np.empty(x.shape, dtype), np.empty((3, count // members))
+    known = given is not None
+    if known:
+        stats[0], stats[1] = given
+    w, b, eps = _flat(weight, dtype), _flat(bias, dtype), float(eps)
     if size < SHORT:
-        if x.shape[1] * size < SHORT:
-            return None
-        _apply_columns(x.reshape(len(x), -1), mean, rstd, w, b, size, y)
-        return y
-    scale = (rstd * w if w.size else rstd).astype(dtype)
-    shift = b if b.size else np.zeros(len(mean), dtype)
-    shape = (len(x) * x.shape[1], size)
-    _planes_apply.run(x.size, x.reshape(shape), mean.astype(dtype), scale, shift, y.reshape(shape))
-    return y
+        shape = (len(x), x.shape[1] * size)
+        tall, pieces, blocks = _pieces(*shape)
+        flat, moments = x.reshape(shape), np.empty((2, 0 if known else pieces, shape[1]))
+        if not known:
+            chunk = min(CHUNK, max(8, (1 << 15) // shape[1]))
+            _columns_moments.run(x.size, flat, tall, chunk, blocks, *moments)
+        args = size, tall, *moments, eps, known, y.reshape(shape), stats
+        _columns_apply.run(x.size, flat, w, b, *args)
+    else:
+        shape = (count, size)
+        flat = x.reshape(shape), w, b, members, first, step, eps, known, y.reshape(shape), stats
+        _planes.run(x.size * 2, *flat)
+    return y, stats
 
 
-def fixed_backward(g: Any, x: Any, weight: Any, mean: Any, rstd: Any) -> Any:
-    """The gradients of x, weight and bias of `fixed`; None if NumPy has to."""
-    if not _fits(x, weight, None) or g.dtype is not x.dtype:
-        return None
-    size = prod(x.shape[2:])
-    if size < SHORT and x.shape[1] * size < SHORT:
-        return None
-    return planes_backward(g, x, weight, mean, rstd, 0, moving=False)
+def planes_backward(
+    g: Any, x: Any, weight: Any, stats: Any, groups: int, moving: bool = True
+) -> tuple[Any, Any, Any]:
+    """The gradients of x, weight and bias, where `planes` has computed the statistics; they do not
+    depend on x unless `moving`.
+    """
+    count, size, members, first, step = _layout(x.shape, groups)
+    g, x = _whole(g), _whole(x)
+    out, w, dtype = np.empty(x.shape, x.dtype), _flat(weight, x.dtype), x.dtype
+    both = np.empty((2, x.shape[1]), dtype)
+    if size < SHORT:
+        shape = (len(x), x.shape[1] * size)
+        tall, pieces, blocks = _pieces(*shape)
+        pair, sums = (g.reshape(shape), x.reshape(shape)), np.empty((pieces, 2, shape[1]))
+        _columns_sums.run(x.size, *pair, stats, size, tall, blocks, sums)
+        _columns_back.run(x.size, *pair, w, stats, size, sums, moving, out.reshape(shape), both)
+    else:
+        shape = (count, size)
+        flat = w, stats, members, first, step, moving, np.empty((2, count)), out.reshape(shape)
+        _planes_back.run(x.size * 2, g.reshape(shape), x.reshape(shape), *flat, both)
+    return out, both[0], both[1]
+
+
+def move(running: Any, batch: Any, momentum: float, factor: float) -> None:
+    """running ← (1 − momentum)·running + momentum·factor·batch, the sum in float64."""
+    if running.ndim == 1 and running.dtype in NONE and compiler.enabled():
+        _move.serial(running, batch, float(momentum), float(factor))
+    else:
+        running[...] = (1 - momentum) * running.astype(F64) + momentum * (factor * batch)

@@ -15,6 +15,7 @@ import numpy as np
 
 from . import compiler
 from .compiler import REASSOCIATE, kernel, prange
+from .copying import move
 
 ndarray = np.ndarray
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -197,6 +198,7 @@ def mix_planes(x: Any, rows: Rows, columns: Columns) -> Any:
 @kernel
 def _frame(x, y, value, height, width, out, wide, top, left):
     first, end = min(max(left, 0), wide), max(min(left + width, wide), 0)
+    size = x.itemsize
     for n in prange(y.size // (out * wide)):
         for i in range(out):
             target = y[(n * out + i) * wide :][:wide]
@@ -204,12 +206,10 @@ def _frame(x, y, value, height, width, out, wide, top, left):
                 for j in range(wide):
                     target[j] = value
                 continue
-            source = x[(n * height + i - top) * width + first - left :][: end - first]
             for j in range(first):
                 target[j] = value
-            inside = target[first:end]
-            for j in range(end - first):
-                inside[j] = source[j]
+            source = x.ctypes.data + ((n * height + i - top) * width + first - left) * size
+            move(target.ctypes.data + first * size, source, (end - first) * size)
             for j in range(end, wide):
                 target[j] = value
 

@@ -175,9 +175,9 @@ def sums(x, y, g, divisor):
     whole = whole and pz == 0 and py == 0 and px == 0
     for n in prange(y.size // places):
         if whole:
-            s = y.dtype.type(0)
-            for i in range(n * size, (n + 1) * size):
-                s += x[i]
+            plane, s = x[n * size :][:size], y.dtype.type(0)
+            for i in range(size):
+                s += plane[i]
             y[n] = s / divisor
             continue
         for row in range(oz * oy):
@@ -218,9 +218,9 @@ def spread(y, x, g, divisor):
     whole = whole and pz == 0 and py == 0 and px == 0
     for n in prange(y.size // places):
         if whole:
-            v = y[n] / divisor
-            for i in range(n * size, (n + 1) * size):
-                x[i] = v
+            plane, v = x[n * size :][:size], y[n] / divisor
+            for i in range(size):
+                plane[i] = v
             continue
         image = x[n * size : (n + 1) * size]
         image[:] = 0
@@ -411,13 +411,16 @@ def windows_argmax(x: Any, bounds: Any) -> Any:
     if not usable(x, counts):
         return None
     index = np.empty((*x.shape[:2], *counts), np.int64)
-    boxes = [np.array(b, np.int64).reshape(-1, 2) for b in bounds]
-    boxes = [np.array([[0, 1]], np.int64)] * (3 - len(boxes)) + boxes
     _, height, width = geometry.three(x.shape[2:])
-    largest_in.run(
-        x.size, np.ascontiguousarray(x).reshape(-1), index.reshape(-1), *boxes, height, width
-    )
+    flat = np.ascontiguousarray(x).reshape(-1), index.reshape(-1)
+    largest_in.run(x.size, *flat, *_three_boxes(tuple(map(tuple, bounds))), height, width)
     return index
+
+
+@functools.lru_cache(256)
+def _three_boxes(bounds: tuple[Any, ...]) -> tuple[Any, ...]:
+    """First and end of the boxes in each of three dimensions, as arrays."""
+    return tuple([np.array(b, np.int64) for b in (((0, 1),),) * (3 - len(bounds)) + bounds])
 
 
 def values_at(x: Any, index: Any) -> Any:

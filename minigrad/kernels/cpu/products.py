@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from ...backend.memory import address
 from . import compiler, gemm, threads
 from .compiler import kernel, prange
 
@@ -41,27 +42,24 @@ class Stack(NamedTuple):
 
 def stack(x: Any, lead: tuple[int, ...]) -> Stack | None:
     """float32 matrices, broadcast to the batch `lead`; None if rows do not lie in one piece."""
-    rows, columns = x.strides[-2:]
-    height, width = x.shape[-2:]
+    found = _places(x.shape, x.strides, lead)
+    return None if found is None else Stack(x, x.__array_interface__["data"][0], *found)
+
+
+def _places(shape: Any, strides: Any, lead: tuple[int, ...]) -> tuple[int, Any] | None:
+    """`step` and `offsets` of a Stack with this shape and these strides."""
+    rows, columns = strides[-2:]
+    height, width = shape[-2:]
     if width > 1 and columns != 4:
         return None
     if height > 1 and (rows % 4 or rows < 4 * width or rows >= 1 << 31):
         return None
-    steps = [s if n > 1 else 0 for s, n in zip(x.strides[:-2], x.shape[:-2], strict=True)]
+    steps = [s if n > 1 else 0 for s, n in zip(strides[:-2], shape[:-2], strict=True)]
     if any([s % 4 for s in steps]):
         return None
     steps = (0,) * (len(lead) - len(steps)) + tuple(steps)
     step = rows // 4 if height > 1 else max(width, 1)
-    return Stack(x, x.__array_interface__["data"][0], step, offsets(lead, steps) // 4)
-
-
-def readable(x: Any, lead: tuple[int, ...]) -> Stack:
-    """`stack` of x, or of a copy in row-major order."""
-    found = stack(x, lead)
-    if found is None:
-        found = stack(np.ascontiguousarray(x), lead)
-    assert found is not None  # row-major
-    return found
+    return step, offsets(lead, steps) // 4
 
 
 @functools.lru_cache(256)
@@ -83,38 +81,49 @@ def _products(a, b, c, places, sizes, turned_a, turned_b):
         )  # fmt: skip
 
 
-def _either_way(x: Any, lead: tuple[int, ...]) -> tuple[Stack, bool]:
+def _either_way(shape: Any, strides: Any, lead: tuple[int, ...]) -> tuple[int, Any, bool] | None:
     """The matrices or, if only these lie in rows, the transposed ones."""
-    found = stack(x, lead)
+    found = _places(shape, strides, lead)
     if found is not None:
-        return found, False
-    found = stack(x.swapaxes(-2, -1), lead)
-    return (found, True) if found is not None else (readable(x, lead), False)
+        return *found, False
+    back = (*range(len(shape) - 2), -1, -2)
+    found = _places([shape[d] for d in back], [strides[d] for d in back], lead)
+    return None if found is None else (*found, True)
+
+
+@functools.lru_cache(256)
+def _plan(a_shape: Any, a_strides: Any, b_shape: Any, b_strides: Any, count: int) -> Any:
+    """(the batch; what `_products` gets for each operand, None for one that has to be copied);
+    None where NumPy has to multiply.
+    """
+    size = a_shape[-2] * b_shape[-1] * a_shape[-1]
+    if not 0 < size < LARGE or b_shape[-2] != a_shape[-1] or count < 2:
+        return None
+    lead = np.broadcast_shapes(a_shape[:-2], b_shape[:-2])
+    if math.prod(lead) < count or math.prod(lead) * size < SMALL:
+        return None
+    left, right = _either_way(a_shape, a_strides, lead), _either_way(b_shape, b_strides, lead)
+    if left is None or right is None:
+        return lead, left, right, ()
+    sizes = a_shape[-2], b_shape[-1], a_shape[-1], left[0], right[0]
+    return lead, left, right, (np.stack([left[1], right[1]]), sizes, left[2], right[2])
 
 
 def batched(a: Any, b: Any) -> Any:
     """a @ b for float32 arrays (..., m, k) and (..., k, n), the batches broadcast; None where NumPy
     has to do it.
     """
-    m, k = a.shape[-2:]
-    n = b.shape[-1]
-    size = m * n * k
-    if not 0 < size < LARGE or a.dtype != F32 or b.dtype != F32 or b.shape[-2] != k:
+    if a.dtype != F32 or b.dtype != F32:
         return None
-    lead = a.shape[:-2] if a.shape[:-2] == b.shape[:-2] else None
-    if lead is None:
-        lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
-    count = math.prod(lead)
-    if count < threads.count() or count * size < SMALL or threads.count() < 2:
+    plan = _plan(a.shape, a.strides, b.shape, b.strides, threads.count())
+    if plan is None or not compiler.enabled():
         return None
-    if not compiler.enabled():
-        return None
-    (ah, turned_a), (bh, turned_b) = _either_way(a, lead), _either_way(b, lead)
-    c = np.empty((*lead, m, n), F32)
-    places = np.stack([ah.offsets, bh.offsets])
-    address = c.__array_interface__["data"][0]
-    sizes = (m, n, k, ah.step, bh.step)
-    _products(ah.address, bh.address, address, places, sizes, turned_a, turned_b)
+    lead, left, right, arguments = plan
+    if left is None or right is None:
+        a, b = [x if p else np.ascontiguousarray(x) for x, p in ((a, left), (b, right))]
+        arguments = _plan(a.shape, a.strides, b.shape, b.strides, threads.count())[3]
+    c = np.empty((*lead, a.shape[-2], b.shape[-1]), F32)
+    _products(address(a), address(b), address(c), *arguments)
     return c
 
 
@@ -132,8 +141,9 @@ def matrices(a: Any, b: Any, bias: Any = None) -> Any:
     c = gemm.product(a, b, bias)
     if c is not None:
         return c
-    c = _column_times_row(a, b) if a.shape[1] == 1 else None
-    if c is None:
+    if a.shape[1] == 1 and b.shape[0] == 1:
+        c = _column_times_row(a, b)
+    else:
         c = np.matmul(a, b)
     if bias is not None:
         c += bias
@@ -141,10 +151,10 @@ def matrices(a: Any, b: Any, bias: Any = None) -> Any:
 
 
 def _column_times_row(a: Any, b: Any) -> Any:
-    if a.size * b.size < OUTER or a.dtype is not F32 or b.dtype is not F32 or b.shape[0] != 1:
-        return None
+    if a.size * b.size < OUTER or a.dtype is not F32 or b.dtype is not F32:
+        return a * b  # NumPy's product of matrices takes twice as long
     if type(a) is not np.ndarray or type(b) is not np.ndarray or not compiler.enabled():
-        return None
+        return a * b
     column, row = [np.ascontiguousarray(x.reshape(-1)) for x in (a, b)]
     c = np.empty((column.size, row.size), F32)
     _outer.run(c.size, column, row, c)

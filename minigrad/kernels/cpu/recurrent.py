@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.memory import address
 from . import compiler, gemm, scalars, threads
 from .compiler import kernel, prange
 
@@ -208,10 +209,6 @@ def fits(*arrays: Any) -> bool:
     return all([type(x) is np.ndarray and x.dtype is F32 for x in arrays if x is not None])
 
 
-def _address(x: Any) -> int:
-    return x.__array_interface__["data"][0]
-
-
 def _run(function: Any, spans: list[tuple[int, int]], w: Any, state: Any, *args: Any) -> None:
     steps = np.array([(a, b - a) for a, b in spans], np.int64).reshape(-1, 2)
     work = w.size * int(steps[:, 1].sum())
@@ -227,7 +224,7 @@ def lstm(spans: Any, gates: Any, w: Any, hiddens: Any, cells: Any, squashed: Any
          h: Any, c: Any) -> None:  # fmt: skip
     """All steps in place: `gates` (rows, 4H) has the input's sums, h and c (N, H) the states."""
     right = gemm.packed(np.ascontiguousarray(w), True)
-    _run(_lstm, spans, w, h, gates, _address(right), hiddens, cells, squashed, y, h, c)
+    _run(_lstm, spans, w, h, gates, address(right), hiddens, cells, squashed, y, h, c)
 
 
 def lstm_back(spans: Any, gates: Any, cells: Any, squashed: Any, w: Any, y_bar: Any, h_bar: Any,
@@ -235,7 +232,7 @@ def lstm_back(spans: Any, gates: Any, cells: Any, squashed: Any, w: Any, y_bar: 
     """The gradients of the gates' sums (rows, 4H); h_bar and c_bar become those of the first."""
     right, sums = gemm.packed(np.ascontiguousarray(w), False), np.empty_like(gates)
     y_bar = _rows_of(y_bar)
-    at = _address(right)
+    at = address(right)
     _run(_lstm_back, spans, w, h_bar, gates, cells, squashed, at, y_bar, h_bar, c_bar, sums)
     return sums
 
@@ -245,7 +242,7 @@ def gru(spans: Any, gates: Any, w: Any, bias: Any, hiddens: Any, inner: Any, y: 
     """All steps in place: `gates` (rows, 3H) has the input's sums, h (N, H) the state."""
     right = gemm.packed(np.ascontiguousarray(w), True)
     bias = np.zeros(len(w), F32) if bias is None else np.ascontiguousarray(bias)
-    _run(_gru, spans, w, h, gates, _address(right), bias, hiddens, inner, y, h)
+    _run(_gru, spans, w, h, gates, address(right), bias, hiddens, inner, y, h)
 
 
 def gru_back(spans: Any, gates: Any, inner: Any, hiddens: Any, w: Any, y_bar: Any,
@@ -254,6 +251,6 @@ def gru_back(spans: Any, gates: Any, inner: Any, hiddens: Any, w: Any, y_bar: An
     right = gemm.packed(np.ascontiguousarray(w), False)
     factors = np.empty((len(gates), 4 * h_bar.shape[1]), F32)
     y_bar = _rows_of(y_bar)
-    at = _address(right)
+    at = address(right)
     _run(_gru_back, spans, w, h_bar, gates, inner, hiddens, at, y_bar, h_bar, factors)
     return factors

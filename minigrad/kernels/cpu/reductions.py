@@ -518,7 +518,7 @@ def _centred_columns(x, mean, g, scale, out):
 
 def centred(g: Any, x: Any, axes: tuple[int, ...], scale: float) -> Any:
     """ȳ·scale·(x - mean): the gradient of the variance; None where the formula has to do it."""
-    if x.size < SMALL or (x.dtype is not F32 and x.dtype is not F64) or g.dtype is not x.dtype:
+    if not x.size or (x.dtype is not F32 and x.dtype is not F64) or g.dtype is not x.dtype:
         return None
     if not x.flags.c_contiguous or not compiler.enabled():
         return None

@@ -91,14 +91,20 @@ def power_of_two(n):
 
 
 @kernel(inline=True)
+def _exp_near(x, n):
+    """e**x / 2**n for |x - n ln 2| <= ln(2)/2."""
+    r = (x - n * LN2_HI) - n * LN2_LO
+    p = E2 + r * (E3 + r * (E4 + r * (E5 + r * E6)))
+    return ONE + (r + r * r * p)
+
+
+@kernel(inline=True)
 def exp(x):
     """e**x = 2**n e**r with n whole and |r| <= ln(2)/2; 2**n in two factors reaches denormals."""
     c = where(x > LOWEST, x, LOWEST)
     c = where(c < HIGHEST, c, HIGHEST)
     n = (c * LOG2E + SHIFT) - SHIFT
-    r = (c - n * LN2_HI) - n * LN2_LO
-    p = E2 + r * (E3 + r * (E4 + r * (E5 + r * E6)))
-    y = ONE + (r + r * r * p)
+    y = _exp_near(c, n)
     half = _INT(n) >> _INT(1)
     y = y * power_of_two(half) * power_of_two(_INT(n) - half)
     y = where(x <= HIGHEST, y, INFINITY)
@@ -199,6 +205,46 @@ def erf(x):
     large = ONE - exp(-c * q)
     y = where(a < ONE, small, where(x > ZERO, large, -large))
     return where(x == x, y, x)
+
+
+FARTHEST = F(13.0)  # beyond, the normal distribution's tail is less than the smallest float32
+M0, M1, M2, M3 = F(0.5), F(0.4349769949913025), F(0.18078458309173584), F(0.0398089736700058)
+M4, N1, N2 = F(0.003994379658252001), F(1.6678389310836792), F(1.1923080682754517)
+N3, N4, N5 = F(0.4630022943019867), F(0.0997939482331276), F(0.010012274608016014)
+DENSITY = F(0.3989422804014327)
+
+
+@kernel(inline=True)
+def _bell(a):
+    """e**(-a**2 / 2) for 0 <= a <= 13."""
+    x = -HALF * a * a
+    n = (x * LOG2E + SHIFT) - SHIFT
+    return _exp_near(x, n) * power_of_two(n)
+
+
+@kernel(inline=True)
+def _mills(a):
+    """P(X > a) / e**(-a**2 / 2) for a standard normal X and 0 <= a <= 13, a rational function."""
+    p = M0 + a * (M1 + a * (M2 + a * (M3 + a * M4)))
+    return p / (ONE + a * (N1 + a * (N2 + a * (N3 + a * (N4 + a * N5)))))
+
+
+@kernel(inline=True)
+def normal_below(x):
+    """P(X < x) for a standard normal X; the tails keep their digits."""
+    a = abs(x)
+    c = where(a < FARTHEST, a, FARTHEST)
+    tail = where(a < FARTHEST, _bell(c) * _mills(c), ZERO)
+    return where(x > ZERO, ONE - tail, where(x == x, tail, x))
+
+
+@kernel(inline=True)
+def gelu_slope(x):
+    """P(X < x) + x times its density; nan at infinity, as in PyTorch."""
+    a = abs(x)
+    c = where(a < FARTHEST, a, FARTHEST)
+    tail = where(a < FARTHEST, _bell(c) * (_mills(c) - c * DENSITY), ZERO)
+    return where(x > ZERO, ONE - tail, tail) + ZERO * x
 
 
 @kernel(inline=True)

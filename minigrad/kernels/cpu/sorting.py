@@ -102,7 +102,7 @@ def _first_few(x, flip, y):
 
 def _lines(x: Any, dim: int) -> Any:
     """x with `dim` last, as a matrix in one piece."""
-    moved = np.moveaxis(x, dim, -1)
+    moved = x if dim == x.ndim - 1 else np.moveaxis(x, dim, -1)
     if not moved.flags.c_contiguous:
         copy = copying.contiguous(moved)
         moved = np.ascontiguousarray(moved) if copy is None else copy
@@ -112,6 +112,8 @@ def _lines(x: Any, dim: int) -> Any:
 def _back(places: Any, shape: tuple[int, ...], dim: int) -> Any:
     """Places by lines, in x's layout."""
     moved = places.reshape(*shape[:dim], *shape[dim + 1 :], places.shape[-1])
+    if dim == len(shape) - 1:
+        return moved
     back = np.moveaxis(moved, -1, dim)
     if back.flags.c_contiguous:
         return back

@@ -52,7 +52,11 @@ class LayerNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
-        return F.layer_norm(input, self.normalized_shape, self.weight, self.bias, self.eps)
+        own = self._parameters  # self.weight would look there last
+        weight, bias = own.get("weight"), own.get("bias")
+        if weight is None or bias is None:  # computed (nn.utils.parametrize), or none
+            weight, bias = self.weight, self.bias
+        return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -219,23 +223,19 @@ class _BatchNorm(_Running):
 
     def forward(self, input: Any) -> Any:
         self._check_input_dim(input)
-        factor = 0.0 if self.momentum is None else self.momentum
-        if self.training and self.track_running_stats and self.num_batches_tracked is not None:
-            self.num_batches_tracked.add_(1)
-            if self.momentum is None:  # cumulative average
-                factor = 1.0 / float(self.num_batches_tracked)
-        use_batch = self.training or (self.running_mean is None and self.running_var is None)
-        keep = not self.training or self.track_running_stats
-        return F.batch_norm(
-            input,
-            self.running_mean if keep else None,
-            self.running_var if keep else None,
-            self.weight,
-            self.bias,
-            use_batch,
-            factor,
-            self.eps,
-        )
+        momentum, training, tracked = self.momentum, self.training, self.track_running_stats
+        mean, var = self.running_mean, self.running_var
+        factor = 0.0 if momentum is None else momentum
+        if training and tracked:
+            batches = self.num_batches_tracked
+            if batches is not None:
+                batches.add_(1)
+                if momentum is None:  # cumulative average
+                    factor = 1.0 / float(batches)
+        use_batch = training or (mean is None and var is None)
+        if training and not tracked:
+            mean = var = None
+        return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, factor, self.eps)
 
 
 @export("nn.BatchNorm1d")

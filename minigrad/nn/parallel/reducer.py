@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from ...core.engine import queue_callback
-from ...core.node import AccumulateGrad, Node, edge_of
+from ...core.node import AccumulateGrad, Node, edge_of, retire_accumulator
 from ...core.tensor import Tensor, wrap
 from ...core.views import fresh
 from ...distributed import ReduceOp
@@ -72,12 +72,12 @@ class Reducer:
         A leaf's AccumulateGrad node lives as long as a graph that uses it, and a loop holds the
         loss of the last step until it has the new one. The walk takes nodes by age, so a node from
         the last step would come after all others, and every gradient at the very end of backward.
-        After a finished step the old nodes are not needed: the new graph makes new ones.
+        After a finished step the new graph makes new ones.
         """
         if self._finished:
             self._finished = False
             for p in self.parameters:
-                p._accumulator = None
+                retire_accumulator(p)
 
     def prepare(self, outputs: list[Tensor]) -> None:
         """After forward: a backward is to come whose gradients are averaged."""
