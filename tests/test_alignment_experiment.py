@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from minigrad.alignment import experiment
+from minigrad.alignment import corpus, experiment, read_jsonl
 
 
 def test_what_an_answer_is_worth() -> None:
@@ -17,13 +17,17 @@ def test_what_an_answer_is_worth() -> None:
     assert experiment.preference_reward([""], ["may " * 30]) == [-2.0]
 
 
-def test_text_and_windows() -> None:
-    text = experiment.sentences()
-    assert len(text) > 1000 and all(5 <= len(s.split()) <= 40 for s in text)
-    found = experiment.windows(text, 50, seed=1)
-    assert found == experiment.windows(text, 50, seed=1) != experiment.windows(text, 50, seed=2)
+def test_text_and_its_pieces() -> None:
+    text = corpus.sentences()
+    assert len(text) > 2000 and len(set(text)) == len(text)
+    assert all(5 <= len(s.split()) <= 40 for s in text)
+    found = corpus.windows(text, 50, seed=1)
+    assert found == corpus.windows(text, 50, seed=1) != corpus.windows(text, 50, seed=2)
     whole = {" ".join(s.split()) for s in text}
     assert all(any(a + b in s for s in whole) for a, b in found[:10])
+    prompts = corpus.openings(text, seed=1)
+    assert len(set(prompts)) == len(prompts) > 1000
+    assert all(2 <= len(prompt.split()) <= 4 for prompt in prompts)
 
 
 @pytest.mark.slow
@@ -33,6 +37,14 @@ def test_the_whole_of_it(tmp_path) -> None:
     results = experiment.run_experiment(tmp_path, sizes, progress=False)
     assert json.loads((tmp_path / "results.json").read_text()) == results
     assert results["start"]["kl"] == 0 and results["pairs"]["train"] >= 2
+    rows = {n: read_jsonl(tmp_path / f"{n}.jsonl", "pair") for n in ("pairs", "held_out")}
+    prompts = {n: [row["prompt"] for row in some] for n, some in rows.items()}
+    assert not {*prompts["pairs"]} & {*prompts["held_out"]}
+    for some in rows.values():
+        assert len({row["prompt"] for row in some}) == len(some)
+        for row in some:
+            better, worse = experiment.preference_reward([], [row["chosen"], row["rejected"]])
+            assert better - worse >= sizes.gap
     for name in ("dpo", "ppo"):
         last = results[name][0]["points"][-1]
         assert last["steps"] == getattr(sizes, f"{name}_steps") and last["kl"] > 0

@@ -2,8 +2,9 @@
 
     python -m minigrad.alignment.experiment --out out/alignment
 
-A small GPT-2 reads the reference manual that Python carries (`pydoc_data.topics`): windows of its
-sentences, cut anywhere. The preference: end with a full stop, be brief, leave out hedging words.
+A small GPT-2 reads the documentation that Python carries, its language reference and docstrings:
+windows of the sentences, cut anywhere. The preference: end with a full stop, be brief, leave out
+hedging words. Of four answers that the model gives to a prompt, the best and the worst are a pair.
 `preference_reward` says what an answer is worth; the algorithms only see which of two answers was
 preferred. Then, from the same model and the same pairs,
 
@@ -27,15 +28,16 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from ..backend.random import manual_seed
-from ..core.modes import no_grad
 from ..models.gpt2 import GPT2Config, GPT2ForSequenceClassification, GPT2LMHeadModel
 from ..models.pretrained import load_pretrained, save_pretrained, write_text
 from ..models.tokenizer import Tokenizer
 from ..ops.random import get_rng_state, set_rng_state
+from .corpus import openings, sentences, windows
 from .data import read_jsonl
 from .dpo import DPOConfig, evaluate_dpo, train_dpo
 from .frontier import plot_frontier, report
@@ -74,12 +76,15 @@ class Experiment:
     layers: int = 3
     heads: int = 4
     sft_steps: int = 700
-    pairs: int = 800
-    held_out: int = 150
+    pairs: int = 3000
+    held_out: int = 300
+    answers: int = 4
+    """How many are drawn to a prompt; the best and the worst make a pair."""
     gap: float = 0.5
     """How much more than the other the better answer of a pair is worth, at least."""
     reward_steps: int = 200
-    dpo_steps: int = 200
+    dpo_steps: int = 187
+    """Of 16 pairs: once over all."""
     ppo_steps: int = 24
     dpo_betas: tuple[float, ...] = (0.05, 0.2)
     ppo_betas: tuple[float, ...] = (0.02, 0.1)
@@ -98,55 +103,27 @@ class Experiment:
         )  # fmt: skip
 
 
-# ---------------------------------------------------------------------------- text and pairs
-def sentences() -> list[str]:
-    """Sentences of the language reference, without headings, code and tables."""
-    from pydoc_data.topics import topics
-
-    found = []
-    for topic in topics.values():
-        for paragraph in topic.split("\n\n"):
-            lines = paragraph.splitlines()
-            if any(line.startswith("   ") or re.match(r"[*=\-^+|]{3}", line) for line in lines):
-                continue
-            text = re.sub(r"\s+", " ", " ".join(lines)).strip()
-            found += [s for s in re.split(r"(?<=\.)\s+", text) if 5 <= len(s.split()) <= 40]
-    return found
-
-
-def windows(text: Sequence[str], count: int, seed: int) -> list[tuple[str, str]]:
-    """(prompt, continuation): the first words of a sentence, and what follows, cut after 4 to 24
-    words, so that half of them do not end where the sentence does.
-    """
-    rng, found = random.Random(seed), []
-    while len(found) < count:
-        words = text[rng.randrange(len(text))].split()
-        prompt = rng.randint(2, 4)
-        rest = words[prompt : prompt + rng.randint(4, 24)]
-        if len(rest) >= 2:
-            found.append((" ".join(words[:prompt]), " " + " ".join(rest)))
-    return found
-
-
+# ---------------------------------------------------------------------------- pairs
 def draw_pairs(
-    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], max_new_tokens: int, gap: float
+    model: Any, tokenizer: Tokenizer, prompts: Sequence[str], sizes: Experiment, count: int
 ) -> list[dict[str, Any]]:
-    """Two answers of the model to each prompt, the better one first, where they differ enough in
-    worth, both end, and none is empty.
+    """The best and the worst of several answers of the model to a prompt, where they differ enough
+    in worth; answers that do not end or are empty are left out. At most `count`, a prompt each.
     """
-    pairs = []
+    pairs: list[dict[str, Any]] = []
+    n = sizes.answers
     for i in range(0, len(prompts), 64):
-        some = list(prompts[i : i + 64])
-        with no_grad():
-            rollout = sample_answers(model, tokenizer, some * 2, max_new_tokens)
+        asked = [prompt for prompt in prompts[i : i + 64] for _ in range(n)]
+        rollout = sample_answers(model, tokenizer, asked, sizes.max_new_tokens)
         worth = preference_reward(rollout.prompts, rollout.answers)
-        n = len(some)
-        for j, prompt in enumerate(some):
-            a, b = (worth[j], rollout.answers[j]), (worth[n + j], rollout.answers[n + j])
-            whole = rollout.ended[j] and rollout.ended[n + j]
-            if whole and a[1] and b[1] and abs(a[0] - b[0]) >= gap:
-                better, worse = (a, b) if a[0] > b[0] else (b, a)
-                pairs.append({"prompt": prompt, "chosen": better[1], "rejected": worse[1]})
+        drawn = list(zip(worth, rollout.answers, rollout.ended, strict=True))
+        for j in range(0, len(asked), n):
+            whole = [(w, answer) for w, answer, ended in drawn[j : j + n] if ended and answer]
+            worst, best = (end(whole, key=itemgetter(0), default=(0.0, "")) for end in (min, max))
+            if best[0] - worst[0] >= sizes.gap:
+                pairs.append({"prompt": asked[j], "chosen": best[1], "rejected": worst[1]})
+                if len(pairs) == count:
+                    return pairs
     return pairs
 
 
@@ -190,19 +167,21 @@ def prepare(sizes: Experiment, out: Path, progress: bool) -> tuple[Stage, dict[s
         return model, evaluate_sft(model, tokenizer, held, 96)
 
     model, figures = once(out / "sft", tokenizer, learn)
+    train_prompts, test_prompts = openings(train_text, sizes.seed), openings(test_text, sizes.seed)
+    seen = {*train_prompts}
+    unseen = [prompt for prompt in test_prompts if prompt not in seen]
+    asked, unseen = unseen[: sizes.asked], unseen[sizes.asked :]
     found = []
-    for name, source, count, seed in (
-        ("pairs", train_text, sizes.pairs, sizes.seed + 2),
-        ("held_out", test_text, sizes.held_out, sizes.seed + 3),
+    for name, prompts, count in (
+        ("pairs", train_prompts, sizes.pairs),
+        ("held_out", unseen, sizes.held_out),
     ):
         path = out / f"{name}.jsonl"
         if not path.is_file():
-            manual_seed(seed)
-            prompts = [a for a, _ in windows(source, 5 * count // 2, seed)]
-            rows = draw_pairs(model, tokenizer, prompts, sizes.max_new_tokens, sizes.gap)[:count]
+            manual_seed(sizes.seed + 2)
+            rows = draw_pairs(model, tokenizer, prompts, sizes, count)
             write_text(path, "".join(json.dumps(row) + "\n" for row in rows))
         found.append(read_jsonl(path, "pair"))
-    asked = [a for a, _ in windows(test_text, sizes.asked, sizes.seed + 4)]
     stage = Stage(tokenizer, model, *found, asked)
     start = measure(model, stage, sizes)
     counts = {"train": len(stage.pairs), "held_out": len(stage.held_out)}
