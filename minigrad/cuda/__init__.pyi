@@ -10,6 +10,7 @@ from . import random as random
 from minigrad.ops.legacy import cudaBFloat16Tensor as BFloat16Tensor
 from minigrad.ops.legacy import cudaBoolTensor as BoolTensor
 from minigrad.ops.legacy import cudaByteTensor as ByteTensor
+from minigrad.backend.graphs import CUDAGraph as CUDAGraph
 from minigrad.ops.legacy import cudaCharTensor as CharTensor
 from minigrad.ops.legacy import cudaDoubleTensor as DoubleTensor
 from minigrad.backend.cuda import Event as Event
@@ -33,10 +34,12 @@ from minigrad.backend.cuda import get_device_capability as get_device_capability
 from minigrad.backend.cuda import get_device_name as get_device_name
 from minigrad.backend.cuda import get_device_properties as get_device_properties
 from minigrad.backend.cuda import get_rng_state_all as get_rng_state_all
+from minigrad.backend.graphs import graph as graph
 from minigrad.backend.cuda import init as init
 from minigrad.backend.cuda import ipc_collect as ipc_collect
 from minigrad.backend.devices import cuda_is_available as is_available
 from minigrad.backend.cuda import is_bf16_supported as is_bf16_supported
+from minigrad.backend.graphs import is_current_stream_capturing as is_current_stream_capturing
 from minigrad.backend.cuda import is_initialized as is_initialized
 from minigrad.backend.cuda import is_tf32_supported as is_tf32_supported
 from minigrad.backend.cuda import manual_seed as manual_seed

@@ -548,7 +548,7 @@ class RawModule:
                 else np.intp(0) if a is None else a for a in args
             ]  # fmt: skip
             shape = (grid[0], grid[1] if len(grid) > 1 else 1)
-            MACHINE.launch(name, lambda: library.run(name, shape, block[0], hosts), [])
+            MACHINE.launch(name, lambda: library.run(name, shape, block[0], hosts), None)
 
         return kernel
 

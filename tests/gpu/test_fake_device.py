@@ -126,9 +126,10 @@ def test_capturing_forbids_reads_and_trusts_nothing(device: Any) -> None:
 
 
 # ------------------------------------------------------------------------------ graphs
-def _captured(x: mg.Tensor) -> tuple[mg.cuda.CUDAGraph, list[mg.Tensor]]:
-    """A graph of softmax(gelu(x)) and the gradient of its cross-entropy, and what it writes."""
-    target = mg.zeros(4, dtype=mg.int64, device="cuda")
+def _captured(x: mg.Tensor, target: mg.Tensor) -> tuple[mg.cuda.CUDAGraph, list[mg.Tensor]]:
+    """A graph of log_softmax(gelu(x)) and of x's gradient, and what it writes. The caller keeps x
+    and the target alive: a graph holds addresses.
+    """
 
     def work() -> list[mg.Tensor]:
         x.grad = None
@@ -147,8 +148,8 @@ def _captured(x: mg.Tensor) -> tuple[mg.cuda.CUDAGraph, list[mg.Tensor]]:
 
 @needs_emulator
 def test_a_graph_computes_from_what_its_inputs_hold(device: Any) -> None:
-    x = mg.randn(4, 8).cuda().requires_grad_()
-    graph, results = _captured(x)
+    x, target = mg.randn(4, 8).cuda().requires_grad_(), mg.zeros(4, dtype=mg.int64).cuda()
+    graph, results = _captured(x, target)
     assert all(np.isnan(r.cpu().numpy()).all() for r in results)  # noted, not computed
     for _ in range(2):
         new = mg.randn(4, 8)
@@ -167,7 +168,8 @@ def test_a_graph_computes_from_what_its_inputs_hold(device: Any) -> None:
 @needs_emulator
 def test_a_graph_has_memory_of_its_own(device: Any) -> None:
     """What is allocated between replays is not overwritten by them."""
-    graph, results = _captured(mg.randn(4, 8).cuda().requires_grad_())
+    x, target = mg.randn(4, 8).cuda().requires_grad_(), mg.zeros(4, dtype=mg.int64).cuda()
+    graph, results = _captured(x, target)
     assert graph.pool() is not device.get_default_memory_pool() and graph.pool().used_bytes() > 0
     others = [mg.full((4, 8), 7.0, device="cuda") for _ in range(20)]
     graph.replay()
