@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 
 from ...backend.devices import array_module
+from ..cpu import loops
 
 HOSTED: frozenset[str] = frozenset(
     """
@@ -54,3 +55,12 @@ def _to_device(x: Any, cupy: Any) -> Any:
     if isinstance(x, (tuple, list)):
         return type(x)([_to_device(v, cupy) for v in x])
     return x
+
+
+def _run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    from . import launch  # when the first array on a GPU is there
+
+    return launch.run_loop(loop, args, options)
+
+
+loops.on_device = _run_loop
