@@ -78,7 +78,7 @@ def cut_off(rank: int, size: int, folder: str) -> None:
         except dist.DistTimeoutError as error:
             with open(f"{folder}/{rank}", "w") as file:
                 file.write(str(error))
-            time.sleep(3.0)
+            time.sleep(3.0)  # the first one to exit ends the job: let the others write, too
             raise
         step += 1
         if step == 20:
