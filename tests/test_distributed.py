@@ -169,7 +169,7 @@ def ring_traffic(rank: int, size: int) -> tuple[int, int]:
     return dist.group.WORLD.bytes_sent, dist.group.WORLD.backend.links.pieces_sent
 
 
-@pytest.mark.parametrize("size", [2, 4])
+@pytest.mark.parametrize("size", [2, 3, 4, 5])
 def test_the_ring_sends_two_n_minus_one_nths_in_as_many_steps(size: int) -> None:
     for sent, steps in run(ring_traffic, size):
         assert sent == 2 * (size - 1) * size * 1000 * 4 // size

@@ -57,7 +57,7 @@ def finish(process: subprocess.Popen, limit: float = LIMIT) -> str:
 @pytest.mark.parametrize(
     "name, n",
     [("collectives", 3), ("calls", 2), ("calls", 3), ("calls", 4),
-     ("training", 3), ("same_bits", 4)],
+     ("training", 1), ("training", 2), ("training", 3), ("training", 4), ("same_bits", 4)],
 )  # fmt: skip
 def test_the_same_suite_under_mpi(name: str, n: int, tmp_path: Path) -> None:
     process = start(n, name, tmp_path)

@@ -14,7 +14,9 @@ import pytest
 import minigrad as mg
 from minigrad.distributed import run
 
-LIMIT = 60
+from .test_distributed import free_port
+
+LIMIT = 120
 
 
 def launch(*args: str, folder: Path, script: str = "", **environment: str) -> subprocess.Popen[str]:
@@ -104,6 +106,24 @@ def test_restarts_resume_from_the_checkpoint(tmp_path: Path) -> None:
     for step, attempt in ((0, 0), (2, 1), (4, 2)):
         assert out.count(f"from step {step} attempt {attempt}") == 2
     assert "rank 1 died" in err and "rank 1 failed with signal SIGKILL; starting again, 1" in err
+
+
+def test_two_machines_meet_and_start_again_together(tmp_path: Path) -> None:
+    """A launcher for each machine (here both are this one); the rank that dies is the second's."""
+    port = str(free_port())
+    nodes = [
+        launch(
+            "--nproc-per-node", "1", "--nnodes", "2", "--node-rank", str(node), "--master-port",
+            port, "--max-restarts", "2", "script.py", folder=tmp_path, script=RESUMES,
+        )
+        for node in range(2)
+    ]  # fmt: skip
+    for node, process in enumerate(nodes):
+        out, err = process.communicate(timeout=LIMIT)
+        assert process.returncode == 0, err
+        assert out.count("done") == 1
+        for step, attempt in ((0, 0), (2, 1), (4, 2)):
+            assert f"[{node}] from step {step} attempt {attempt}" in out, err
 
 
 def test_a_failure_ends_all_with_its_exit_code(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 
 from .. import errors
 from .backend import ShmOptions, make_shm
-from .rendezvous import join, rendezvous
+from .rendezvous import WORLD, join, rendezvous
 from .store import PrefixStore, Store, poll, seconds
 from .tcp_store import TCPStore
 from .work import Lane
@@ -173,8 +173,8 @@ def init_process_group(
                 " world_size"
             )
         about = {"backend": name, "host": host_identity() if name == "shm" else ""}
-        join(PrefixStore("world", store), rank, world_size, about, patience)
-        made = _make(name, PrefixStore("world", store), rank, world_size, patience, pg_options)
+        join(PrefixStore(WORLD, store), rank, world_size, about, patience)
+        made = _make(name, PrefixStore(WORLD, store), rank, world_size, patience, pg_options)
     made.agree("init_process_group")  # all are connected: from here on nobody needs the store
     GroupMember.WORLD = ProcessGroup(
         group_name or "world", list(range(world_size)), rank, made, store

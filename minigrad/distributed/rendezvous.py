@@ -16,11 +16,12 @@ from typing import Any
 from urllib.parse import parse_qsl, urlsplit
 
 from .. import errors
-from .errors import DistBackendError, DistStoreError
+from .errors import DistBackendError, DistNetworkError, DistStoreError
 from .store import FileStore, Store, poll, seconds
 from .tcp_store import TCPStore
 
 DEFAULT_PORT = 29500
+WORLD = "world"  # where in the store the members of the default group meet
 
 
 def rendezvous(
@@ -86,8 +87,29 @@ def _from_environment(
     world_size = world_size if world_size > 0 else whole("WORLD_SIZE", needed("WORLD_SIZE"))
     host, port = needed("MASTER_ADDR"), whole("MASTER_PORT", needed("MASTER_PORT"))
     master = rank == 0 and environment.get("TORCHELASTIC_USE_AGENT_STORE") != "True"
-    store = TCPStore(host, port, world_size, master, timeout, wait_for_workers=False)
+    if master or environment.get("TORCHELASTIC_RESTART_COUNT", "0") == "0":
+        store = TCPStore(host, port, world_size, master, timeout, wait_for_workers=False)
+    else:
+        store = _store_after_restart(host, port, rank, world_size, seconds(timeout))
     return store, rank, world_size
+
+
+def _store_after_restart(host: str, port: int, rank: int, size: int, patience: float) -> TCPStore:
+    """The store of the new rank 0, not the one of the job that has just failed: another machine may
+    not have ended its processes yet. There this rank is known already.
+    """
+    deadline = time.monotonic() + patience
+    while True:
+        left = max(deadline - time.monotonic(), 0.1)
+        store = TCPStore(host, port, size, False, left, wait_for_workers=False)
+        try:
+            known = store.check([f"{WORLD}/join/{rank}"])
+        except DistNetworkError:
+            known = True  # it is ending at this moment
+        if not known or time.monotonic() > deadline:
+            return store
+        store.close()
+        time.sleep(0.05)
 
 
 def join(

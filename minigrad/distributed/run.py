@@ -94,6 +94,18 @@ class Job:
         """Start, watch, start again; the exit code."""
         for name in FORWARDED:
             signal.signal(getattr(signal, name), self._forward)
+        if self.options.master_port is not None:
+            return self._attempts()
+        with socket.socket() as port:
+            # bound, but not listening: on Linux rank 0 may listen there, and nobody else gets it
+            port.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            port.bind(("127.0.0.1", 0))
+            self.options.master_port = port.getsockname()[1]
+            if sys.platform != "linux":
+                port.close()
+            return self._attempts()
+
+    def _attempts(self) -> int:
         for attempt in range(self.options.max_restarts + 1):
             code, failed = self._attempt(attempt)
             if code == 0 or self.signal:
@@ -107,11 +119,10 @@ class Job:
 
     def _attempt(self, attempt: int) -> tuple[int, int]:
         """(exit code, rank) of the first process that fails, or (0, -1)."""
-        port = self.options.master_port or _free_port()
         readers = []
         self.processes = []
         for local in range(self.local_size):
-            process = self._start(local, attempt, port)
+            process = self._start(local, attempt)
             self.processes.append(process)
             for source, target in ((process.stdout, sys.stdout), (process.stderr, sys.stderr)):
                 thread = threading.Thread(target=self._copy, args=(local, source, target))
@@ -125,7 +136,7 @@ class Job:
             thread.join()
         return result
 
-    def _start(self, local: int, attempt: int, port: int) -> subprocess.Popen[bytes]:
+    def _start(self, local: int, attempt: int) -> subprocess.Popen[bytes]:
         o = self.options
         environment = {
             **os.environ,
@@ -138,7 +149,7 @@ class Job:
             "ROLE_RANK": str(o.node_rank * self.local_size + local),
             "ROLE_WORLD_SIZE": str(o.nnodes * self.local_size),
             "MASTER_ADDR": o.master_addr,
-            "MASTER_PORT": str(port),
+            "MASTER_PORT": str(o.master_port),
             "TORCHELASTIC_RUN_ID": self.run_id,
             "TORCHELASTIC_RESTART_COUNT": str(attempt),
             "TORCHELASTIC_MAX_RESTARTS": str(o.max_restarts),
@@ -218,12 +229,6 @@ def _count(text: str) -> int:
     if text.isdigit() and int(text) > 0:
         return int(text)
     raise ValueError(f"--nproc-per-node: expected a number above 0, or auto, but got {text!r}")
-
-
-def _free_port() -> int:
-    with socket.socket() as s:
-        s.bind(("127.0.0.1", 0))
-        return s.getsockname()[1]
 
 
 def _describe(code: int) -> str:
