@@ -54,7 +54,8 @@ class SpawnContext:
 
     def __init__(self, processes: list[Any], errors: list[Any]):
         self.processes = processes
-        self.errors = errors
+        self.errors = dict(enumerate(errors))  # pipes that have not been read
+        self.tracebacks: dict[int, str] = {}
 
     def pids(self) -> list[int | None]:
         """The ids of the processes."""
@@ -66,10 +67,16 @@ class SpawnContext:
         A failure ends the others and is raised: ProcessRaisedException, ProcessExitedException.
         """
         connection = importlib.import_module("multiprocessing.connection")
-        alive = {p.sentinel: i for i, p in enumerate(self.processes) if p.is_alive()}
+        alive = [p.sentinel for p in self.processes if p.is_alive()]
         if alive:  # with nothing to wait for it would wait for ever
-            connection.wait(list(alive), timeout)
-        failed = [i for i, p in enumerate(self.processes) if p.exitcode not in (0, None)]
+            # a long traceback fills the pipe, and its process ends only when it is read
+            connection.wait([*alive, *self.errors.values()], timeout)
+        self._read()
+        failed = [
+            i
+            for i, p in enumerate(self.processes)
+            if i in self.tracebacks or p.exitcode not in (0, None)
+        ]
         if not failed:
             return all(p.exitcode == 0 for p in self.processes)
         for process in self.processes:
@@ -77,15 +84,25 @@ class SpawnContext:
                 process.terminate()
         for process in self.processes:
             process.join()
+        self._read()
         first = failed[0]
-        if self.errors[first].poll():
+        if first in self.tracebacks:
             raise ProcessRaisedException(
                 f"\n\n-- Process {first} terminated with the following error:\n"
-                f"{self.errors[first].recv()}"
+                f"{self.tracebacks[first]}"
             )
         raise ProcessExitedException(
             f"process {first} terminated with exit code {self.processes[first].exitcode}"
         )
+
+    def _read(self) -> None:
+        for i, pipe in list(self.errors.items()):
+            if pipe.poll():
+                del self.errors[i]
+                try:
+                    self.tracebacks[i] = pipe.recv()
+                except EOFError:
+                    pass  # it has ended without one
 
 
 def _run(fn: Any, i: int, args: tuple[Any, ...], errors: Any) -> None:

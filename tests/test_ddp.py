@@ -203,6 +203,26 @@ def kept_graph(rank: int, size: int) -> None:
     assert weight.grad.tolist() == [[11.0] * 2]
 
 
+def overlap(rank: int, size: int) -> None:
+    """Buckets are sent while backward goes on, also when the loss of the last step is alive."""
+    layers = [mg.nn.Linear(4, 4, bias=False) for _ in range(3)]
+    model = DDP(mg.nn.Sequential(*layers), bucket_cap_mb=1e-5)
+    seen: list[Any] = []
+
+    def hook(state: Any, bucket: Any) -> Any:
+        seen.append(bucket.index())
+        return hooks.allreduce_hook(state, bucket)
+
+    model.register_comm_hook(None, hook)
+    for i, layer in enumerate(layers):
+        layer.weight.register_hook(lambda g, i=i: seen.append(f"layer {i}"))
+    for _ in range(3):
+        seen.clear()
+        loss = model(mg.ones(1, 4)).sum()
+        loss.backward()
+        assert seen == ["layer 2", 0, "layer 1", 1, "layer 0", 2]
+
+
 def accumulation(rank: int, size: int) -> None:
     mg.manual_seed(0)
     model = DDP(network(mg).double())
@@ -359,7 +379,7 @@ def throw_early(rank: int, size: int) -> None:
 
 
 @pytest.mark.parametrize(
-    "work", [unused, kept_graph, accumulation, construction, buffers, throw_early]
+    "work", [unused, kept_graph, overlap, accumulation, construction, buffers, throw_early]
 )
 def test_in_two_processes(work: Any) -> None:
     run(work, 2)

@@ -133,6 +133,36 @@ def test_a_failure_ends_all_with_its_exit_code(tmp_path: Path) -> None:
     assert process.returncode == 7 and "rank 1 failed with exit code 7" in err
 
 
+def spawned(i: int, how: str, folder: str) -> None:
+    dist = mg.distributed
+    dist.init_process_group(init_method=f"file://{folder}/meet", rank=i, world_size=2, timeout=60)
+    t = mg.tensor(i + 1.0)
+    dist.all_reduce(t)
+    if i == 1 and how == "raises":
+        raise ZeroDivisionError(f"the sum is {t.item()}" + "!" * 200_000)
+    if i == 1 and how == "exits":
+        os._exit(3)
+    if how == "ends":
+        (Path(folder) / str(i)).write_text(str(t.item()))
+        dist.destroy_process_group()
+    else:
+        time.sleep(600)
+
+
+def test_spawn(tmp_path: Path) -> None:
+    multiprocessing = mg.multiprocessing
+    multiprocessing.spawn(spawned, ("ends", str(tmp_path)), nprocs=2)
+    assert [(tmp_path / str(i)).read_text() for i in range(2)] == ["3.0", "3.0"]
+    with pytest.raises(multiprocessing.ProcessRaisedException, match=r"(?s)Process 1.*sum is 3\.0"):
+        multiprocessing.spawn(spawned, ("raises", str(tmp_path)), nprocs=2)
+    (tmp_path / "meet").unlink()  # of a job that failed
+    started = multiprocessing.spawn(spawned, ("exits", str(tmp_path)), nprocs=2, join=False)
+    with pytest.raises(multiprocessing.ProcessExitedException, match="process 1.*exit code 3"):
+        while not started.join():
+            pass
+    assert not any(map(_alive, started.pids()))
+
+
 WAITS = """
 import os, signal, sys, time
 def handler(number, frame):
