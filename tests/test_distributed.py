@@ -440,6 +440,27 @@ def meet(rank: int, size: int, method: str, world: list[int]) -> int:
     return n
 
 
+def slow_to_connect(rank: int, size: int, method: str) -> int:
+    """Ranks 1 and 2 are connecting still, by the store of rank 0, when that one is done."""
+    if rank == 2:
+        from minigrad.distributed import mail
+
+        call = mail.call
+
+        def late_call(store: Any, other: int, *args: Any) -> Any:
+            time.sleep(2.0 * other)
+            return call(store, other, *args)
+
+        mail.call = late_call
+    dist.init_process_group(init_method=method, rank=rank, world_size=size, timeout=60)
+    dist.destroy_process_group()
+    return rank
+
+
+def test_the_store_stays_until_all_are_connected() -> None:
+    assert run(slow_to_connect, 3, f"tcp://127.0.0.1:{free_port()}", init=None) == [0, 1, 2]
+
+
 def free_port() -> int:
     import socket
 

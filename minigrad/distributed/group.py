@@ -17,6 +17,7 @@ from typing import Any
 
 from .. import errors
 from .backend import ShmOptions, make_shm
+from .errors import DistBackendError
 from .rendezvous import WORLD, join, rendezvous
 from .store import PrefixStore, Store, poll, seconds
 from .tcp_store import TCPStore
@@ -175,7 +176,11 @@ def init_process_group(
         about = {"backend": name, "host": host_identity() if name == "shm" else ""}
         join(PrefixStore(WORLD, store), rank, world_size, about, patience)
         made = _make(name, PrefixStore(WORLD, store), rank, world_size, patience, pg_options)
-    made.agree("init_process_group")  # all are connected: from here on nobody needs the store
+    try:
+        made.agree("init_process_group")  # when this returns nobody is still connecting
+    except DistBackendError:
+        made.close()
+        raise
     GroupMember.WORLD = ProcessGroup(
         group_name or "world", list(range(world_size)), rank, made, store
     )

@@ -138,8 +138,9 @@ def join(
                 found[other] = json.loads(store.get(f"join/{other}"))
                 _agree(store, rank, {**about, "world_size": size}, other, found[other])
         if store.check(["join/error"]):
+            text = store.get("join/error").decode()
             store.add("join/heard", 1)
-            raise DistBackendError(store.get("join/error").decode())
+            raise DistBackendError(text)
         missing = [r for r in range(size) if r not in found]
         if missing and time.monotonic() > deadline:
             ranks = ", ".join(map(str, missing))
@@ -177,10 +178,12 @@ def _tell(store: Store, size: int, problem: str, kind: type = DistBackendError) 
     """The error, written down for those who still wait; they and this one say the same."""
     text = f"init_process_group: {problem}"
     store.compare_set("join/error", "", text)
-    heard = store.add("join/heard", 1)
     # the store may live in this process: it stays until those who have come have heard
     here = sum(store.check([f"join/{r}"]) for r in range(size))
-    if heard < here:
-        poll(lambda: store.add("join/heard", 0) >= here, 5.0)
+    try:
+        if store.add("join/heard", 1) < here:
+            poll(lambda: store.add("join/heard", 0) >= here, 5.0)
         time.sleep(0.1)  # the last one is still reading
+    except DistNetworkError:
+        pass  # it lived elsewhere, and all had heard
     return kind(text)
