@@ -148,7 +148,8 @@ def init_process_group(
 
     backend: "shm" (the default; "gloo" means it, too), "mpi" or "nccl". init_method: "env://" (the
     default: what the launcher sets), "tcp://host:port", "file:///path"; or a `store`, with rank and
-    world_size. timeout: of this meeting and of every collective (30 minutes).
+    world_size. timeout: of this meeting and of every collective (30 minutes; unless it is given
+    the store is looked for at most 5).
 
     RuntimeError if there is a default group already, ValueError for arguments that do not fit,
     DistNetworkError if nobody answers or the port is in use, DistBackendError (on every rank) if
@@ -166,7 +167,7 @@ def init_process_group(
             raise ValueError("Cannot specify both init_method and store.")
         if store is None:
             store, rank, world_size = rendezvous(
-                init_method or "env://", rank, world_size, min(patience, 300.0)
+                init_method or "env://", rank, world_size, 300.0 if timeout is None else patience
             )
         if not 0 <= rank < world_size:
             raise ValueError(
