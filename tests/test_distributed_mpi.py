@@ -38,7 +38,10 @@ def nothing_is_left() -> Iterator[None]:
     folder = Path("/dev/shm")
     before = set(folder.glob("mpich_shm_*"))
     yield
+    deadline = time.monotonic() + 5  # those that were killed are on their way out
     for path in set(folder.glob("mpich_shm_*")) - before:
+        while in_use(path) and time.monotonic() < deadline:
+            time.sleep(0.05)
         if not in_use(path):
             path.unlink(missing_ok=True)
 
