@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -29,6 +30,28 @@ def mpiexec() -> str:
     if found is None:
         pytest.skip("needs mpiexec")
     return found
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left() -> Iterator[None]:
+    """MPICH leaves the shared memory of a job that was aborted: remove what nobody uses."""
+    folder = Path("/dev/shm")
+    before = set(folder.glob("mpich_shm_*"))
+    yield
+    deadline = time.monotonic() + 5  # those that were killed are on their way out
+    for path in set(folder.glob("mpich_shm_*")) - before:
+        while in_use(path) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        if not in_use(path):
+            path.unlink(missing_ok=True)
+
+
+def in_use(path: Path) -> bool:
+    for maps in Path("/proc").glob("[0-9]*/maps"):
+        with contextlib.suppress(OSError):  # it has just ended
+            if str(path) in maps.read_text():
+                return True
+    return False
 
 
 def start(n: int, name: str, folder: Path, *options: str, timeout: float = 60) -> subprocess.Popen:
