@@ -6,10 +6,10 @@
     x.copy_(new); g.replay()    # computed from what x holds now, into the same y
 
 The work is what the GPU was asked to do, with the addresses that it was asked with: Python does not
-run again. So inputs have to be kept, and written into the tensors that were there; results lie where
-they lay, and reading a number while noting is an error. Memory that is asked for while noting comes from
-a pool of the graph's own and stays there as long as the graph does: blocks that went back to the
-common pool would be given to others, and overwritten by every replay.
+run again. So inputs have to be kept, and written into the tensors that were there; results lie
+where they lay, and reading a number while noting is an error. Memory that is asked for while noting
+comes from a pool of the graph's own and stays there as long as the graph does: blocks that went
+back to the common pool would be given to others, and overwritten by every replay.
 
 Run the work once before noting it: kernels are compiled, and workspaces made, on first use.
 """
