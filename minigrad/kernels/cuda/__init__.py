@@ -13,3 +13,29 @@ launch.py       compiling with CuPy, and starting
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
 is text, which tests compile, and run on the CPU against the formulas (docs/gpu.md).
 """
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from ..cpu import loops
+
+
+class _Launch:
+    """launch.py, imported when an array on a GPU first asks for it: `import minigrad` does not
+    wait for what machines without one never use.
+    """
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(importlib.import_module(".launch", __name__), name)
+
+
+launch: Any = _Launch()
+
+
+def _run_loop(*args: Any) -> Any:
+    return launch.run_loop(*args)
+
+
+loops.on_device = _run_loop

@@ -323,6 +323,3 @@ def step(formula: Any, w: Any, g: Any, states: list[Any], numbers: Any) -> bool:
     arguments = [np.int64(w.size), w, g, *given, *each, w, *given]
     start(source, (blocks(w.size, source.block * (4 if wide else 1)),), arguments)
     return True
-
-
-loops.on_device = run_loop
