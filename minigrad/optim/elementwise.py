@@ -263,7 +263,9 @@ class Part:
                 g = np.negative(g)
         if packed is not None and self.loop is not None:
             self.loop(self.w, g, *self.given, packed)
-        elif packed is None or not cuda.launch.step(formula, self.w, g, self.states, packed):
+        elif type(self.w) is np.ndarray or not cuda.launch.step(
+            formula, self.w, g, self.states, packed
+        ):
             apply(formula, [self.w, g, *self.states], numbers)
         if views:
             for p, w in zip(params, views, strict=True):

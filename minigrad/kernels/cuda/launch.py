@@ -310,7 +310,15 @@ def step(formula: Any, w: Any, g: Any, states: list[Any], numbers: Any) -> bool:
         return False
     marks = "".join(["0" if s is None else "1" for s in states])
     wide = aligned(w, g, *given)
-    source = step_kernel(formula, marks, w.dtype.name, wide=wide)
+    key = (formula, marks, w.dtype.name, wide)
+    if key not in _SOURCES:
+        try:
+            _SOURCES[key] = step_kernel(formula, marks, w.dtype.name, wide=wide)
+        except NoScalarForm:
+            _SOURCES[key] = None
+    source = _SOURCES[key]
+    if source is None:
+        return False
     each = [numbers[i : i + 1] for i in range(numbers.size)]
     arguments = [np.int64(w.size), w, g, *given, *each, w, *given]
     start(source, (blocks(w.size, source.block * (4 if wide else 1)),), arguments)
