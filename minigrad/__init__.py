@@ -42,29 +42,9 @@ warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
 # Modules are no garbage: collecting it while they are made takes a fifteenth of the time and finds
 # nothing.
-_COLLECTING = gc.isenabled()
-gc.disable()
-try:
-    from . import amp, autograd, compiler, config, debug, io, nn, optim, profiler, testing, utils
-    from . import futures as futures
-    from . import multiprocessing as multiprocessing
-    from . import version as version
-    from ._version import __version__
-    from .backend import memory
-    from .core import engine, function
-    from .export import populate
-    from .ops import methods
-finally:
-    if _COLLECTING:
-        gc.enable()
-
-if config.malloc == "auto":
-    memory.keep()
-
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
-# large, and not everybody's: imported at the first look
 _LAZY = frozenset({"alignment", "distributed", "distributions", "models", "rl"})
 
 
@@ -73,8 +53,6 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(f"{__name__}.{name}")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
 
-
-populate("minigrad")
 
 __all__ = [
     "__version__",
@@ -91,3 +69,26 @@ __all__ = [
     "utils",
 ]
 __all__ += ["engine", "function", "methods"]
+
+_COLLECTING = gc.isenabled()
+gc.disable()  # what is made below stays: to look through it for garbage would take a tenth longer
+try:
+    from . import amp, autograd, compiler, config, debug, io, nn, optim, profiler, testing, utils
+    from . import futures as futures
+    from . import multiprocessing as multiprocessing
+    from . import version as version
+    from ._version import __version__
+    from .backend import memory
+    from .core import engine, function
+    from .export import populate
+    from .ops import methods
+
+    if config.malloc == "auto":
+        memory.keep()
+    populate("minigrad")
+finally:
+    if not gc.get_freeze_count():  # old at once, without the first look at it
+        gc.freeze()
+        gc.unfreeze()
+    if _COLLECTING:
+        gc.enable()
