@@ -47,7 +47,8 @@ def test_the_whole_of_it(tmp_path) -> None:
             assert better - worse >= sizes.gap
     for name in ("dpo", "ppo"):
         last = results[name][0]["points"][-1]
-        assert last["steps"] == getattr(sizes, f"{name}_steps") and last["kl"] > 0
+        assert last["steps"] == getattr(sizes, f"{name}_steps")
+        assert last["kl"] != 0 and last["kl"] > -0.1  # it moved; a mean of few log-ratios may be < 0
     assert (tmp_path / "dpo-0.1" / "model.safetensors").is_file()
     assert "SFT" in (tmp_path / "samples.txt").read_text()
     assert "DPO" in experiment.report(results)
