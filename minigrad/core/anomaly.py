@@ -10,7 +10,6 @@ with minigrad.autograd.detect_anomaly():
 from __future__ import annotations
 
 import os
-import traceback
 import warnings
 from typing import Any
 
@@ -26,6 +25,8 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def note_forward(node: Node) -> None:
     """Keep the user's stack (without minigrad's own frames) with the node."""
+    import traceback  # not before it is needed: it would slow every start
+
     stack = traceback.extract_stack()
     node.metadata["traceback_"] = [f for f in stack if not f.filename.startswith(_PACKAGE)]
 
@@ -49,6 +50,8 @@ def run_checked(node: Node, g: Any, needed: Any, create_graph: bool) -> Any:
 
 
 def _tell_forward(node: Node) -> None:
+    import traceback  # not before it is needed: it would slow every start
+
     frames = node.metadata.get("traceback_")
     if frames is None:
         text = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from typing import Any
@@ -47,6 +46,8 @@ def write_trace(
     path: str, events: Iterable[Any], extra: dict[str, Any], memory: Iterable[Any] = ()
 ) -> None:
     """Write a Chrome trace; compressed if the name ends in .gz."""
+    import json  # not before it is needed: it would slow every start
+
     content = {"schemaVersion": 1, **extra, "traceEvents": trace_events(events, memory)}
     import gzip  # here, as `import minigrad` has to be quick
 

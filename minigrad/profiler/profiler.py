@@ -10,7 +10,6 @@ prof.export_chrome_trace("trace.json")
 from __future__ import annotations
 
 import functools
-import json
 import os
 import threading
 import warnings
@@ -308,6 +307,8 @@ class profile(_Results):
 
     def add_metadata_json(self, key: str, value: str) -> None:
         """A JSON text to be written into traces; ValueError if it is none."""
+        import json  # not before it is needed: it would slow every start
+
         self._metadata[key] = json.loads(value)
 
     preset_metadata_json = add_metadata_json
