@@ -40,11 +40,10 @@ from typing import Any
 # much as a small op).
 warnings.filterwarnings("ignore", category=RuntimeWarning, module=r"minigrad\.")
 
-# Modules are no garbage: collecting it while they are made takes a fifteenth of the time and finds
-# nothing.
 pi, e, inf, nan = math.pi, math.e, math.inf, math.nan
 newaxis = None
 
+# large, and not everybody's: imported at the first look
 _LAZY = frozenset({"alignment", "distributed", "distributions", "models", "rl"})
 
 

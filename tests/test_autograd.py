@@ -698,3 +698,14 @@ def test_large_gradients_that_meet_are_added():
     (y + y + y * 2).backward(seed)
     np.testing.assert_array_equal(x.grad.numpy(), 4 * kept.numpy())
     assert seed.tolist() == kept.tolist()
+
+
+def test_a_gradient_can_be_changed_though_its_seed_cannot():
+    seed = np.ones(4)
+    seed.flags.writeable = False
+    x = leaf(2, 2)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # from_numpy says that it cannot be written
+        x.view(-1).backward(mg.from_numpy(seed))
+    x.grad.mul_(3)
+    assert x.grad.tolist() == [[3, 3], [3, 3]]

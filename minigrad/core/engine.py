@@ -213,7 +213,7 @@ def _lend(gi: Any, g: Any, lent: dict[int, list[ndarray]]) -> bool:
     memory = gi.base
     if memory is not g and (type(g) is not ndarray or memory is not g.base):
         return False
-    if not gi.flags.c_contiguous:
+    if not gi.flags.c_contiguous or not gi.flags.writeable:
         return False
     parts = lent.setdefault(id(memory), [])
     if len(parts) == _MOST_PARTS or any([np.may_share_memory(gi, part) for part in parts]):
