@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import minigrad
-from minigrad.core.engine import accumulate
 from minigrad.core.primitive import REGISTRY
 from minigrad.core.recording import PrimitiveNode
+from minigrad.core.walk import accumulate
 from minigrad.profiler import (
     ProfilerAction,
     ProfilerActivity,
@@ -57,7 +57,7 @@ def test_nothing_is_left_behind() -> None:
         raise KeyError
     assert {name: p.forward for name, p in REGISTRY.items()} == before
     assert PrimitiveNode.run is run and minigrad.optim.SGD.step is step
-    assert minigrad.core.engine.accumulate is accumulate
+    assert minigrad.core.walk.accumulate is accumulate
     with profile() as prof:
         pass
     assert names(prof) == []

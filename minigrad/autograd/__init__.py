@@ -4,7 +4,7 @@ from here products with Jacobians and Hessians (`functional`), and functions of 
 
 from __future__ import annotations
 
-from ..core.engine import queue_callback
+from ..core.walk import queue_callback
 from . import forward_ad, func, functional, graph, variable
 
 __all__ = ["forward_ad", "func", "functional", "graph", "queue_callback", "variable"]

@@ -17,10 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..core.chores import alias
-from ..core.engine import grad, reachable
+from ..core.engine import grad
 from ..core.modes import ModeContext, enable_grad
 from ..core.node import AccumulateGrad, edge_of
 from ..core.tensor import Tensor, wrap
+from ..core.walk import reachable
 from ..export import export
 
 _LEVEL: ContextVar[list[tuple[Tensor, Tensor]] | None] = ContextVar("minigrad_dual", default=None)

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from ..core.anomaly import saved_tensors_hooks
-from ..core.engine import current_run
 from ..core.hooks import RemovableHandle
 from ..core.modes import MODE, ModeContext
 from ..core.node import AccumulateGrad, GradientEdge, edge_of
 from ..core.tensor import Tensor
 from ..core.views import fresh
+from ..core.walk import current_run
 from ..export import export
 
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ..core.engine import queue_callback
 from ..core.tensor import Tensor
+from ..core.walk import queue_callback
 from ..export import export_constant
 
 

@@ -1,4 +1,4 @@
-"""The backward walk while recording: `core.engine.walk` with every call of a rule noted.
+"""The backward walk while recording: `core.walk.walk` with every call of a rule noted.
 
 The order is the engine's. Sums of gradients are noted as additions; a leaf's gradient is the array
 that arrives last, and keeps its place from replay to replay.
@@ -14,10 +14,10 @@ import numpy as np
 
 from ..backend.dtypes import HALF
 from ..core.chores import fit
-from ..core.engine import walk as engine_walk
 from ..core.node import AccumulateGrad, Node
 from ..core.recording import PrimitiveNode, widen
 from ..core.tensor import wrap
+from ..core.walk import walk as engine_walk
 from .trace import Recorder
 
 ndarray = np.ndarray

@@ -274,7 +274,7 @@ class Replay:
         self.cotangents = [np.ones_like(t._data) for t in self.open]
         recorder.inputs.update({id(g): g for g in self.cotangents})
         roots = [(edge_of(t), g) for t, g in zip(self.open, self.cotangents, strict=True)]
-        engine.walk(roots, engine._Run(False, True, True))
+        engine.walk(roots, engine.Run(False, True, True))
 
     def _make(self, tensors: list[Tensor], split: int) -> None:
         recorder = self.recorder

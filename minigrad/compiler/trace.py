@@ -20,6 +20,7 @@ import numpy as np
 
 from ..backend import sampling
 from ..core import engine, inplace, primitive, recording
+from ..core import walk as walking
 from ..core.primitive import REGISTRY
 from ..core.tensor import Tensor
 from ..nn.utils import clip_grad
@@ -200,7 +201,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         noted(norm, "move_average", "effect")
         put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
         put(engine, "walk", walk)
-        refused(engine, "accumulate", "retain_grad()")
+        refused(walking, "accumulate", "retain_grad()")
         for kind in _optimizers():
             put(kind, "step", _stepper(recorder, kind.step))
         refused(LRScheduler, "step", "a learning-rate scheduler's step")

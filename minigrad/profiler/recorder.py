@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
-from ..core import engine
+from ..core import walk
 from ..core.node import Node
 from ..core.primitive import REGISTRY
 from ..optim.optimizer import Optimizer
@@ -116,7 +116,7 @@ class Recorder:
             self._time(p, "forward", p.name, "op")
         for name in DRAWS:
             self._time(sampling, name, name, "op")
-        self._time(engine, "accumulate", "AccumulateGrad", "backward")
+        self._time(walk, "accumulate", "AccumulateGrad", "backward")
         for kind in subclasses(Node):
             if "run" in kind.__dict__:
                 self._time_node(kind)

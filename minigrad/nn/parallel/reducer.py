@@ -18,10 +18,10 @@ from typing import Any
 
 import numpy as np
 
-from ...core.engine import queue_callback
 from ...core.node import AccumulateGrad, Node, edge_of, retire_accumulator
 from ...core.tensor import Tensor, wrap
 from ...core.views import fresh
+from ...core.walk import queue_callback
 from ...distributed import ReduceOp
 from ...distributed.bucket import GradBucket
 from .buckets import Bucket, assign_buckets
