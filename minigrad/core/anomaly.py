@@ -25,7 +25,7 @@ _PACKAGE = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 
 def note_forward(node: Node) -> None:
     """Keep the user's stack (without minigrad's own frames) with the node."""
-    import traceback  # not before it is needed: it would slow every start
+    import traceback  # here, as `import minigrad` has to be quick
 
     stack = traceback.extract_stack()
     node.metadata["traceback_"] = [f for f in stack if not f.filename.startswith(_PACKAGE)]
@@ -50,7 +50,7 @@ def run_checked(node: Node, g: Any, needed: Any, create_graph: bool) -> Any:
 
 
 def _tell_forward(node: Node) -> None:
-    import traceback  # not before it is needed: it would slow every start
+    import traceback  # here, as `import minigrad` has to be quick
 
     frames = node.metadata.get("traceback_")
     if frames is None:

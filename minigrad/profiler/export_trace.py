@@ -46,11 +46,10 @@ def write_trace(
     path: str, events: Iterable[Any], extra: dict[str, Any], memory: Iterable[Any] = ()
 ) -> None:
     """Write a Chrome trace; compressed if the name ends in .gz."""
-    import json  # not before it is needed: it would slow every start
+    import gzip  # here, as `import minigrad` has to be quick
+    import json
 
     content = {"schemaVersion": 1, **extra, "traceEvents": trace_events(events, memory)}
-    import gzip  # here, as `import minigrad` has to be quick
-
     opener = gzip.open if str(path).endswith(".gz") else open
     with opener(path, "wt", encoding="utf-8") as file:
         json.dump(content, file)

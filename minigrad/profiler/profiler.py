@@ -307,7 +307,7 @@ class profile(_Results):
 
     def add_metadata_json(self, key: str, value: str) -> None:
         """A JSON text to be written into traces; ValueError if it is none."""
-        import json  # not before it is needed: it would slow every start
+        import json  # here, as `import minigrad` has to be quick
 
         self._metadata[key] = json.loads(value)
 
