@@ -59,9 +59,11 @@ def cosine(x1: Any, x2: Any, *, eps: float) -> Any:
     found = kernels.cosine(x1, x2, eps)
     if found is not None:
         return found
-    r1, r2 = [np.sqrt(np.sum(x * x, axis=-1)) for x in (x1, x2)]
-    dot = np.sum(x1 * x2, axis=-1)
-    return dot / (np.maximum(r1, eps) * np.maximum(r2, eps)), r1, r2
+    wide = x1.astype(F64), x2.astype(F64)  # as in the kernel, where no square overflows
+    r1, r2 = [np.sqrt(np.sum(x * x, axis=-1)) for x in wide]
+    y = np.sum(wide[0] * wide[1], axis=-1) / (np.maximum(r1, eps) * np.maximum(r2, eps))
+    y, r1, r2 = [v.astype(x1.dtype) for v in (y, r1, r2)]
+    return y, r1, r2
 
 
 def _cosine_vjp(
