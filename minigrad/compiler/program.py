@@ -94,7 +94,8 @@ def _checks_first(ops: list[Op]) -> list[Op]:
         op for op in ops
         if op.kind == "check" and not any(id(root(x)) in made for x in arrays_in(op.args))
     ]  # fmt: skip
-    return early + [op for op in ops if op not in early]
+    moved = set(map(id, early))
+    return early + [op for op in ops if id(op) not in moved]
 
 
 def _uses(ops: list[Op], kept: list[ndarray]) -> dict[int, int]:
