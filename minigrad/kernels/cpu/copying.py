@@ -210,9 +210,12 @@ def contiguous(x: Any) -> Any:
 
 def zeros(size: tuple[int, ...], dtype: Any) -> Any:
     """np.zeros, on all threads where memory has to be written."""
-    y: Any = np.empty(size, dtype) if SMALL_PIECE <= prod(size) < MAPPED // dtype.itemsize else None
+    n = prod(size)
+    if n < SMALL_PIECE or n >= MAPPED // dtype.itemsize:
+        return np.zeros(size, dtype)
+    y = np.empty(size, dtype)
     nothing = ndarray(size, dtype, bytes(dtype.itemsize), 0, (0,) * len(size))
-    return y if y is not None and place(y, nothing) else np.zeros(size, dtype)
+    return y if place(y, nothing) else np.zeros(size, dtype)
 
 
 def put(x: Any, where: tuple[Any, ...], size: tuple[int, ...]) -> Any:
