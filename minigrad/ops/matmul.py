@@ -11,9 +11,6 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
-
-from ..backend.devices import row_major
 from ..backend.dtypes import result_dtype
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
@@ -23,64 +20,11 @@ from ..export import export
 from ..kernels.cpu import products
 from .complexes import conj
 from .elementwise import add, mul
+from .matrix_product import _rows, matrix_product, matvec
 from .piecewise import dtype_title, finish, need_tensors
 from .reduction import reduce_sum, sum
 from .shape import squeeze, transpose, transpose_, unsqueeze, view_
 from .slices import diagonal
-
-
-# ------------------------------------------------------------------------------ the general product
-@primitive
-def matrix_product(a: Any, b: Any) -> Any:
-    """C = A B over the last two dimensions, the others broadcast;  Ā = C̄ Bᴴ,  B̄ = Aᴴ C̄."""
-    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
-        # one large GEMM instead of one per batch element
-        rows = math.prod(a.shape[:-1])
-        y = products.matrices(a.reshape(rows, a.shape[-1]), b)
-        return y.reshape(*a.shape[:-1], b.shape[-1])
-    if a.ndim == 2 == b.ndim:
-        return products.matrices(a, b)
-    if (a.ndim > 2 or b.ndim > 2) and type(a) is np.ndarray is type(b):
-        c = products.batched(a, b)
-        if c is not None:
-            return c
-    return row_major(np.matmul(a, b))
-
-
-def _adjoint(x: Any) -> Any:
-    return conj(transpose_(x, dim0=-2, dim1=-1))
-
-
-def _rows(x: Any) -> Any:
-    """x (..., n) as a matrix (m, n)."""
-    shape = x.shape
-    return x if len(shape) == 2 else view_(x, size=(math.prod(shape[:-1]), shape[-1]))
-
-
-def _right_vjp(g: Any, a: Any, b_shape: Any) -> Any:
-    if len(b_shape) == 2 and len(a.shape) > 2:
-        # b was broadcast over the batch: the batch joins the summed dimension
-        return matrix_product(_adjoint(_rows(a)), _rows(g))
-    return matrix_product(_adjoint(a), g)
-
-
-matrix_product.vjp(a=lambda g, b: matrix_product(g, _adjoint(b)), b=_right_vjp)
-
-
-def _left_of_matrices(g: Any, b: Any) -> Any:
-    if b.ndim == 2 == g.ndim and b.dtype.kind == "f":
-        return products.matrices(g, b.T)
-    return matrix_product(g, _adjoint(b))
-
-
-def _right_of_matrices(g: Any, a: Any, b_shape: Any) -> Any:
-    if a.ndim == 2 == g.ndim and a.dtype.kind == "f":
-        return products.matrices(a.T, g)
-    return _right_vjp(g, a, b_shape)
-
-
-matrix_product.fast(a=_left_of_matrices, b=_right_of_matrices)
-matrix_product.primitive.node_class.__name__ = "MmBackward0"
 
 
 def same_dtype(*operands: Any) -> None:
@@ -120,6 +64,8 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise inner_error(a.shape, b.shape)
     _batch_shape(a.shape, b.shape)
+    if a.ndim == 2 and b.ndim == 1:
+        return finish(matvec(input, other), out)
     left = unsqueeze(input, 0) if a.ndim == 1 else input
     right = unsqueeze(other, -1) if b.ndim == 1 else other
     result = matrix_product(left, right)

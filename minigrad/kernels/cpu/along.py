@@ -1,6 +1,6 @@
 """Elements picked along one dimension by an index of their own, and added or written back.
 
-Arrays are brought to (outer, n, inner). Sums are taken in the order of the index, as in indexing.py.
+Arrays are brought to (outer, n, inner). Sums are taken in the order of the index.
 """
 
 from __future__ import annotations

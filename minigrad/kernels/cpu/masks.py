@@ -1,4 +1,4 @@
-"""The elements under a mask, in order, and back: counted first, so that threads know where theirs go."""
+"""The elements under a mask, in order, and back: counted first, for the threads to know theirs."""
 
 from __future__ import annotations
 
