@@ -26,7 +26,7 @@ from .views import reshape, view_
 @primitive(half="keep")
 def cat_(*xs: Any, dim: int) -> Any:
     """Arrays joined along `dim`, those of shape (0,) left out; each gets back its piece of ȳ."""
-    used = [x for x in xs if x.shape != (0,)] or xs
+    used = xs if (0,) not in [x.shape for x in xs] else [x for x in xs if x.shape != (0,)] or xs
     if type(xs[0]) is np.ndarray and (y := copying.join(used, dim)) is not None:
         return y
     return row_major(array_module(xs[0]).concatenate(used, axis=dim))
@@ -38,7 +38,18 @@ def _pieces(g: Any, dim: int, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:
     return [view_(p, size=s) if s == (0,) else p for p, s in zip(pieces, shapes, strict=True)]
 
 
+def _pieces_fast(g: Any, dim: int, xs_shape: tuple[tuple[int, ...], ...]) -> list[Any]:
+    before, start, pieces = (slice(None),) * dim, 0, []
+    for shape in xs_shape:
+        stop = start if shape == (0,) else start + shape[dim]
+        piece = g[(*before, slice(start, stop))]
+        pieces.append(piece if piece.shape == shape else piece.reshape(shape))
+        start = stop
+    return pieces
+
+
 cat_.joint(lambda g, dim, xs_shape: _pieces(g, dim, xs_shape))
+cat_.fast_joint(_pieces_fast)
 
 
 def _tensors(given: Any, name: str) -> list[Tensor]:

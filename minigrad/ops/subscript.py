@@ -51,7 +51,7 @@ def put_subscript(x: Any, *, index: tuple, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` with x at the index: the adjoint of `subscript`."""
     if type(x) is ndarray and (y := copying.put(x, index, size)) is not None:
         return y
-    y = array_module(x).zeros(size, x.dtype)
+    y = (copying if type(x) is ndarray else array_module(x)).zeros(size, x.dtype)
     y[index] = x
     return y
 
