@@ -73,6 +73,7 @@ def transpose_(x: Any, *, dim0: int, dim1: int) -> Any:
 
 
 transpose_.vjp(x=lambda g, dim0, dim1: transpose_(g, dim0=dim0, dim1=dim1))
+transpose_.fast(x=lambda g, dim0, dim1: g.swapaxes(dim0, dim1))
 
 
 @export("transpose")
@@ -169,9 +170,14 @@ def permute_(x: Any, *, dims: tuple[int, ...]) -> Any:
     return x.transpose(dims)
 
 
-permute_.vjp(
-    x=lambda g, dims: permute_(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__)))
-)
+permute_.vjp(x=lambda g, dims: permute_(g, dims=_inverse(dims)))
+permute_.fast(x=lambda g, dims: g.transpose(_inverse(dims)))
+
+
+@cache
+def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The order that undoes the order `dims`."""
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))
 
 
 @cache
