@@ -61,7 +61,7 @@ pick_one.vjp(
     )
 )
 pick_one.fast(
-    x=lambda g, index, dim, x_shape: add_along.primitive.forward(
+    x=lambda g, index, dim, keepdim, x_shape: add_along.primitive.forward(
         g.reshape(index.shape), index, dim=dim, size=x_shape
     )
 )
