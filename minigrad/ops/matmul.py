@@ -347,11 +347,13 @@ def _affine_weight_fast(g: Any, x: Any) -> Any:
     return _affine_weight_vjp(g, x)
 
 
-affine.fast(
-    x=_affine_x_fast,
-    weight=_affine_weight_fast,
-    bias=lambda g: sum_to_size(g, size=g.shape[-1:]),
-)
+def _affine_bias_fast(g: Any) -> Any:
+    if g.ndim == 2 and len(g) == 1:
+        return g[0].copy()
+    return sum_to_size.primitive.forward(g, size=g.shape[-1:])
+
+
+affine.fast(x=_affine_x_fast, weight=_affine_weight_fast, bias=_affine_bias_fast)
 affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 
