@@ -68,7 +68,7 @@ def result(x: Any, like: Any, y: Any, axes: tuple[int, ...], keepdim: bool) -> A
         y = y.reshape([1 if d in axes else n for d, n in enumerate(x.shape)])
     else:
         y = y.reshape([n for d, n in enumerate(x.shape) if d not in axes])
-    return y if like is x else np.ascontiguousarray(y.T)
+    return y if like is x or y.ndim < 2 else np.ascontiguousarray(y.T)
 
 
 # ------------------------------------------------------------------------------ sums
