@@ -106,6 +106,7 @@ def primitive(
     call.__name__ = p.name
     call.vjp, call.joint, call.primitive = p.vjp, p.joint, p  # type: ignore[attr-defined]
     call.fast, call.fast_joint = p.fast, p.fast_joint  # type: ignore[attr-defined]
+    call.together = p.together  # type: ignore[attr-defined]
     call.operator = _binary(p, operator=True) if plain and p.arity == 2 else call  # type: ignore[attr-defined]
     p.call = call
     return call

@@ -406,6 +406,30 @@ affine.fast(
     weight=_affine_weight_fast,
     bias=lambda g: sum_to_size(g, size=g.shape[-1:]),
 )
+
+
+def _affine_fast(g: Any, x: Any, weight: Any, needs: tuple[bool, bool, bool]) -> tuple[Any, ...]:
+    """All gradients that `needs` asks for, in one call where the matrices are small."""
+    flat_g = g if g.ndim == 2 else g.reshape(-1, g.shape[-1]) if g.size else None
+    if flat_g is not None:
+        flat_x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        found = products.layer_gradients(flat_g, flat_x, weight, needs)
+        if found is not None:
+            x_bar, w_bar, b_bar = found
+            return x_bar if x_bar is None or x.ndim == 2 else x_bar.reshape(x.shape), w_bar, b_bar
+    return (
+        _affine_x_fast(g, weight, x.shape) if needs[0] else None,
+        _affine_weight_fast(g, x),
+        sum_to_size(g, size=g.shape[-1:]) if needs[2] else None,
+    )
+
+
+affine.together((True, True, True), lambda g, x, weight: _affine_fast(g, x, weight, (True,) * 3))
+affine.together(
+    (True, True, False), lambda g, x, weight: _affine_fast(g, x, weight, (True, True, False))
+)
+affine.together((False, True, True), lambda g, x: _affine_fast(g, x, None, (False, True, True)))
+affine.together((False, True, False), lambda g, x: _affine_fast(g, x, None, (False, True, False)))
 affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 
