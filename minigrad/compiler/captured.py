@@ -7,9 +7,9 @@ The life of one variant of a call (its shapes, dtypes, flags and Python argument
     third call    replays, then runs eagerly from the same state: both must agree, or it stays eager
     later calls   replay
 
-A replay writes into the memory of the record; results are copied out of it, gradients of leaves
-stay in it until the next replay. What a function does beside computing with tensors (printing,
-counting) happens in the eager calls only.
+Results are the caller's; gradients of leaves may share their memory with those of the next replay.
+What a function does beside computing with tensors (printing, counting) happens in the eager calls
+only.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..backend import random
+from ..backend.memory import trim
 from ..core import engine
 from ..core.modes import MODE
 from ..core.node import FREED, Node, edge_of, next_seq
@@ -33,7 +34,8 @@ from ..nn.module import Module
 from ..ops.views import clone
 from ..optim.optimizer import Optimizer
 from .backward import walker
-from .program import Program, computing, root
+from .program import Program, computing
+from .steps import root
 from .trace import Recorder, arrays_in, recording_into
 
 ndarray = np.ndarray
@@ -178,18 +180,20 @@ class Variant:
         with recording_into(recorder, walker(recorder)):
             result = self.captured.function(*args, **kwargs)
         self.first, self.run = recorder, self._capture
+        recorder.forget()
         if recorder.failed:
             self._give_up(recorder.failed)
         return result
 
     def _capture(self, leaves: list[Any], args: Any, kwargs: Any) -> Any:
         """The second call: eager, on copies of the arguments, whose memory becomes the replay's."""
-        replay = Replay(self.captured, leaves, self.first)  # type: ignore[arg-type]
-        result = replay.record(flatten((args, kwargs))[1])
-        if replay.recorder.failed:
-            self._give_up(replay.recorder.failed)
+        assert self.first is not None
+        recording = Recording(self.captured, leaves, self.first)
+        result = recording.run(flatten((args, kwargs))[1])
+        if recording.recorder.failed:
+            self._give_up(recording.recorder.failed)
         else:
-            self.first, self.replay, self.run = None, replay, self._verify
+            self.first, self.replay, self.run = None, Replay(self.captured, recording), self._verify
         return result
 
     def _verify(self, leaves: list[Any], args: Any, kwargs: Any) -> Any:
@@ -198,14 +202,15 @@ class Variant:
         assert replay is not None
         if not replay.fits(leaves):
             return self._eager(leaves, args, kwargs)
-        before = replay.snapshot()
-        replay(leaves)
-        ours = replay.snapshot()
+        before = replay.snapshot(None)
+        ours = replay.snapshot(replay(leaves))
         replay.restore(before)
         result = self.captured.function(*args, **kwargs)
         theirs = replay.snapshot(result)
         if _agree(before, ours, theirs) and (not replay.open or replay.checked(result, leaves)):
             self.run = self._replay
+            del before, ours, theirs
+            trim()
         else:
             self._give_up("this function to the same results (something in it is not noted)")
         return result
@@ -218,11 +223,11 @@ class Variant:
         return replay(leaves)
 
 
-class Replay:
-    """A program with the memory of its arguments, its results, its gradients.
+class Recording:
+    """The second call: what it computes, and what of it is seen from outside.
 
-    A function whose results require gradients has two programs: the second computes the gradients
-    of parameters and arguments from those of the results.
+    A function whose results require gradients is followed by a second part, which computes the
+    gradients of parameters and arguments from those of the results.
     """
 
     def __init__(self, captured: Captured, leaves: list[Any], first: Recorder):
@@ -237,33 +242,24 @@ class Replay:
         }
         self.state = _state_of(captured.owners or [])
         self.arrays = [t._data for t in self.state]
-        self.backward: Program | None = None
-        self.generation = 0  # counts replays: their memory is one and the same
-        self.pending: Callable[[], Any] = lambda: None  # the last replay's node, if it is alive
+        self.cotangents: list[ndarray] = []
 
-    def record(self, spec: Any) -> Any:
-        """Run the function while noting it, and make the program."""
+    def run(self, spec: Any) -> Any:
+        """Run the function while noting it."""
         recorder = self.recorder
-        had = {id(leaf): leaf._grad is not None for leaf in self.first.leaves.values()}
+        self.had = {id(leaf): leaf._grad is not None for leaf in self.first.leaves.values()}
         args, kwargs = unflatten(self.copies, spec)
         with recording_into(recorder, walker(recorder)):
             result = self.captured.function(*args, **kwargs)
             self.results, self.result_spec = flatten(result)
             self.single = isinstance(result, Tensor)
-            tensors = [x for x in self.results if isinstance(x, Tensor)]
-            self.open = [x for x in tensors if x.requires_grad and not recorder.walked]
-            split = len(recorder.ops)
+            self.tensors = [x for x in self.results if isinstance(x, Tensor)]
+            self.open = [x for x in self.tensors if x.requires_grad and not recorder.walked]
+            self.split = len(recorder.ops)
             if self.open and not recorder.failed:
                 self._record_backward()
-        if not recorder.failed:
-            # leaves with a gradient neither there before nor cleared inside must come without one
-            self.fresh = [x for x in recorder.leaves.values() if not had.get(id(x), False)]
-            self.grads = [(leaf, leaf._grad) for leaf, _ in recorder.grads if not self.open]
-            why = self._obstacle(tensors)
-            if why:
-                recorder.fail(why)
-            else:
-                self._make(tensors, split)
+        if not recorder.failed and (why := self._obstacle(self.tensors)):
+            recorder.fail(why)
         results = [clone(x) if isinstance(x, Tensor) else x for x in self.results]
         return unflatten(results, self.result_spec)
 
@@ -275,19 +271,6 @@ class Replay:
         recorder.inputs.update({id(g): g for g in self.cotangents})
         roots = [(edge_of(t), g) for t, g in zip(self.open, self.cotangents, strict=True)]
         engine.walk(roots, engine.Run(False, True, True))
-
-    def _make(self, tensors: list[Tensor], split: int) -> None:
-        recorder = self.recorder
-        kept = [x._data for x in tensors]
-        kept += [root(x) for x in recorder.outside.values()]
-        kept += [g for _, g in recorder.grads]
-        first, second = set(map(id, recorder.ops[:split])), recorder.ops[split:]
-        ops = computing(recorder)
-        if self.open:
-            self.backward = Program([op for op in ops if id(op) not in first], kept)
-            # what the second program reads, the first one keeps
-            kept += [x for op in second for x in arrays_in((*op.args, *op.options.values()))]
-        self.program = Program([op for op in ops if id(op) in first], kept)
 
     def _obstacle(self, tensors: list[Tensor]) -> str | None:
         recorder = self.recorder
@@ -314,6 +297,51 @@ class Replay:
         owner = root(x)
         return any(owner is root(a) for a in self.arrays)
 
+
+class Replay:
+    """A program, and how arguments, results and gradients go in and out."""
+
+    def __init__(self, captured: Captured, recording: Recording):
+        recorder = recording.recorder
+        self.captured = captured
+        self.state, self.arrays = recording.state, recording.arrays
+        self.outside = list(recorder.outside.values())
+        # leaves with a gradient neither there before nor cleared inside must come without one
+        self.fresh = [x for x in recorder.leaves.values() if not recording.had.get(id(x), False)]
+        self.open = [Like(t._data.shape, t._data.dtype) for t in recording.open]
+        self.leaves = [] if self.open else [leaf for leaf, _ in recorder.grads]
+        # whose gradients the second part gives: a parameter's, or those of an argument
+        places = {id(copy): i for i, copy in enumerate(recording.copies)}
+        found = [leaf for leaf, _ in recorder.grads] if self.open else []
+        self.targets = [places.get(id(leaf), leaf) for leaf in found]
+        self.generation = 0  # counts replays: their memory is one and the same
+        self.pending: Callable[[], Any] = lambda: None  # the last replay's node, if it is alive
+
+        self.kept = len(recorder.grads)  # arrays that the program keeps: gradients, then results
+        self.results: list[Any] = []  # for a Tensor, a Result
+        self.result_spec, self.single = recording.result_spec, recording.single
+        for x in recording.results:
+            if isinstance(x, Tensor):
+                index = next((i for i, t in enumerate(recording.open) if t is x), None)
+                x = Result(self.kept + sum(type(r) is Result for r in self.results), index)
+            self.results.append(x)
+
+        first = set(map(id, recorder.ops[: recording.split]))
+        ops = computing(recorder)
+        grads = [g for _, g in recorder.grads]
+        self.program = Program(
+            [op for op in ops if id(op) in first],
+            [op for op in ops if id(op) not in first],
+            recording.inputs,
+            recording.cotangents,
+            grads + [t._data for t in recording.tensors],
+            [root(x) for x in self.outside],
+            {id(g): _giver(leaf) for leaf, g in zip(self.leaves, grads, strict=False)},
+        )
+        # gradients that are in the same place after every call
+        self.grads = [self.program.fixed(i) for i in range(len(self.leaves))]
+        self.grads = [None if g is None else wrap(g) for g in self.grads]
+
     def fits(self, leaves: list[Any]) -> bool:
         """Whether everything that the program relies on is where it was."""
         for t, array in zip(self.state, self.arrays, strict=True):
@@ -326,86 +354,108 @@ class Replay:
         return all([leaf._grad is None for leaf in self.fresh])
 
     def __call__(self, leaves: list[Any]) -> Any:
-        sources = [x._data for x in leaves if isinstance(x, Tensor)]
-        for place, source in zip(self.inputs, sources, strict=True):
-            place[...] = source
-        for leaf, grad in self.grads:
+        for leaf, grad in zip(self.leaves, self.grads, strict=True):
             leaf._grad = grad
-        self.program()
+        self.program([x._data for x in leaves if isinstance(x, Tensor)])
         self.generation += 1
+        take = self.program.take
         if self.open:
             return self._with_graph(leaves)
-        results = [wrap(x._data.copy()) if isinstance(x, Tensor) else x for x in self.results]
+        results = [wrap(take(x.place)) if type(x) is Result else x for x in self.results]
         return results[0] if self.single else unflatten(results, self.result_spec)
 
     def _with_graph(self, leaves: list[Any]) -> Any:
-        """The results as those of one node, whose derivative is the second program."""
+        """The results as those of one node, whose derivative is the second part."""
         node = ReplayNode(self, leaves)
         self.pending = weakref.ref(node)
         results = []
         for x in self.results:
-            if isinstance(x, Tensor):
-                y = wrap(x._data.copy())
-                for i, t in enumerate(self.open):
-                    if t is x:
-                        y._node, y._index, y._requires_grad = node, i, True
+            if type(x) is Result:
+                y = wrap(self.program.take(x.place))
+                if x.index is not None:
+                    y._node, y._index, y._requires_grad = node, x.index, True
                 x = y
             results.append(x)
         return results[0] if self.single else unflatten(results, self.result_spec)
 
     def edges(self, leaves: list[Any]) -> list[Any]:
         """Where the gradients go: to parameters, and to the arguments of this very call."""
-        own = {id(copy): x for copy, x in zip(self.copies, leaves, strict=True)}
-        return [edge_of(own.get(id(leaf), leaf)) for leaf, _ in self.recorder.grads]
+        return [edge_of(x) for x in self._targets(leaves)]
+
+    def _targets(self, leaves: list[Any]) -> list[Tensor]:
+        return [leaves[x] if type(x) is int else x for x in self.targets]
 
     def gradients(self, cotangents: Any) -> list[ndarray]:
-        """The second program for these gradients of the results (None: zero)."""
-        for place, g in zip(self.cotangents, cotangents, strict=True):
-            place[...] = 0 if g is None else g
-        assert self.backward is not None
-        self.backward()
-        return [g.copy() for _, g in self.recorder.grads]
+        """The second part for these gradients of the results (None: zero)."""
+        given = [
+            np.zeros(t.shape, t.dtype) if g is None else g
+            for g, t in zip(cotangents, self.open, strict=True)
+        ]
+        self.program.backward(given)
+        return [self.program.take(i) for i in range(self.kept)]
 
     # ------------------------------------------------------------ the check of the first replay
-    def snapshot(self, result: Any = None) -> Snapshot:
+    def snapshot(self, result: Any) -> Snapshot:
         """Copies of everything that a run may change, and of its results."""
-        state = [*self.state, *[t for t in _state_of(self.captured.owners or [])]]
+        state = [*self.state, *_state_of(self.captured.owners or [])]
         state = list({id(t): t for t in state}.values())
-        outside = list(self.recorder.outside.values())
-        results = self.results if result is None else flatten(result)[0]
+        grads = [(leaf, leaf._grad) for leaf in self.leaves]
+        results = flatten(result)[0]
         return Snapshot(
             state,
             [t._data.copy() for t in state],
-            [x.copy() for x in outside],
-            [
-                (leaf, None if leaf._grad is None else leaf._grad._data.copy())
-                for leaf, _ in self.grads
-            ],
+            [x.copy() for x in self.outside],
+            [(leaf, None if g is None else g._data.copy()) for leaf, g in grads],
             [x._data.copy() for x in results if isinstance(x, Tensor)],
             random.default_generator.get_state(),
         )
 
     def checked(self, result: Any, leaves: list[Any]) -> bool:
-        """Whether the second program gives the gradients that the eager graph gives."""
-        own = {id(copy): x for copy, x in zip(self.copies, leaves, strict=True)}
-        targets = [own.get(id(leaf), leaf) for leaf, _ in self.recorder.grads]
-        eager = [x for x in flatten(result)[0] if isinstance(x, Tensor)]
-        ours = [x for x in self.results if isinstance(x, Tensor)]
-        outputs = [y for x, y in zip(ours, eager, strict=True) if any(x is t for t in self.open)]
+        """Whether the second part gives the gradients that the eager graph gives."""
+        eager = flatten(result)[0]
+        pairs = zip(self.results, eager, strict=True)
+        outputs = [y for x, y in pairs if type(x) is Result and x.index is not None]
         rng = np.random.default_rng(0)
         seeds = [rng.standard_normal(t._data.shape).astype(t._data.dtype) for t in outputs]
-        theirs = engine.grad(outputs, targets, [wrap(g) for g in seeds], True, allow_unused=True)
-        pairs = zip(self.gradients(seeds), theirs, strict=True)
-        return all([b is not None and _close(None, a, b._data) for a, b in pairs])
+        theirs = engine.grad(
+            outputs, self._targets(leaves), [wrap(g) for g in seeds], True, allow_unused=True
+        )
+        ours = self.gradients(seeds)
+        return all(
+            [b is not None and _close(None, a, b._data) for a, b in zip(ours, theirs, strict=True)]
+        )
 
     def restore(self, before: Snapshot) -> None:
         for t, value in zip(before.state, before.values, strict=True):
             t._data[...] = value
-        for x, value in zip(self.recorder.outside.values(), before.outside, strict=True):
+        for x, value in zip(self.outside, before.outside, strict=True):
             x[...] = value
         for leaf, g in before.grads:
             leaf._grad = None if g is None else wrap(g)
         random.default_generator.set_state(before.random)
+
+
+class Like(NamedTuple):
+    """What is known of an array before it is there."""
+
+    shape: tuple[int, ...]
+    dtype: Any
+
+
+class Result(NamedTuple):
+    """A tensor among the results: which of the kept arrays, which of the node's outputs."""
+
+    place: int
+    index: int | None
+
+
+def _giver(leaf: Tensor) -> Callable[[ndarray], None]:
+    """The gradient of a leaf arrives."""
+
+    def give(g: ndarray) -> None:
+        leaf._grad = wrap(g)
+
+    return give
 
 
 class ReplayNode(Node):
@@ -420,8 +470,8 @@ class ReplayNode(Node):
         self.seq = next_seq()
         self.multi = True
         self.hooks = None
-        self.shape = tuple([t._data.shape for t in replay.open])
-        self.dtype = tuple([t._data.dtype for t in replay.open])
+        self.shape = tuple([t.shape for t in replay.open])
+        self.dtype = tuple([t.dtype for t in replay.open])
 
     def name(self) -> str:
         return "CompiledFunctionBackward"
