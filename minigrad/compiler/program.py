@@ -47,7 +47,7 @@ class Program:
         groups = [_grouped(part, uses) for part in parts]
         self.count = len(chosen)  # ops
         self.groups = len(groups[0]), len(groups[1])  # what is left of them: calls of functions
-        built = Builder(groups[0] + groups[1], len(groups[0]), inputs + seeds, kept, arrived)
+        built = Builder(groups[0] + groups[1], len(groups[0]), inputs, seeds, kept, arrived)
         self.steps, self.later = built.steps()
         self.slots, self.stale, self.places = built.slots, built.stale, built.places
         self.inputs, self.seeds = built.inputs[: len(inputs)], built.inputs[len(inputs) :]

@@ -88,7 +88,7 @@ class Instruction:
 
 class Builder:
     """The slots and steps for groups of ops, of which those from `split` on may run much later, or
-    never, or twice.
+    never, or twice; `seeds` are what they are given.
     """
 
     def __init__(
@@ -96,9 +96,11 @@ class Builder:
         groups: list[Group],
         split: int,
         inputs: list[ndarray],
+        seeds: list[ndarray],
         kept: list[ndarray],
         arrived: dict[int, Callable[[ndarray], None]],
     ):
+        inputs = inputs + seeds
         self.slots: list[Any] = []
         self.instructions: list[Instruction] = []
         self.found: dict[int, int] = {}  # id of an array of the record -> its slot
@@ -112,7 +114,7 @@ class Builder:
         self._place(groups, split, kept)
         for group in groups[:split]:
             self._add(group, arrived)
-        self._part_ends(kept)
+        self._first_part_ends(kept, {id(root(x)) for x in seeds})
         self.split = len(self.instructions)
         for group in groups[split:]:
             self._add(group, arrived)
@@ -306,11 +308,11 @@ class Builder:
         self.instructions.append(Instruction(make, [slot for _, slot, _ in moving]))
 
     # ------------------------------------------------------------ what stays
-    def _part_ends(self, kept: list[ndarray]) -> None:
+    def _first_part_ends(self, kept: list[ndarray], seeds: set[int]) -> None:
         """What of the kept is there by now gets a slot."""
         for x in kept:
             owner = id(root(x))
-            if owner in self.anchors or owner not in self.passed:
+            if owner not in self.passed or owner in self.anchors and owner not in seeds:
                 self._find(x)
 
     def _kept(self, kept: list[ndarray], alone: bool) -> list[tuple[int, bool, bool]]:
