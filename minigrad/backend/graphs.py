@@ -9,7 +9,8 @@ The work is what the GPU was asked to do, with the addresses that it was asked w
 run again. So inputs have to be kept, and written into the tensors that were there; results lie
 where they lay, and reading a number while noting is an error. Memory that is asked for while noting
 comes from a pool of the graph's own and stays there as long as the graph does: blocks that went
-back to the common pool would be given to others, and overwritten by every replay.
+back to the common pool would be given to others, and overwritten by every replay. Random numbers of
+kernels are others in every replay, those that would be drawn without the graph (philox.py).
 
 Run the work once before noting it: kernels are compiled, and workspaces made, on first use.
 """
@@ -19,6 +20,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..export import export
+from . import philox
 from .devices import cuda_is_available, cuda_module, require_cuda
 
 
@@ -30,6 +32,7 @@ class CUDAGraph:
         require_cuda("CUDAGraph")
         self._graph: Any = None
         self._pool: Any = None
+        self._noted = philox.Noted()
         self._entered: list[Any] = []
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
@@ -41,6 +44,8 @@ class CUDAGraph:
         allocator = cuda.using_allocator(self._pool.malloc)
         allocator.__enter__()
         self._entered.append(allocator)
+        self._noted = philox.Noted()
+        philox.begin(self._noted)
         cuda.get_current_stream().begin_capture()
 
     def capture_end(self) -> None:
@@ -48,12 +53,14 @@ class CUDAGraph:
         try:
             self._graph = cuda_module().cuda.get_current_stream().end_capture()
         finally:
+            philox.end(self._noted)
             self._entered.pop().__exit__(None, None, None)
 
     def replay(self) -> None:
         """Start the work on the current stream."""
         if self._graph is None:
             raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
+        self._noted.advance()
         self._graph.launch()
 
     def pool(self) -> Any:
@@ -63,6 +70,7 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget the work, and give its memory back."""
         self._graph = self._pool = None
+        self._noted = philox.Noted()
 
 
 @export("cuda.graph")

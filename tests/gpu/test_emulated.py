@@ -344,12 +344,17 @@ def test_philox_is_philox() -> None:
 def test_dropout(dtype: str) -> None:
     source = dropout.dropout(dtype)
     library = Emulated([source])
-    n, keep, seed, offset = 2003, 0.7, (3 << 32) + 12345, np.array([8], np.uint64)
+    n, keep, seed = 2003, 0.7, (3 << 32) + 12345
     x = np.random.default_rng(0).normal(size=n).astype(DTYPES[dtype])
-    y, kept = np.empty_like(x), np.empty(n, bool)
+    y, again = np.empty_like(x), np.empty_like(x)
     threads = 2 * 64
-    arguments = [np.int64(n), np.float32(keep), np.uint64(seed), offset, x, y, kept]
-    library.run(source.name, (2, 1), 64, arguments, 5)
+    head, words = [np.int64(n), np.float32(keep)], np.array([seed, 4], np.uint64)
+    library.run(
+        source.name, (2, 1), 64, [*head, np.uint64(seed), np.uint64(8), np.intp(0), x, y], 5
+    )
+    # the same place, told by device memory
+    library.run(source.name, (2, 1), 64, [*head, np.uint64(0), np.uint64(4), words, x, again], 5)
+    np.testing.assert_array_equal(again, y)
     want = np.empty(n, bool)
     for i in range(0, n, 4):
         pack = i // 4
@@ -358,8 +363,8 @@ def test_dropout(dtype: str) -> None:
         for k in range(min(4, n - i)):
             uniform = np.float32(np.float32(bits[k]) * np.float32(2.3283064e-10))
             want[i + k] = np.float32(uniform + np.float32(2**-33)) < np.float32(keep)
-    np.testing.assert_array_equal(kept, want)
-    _close(y, np.where(kept, x.astype(np.float64) / np.float32(keep), 0), dtype)
+    np.testing.assert_array_equal(y.astype(np.float32) != 0, want)
+    _close(y, np.where(want, x.astype(np.float64) / np.float32(keep), 0), dtype)
     assert dropout.advance(n, threads) == 16  # 4 turns of the grid, 4 numbers each
 
 

@@ -25,12 +25,6 @@ needs_emulator = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_
 
 
 @pytest.fixture
-def device() -> Iterator[Any]:
-    with installed() as cupy:
-        yield cupy
-
-
-@pytest.fixture
 def formulas_only() -> Iterator[None]:
     """Without the generated kernels: formulas run as CuPy would run them, a launch an operation."""
     with mg.config.using(kernels="off"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import philox
 from ...backend.devices import array_module
 from ..cpu import loops
 
@@ -63,4 +64,11 @@ def _run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) 
     return launch.run_loop(loop, args, options)
 
 
+def _write(to: Any, values: Any) -> None:
+    from . import launch
+
+    launch.write_words(to, values)
+
+
 loops.on_device = _run_loop
+philox.write = _write
