@@ -17,6 +17,7 @@ Run the work once before noting it: kernels are compiled, and workspaces made, o
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..export import export
@@ -33,6 +34,7 @@ class CUDAGraph:
         self._graph: Any = None
         self._pool: Any = None
         self._noted = philox.Noted()
+        self.before: list[Callable[[], None]] = []
         self._entered: list[Any] = []
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
@@ -45,6 +47,8 @@ class CUDAGraph:
         allocator.__enter__()
         self._entered.append(allocator)
         self._noted = philox.Noted()
+        self.before = [self._noted.advance]
+        _noting.append(self)
         philox.begin(self._noted)
         cuda.get_current_stream().begin_capture()
 
@@ -54,13 +58,15 @@ class CUDAGraph:
             self._graph = cuda_module().cuda.get_current_stream().end_capture()
         finally:
             philox.end(self._noted)
+            _noting.remove(self)
             self._entered.pop().__exit__(None, None, None)
 
     def replay(self) -> None:
         """Start the work on the current stream."""
         if self._graph is None:
             raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
-        self._noted.advance()
+        for tell in self.before:
+            tell()
         self._graph.launch()
 
     def pool(self) -> Any:
@@ -70,7 +76,20 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget the work, and give its memory back."""
         self._graph = self._pool = None
-        self._noted = philox.Noted()
+        self._noted, self.before = philox.Noted(), []
+
+
+_noting: list[CUDAGraph] = []
+"""The graphs that are being noted, the innermost last."""
+
+
+def before_replay(tell: Callable[[], None]) -> bool:
+    """Whether work is being noted; then `tell` is called before every replay. It lets the device
+    know of what has changed in main memory since: a learning rate.
+    """
+    if _noting:
+        _noting[-1].before.append(tell)
+    return bool(_noting)
 
 
 @export("cuda.graph")

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import devices
+from minigrad.kernels.cuda import launch_many
 
 from .fake_device import MACHINE, Graph, OutOfMemoryError, Pool
 
@@ -163,6 +164,8 @@ class ndarray:
     def __getitem__(self, key: Any) -> ndarray:
         _refuse_indices(key)
         host = self._host[_hosts(key)]
+        if isinstance(host, np.generic) and not _arrays(key):  # CuPy's is a view of one element
+            host = self._host[(*(key if isinstance(key, tuple) else (key,)), ...)]
         return _wrap("getitem", np.asarray(host), [self])
 
     def __setitem__(self, key: Any, value: Any) -> None:
@@ -672,6 +675,7 @@ def installed() -> Iterator[Any]:
     try:
         yield MODULE
     finally:
+        launch_many._TICKETS.clear()  # memory of this machine
         devices._driver_device_count = count
         if before is None:
             del sys.modules["cupy"]

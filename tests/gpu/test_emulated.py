@@ -12,7 +12,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from minigrad.kernels.cuda import dropout, embedding, optimizers, reductions, rows
+from minigrad.kernels.cuda import dropout, embedding, reductions, rows
 from minigrad.kernels.cuda.elementwise import elementwise
 from minigrad.kernels.cuda.source import Source
 
@@ -384,51 +384,6 @@ def test_embedding_gradient(row_library: Emulated, dtype: str, n: int, order: in
     np.add.at(want, looked_up, g.astype(np.float64))
     want[2] = 0
     _close(table, want, dtype, 20)
-
-
-@pytest.fixture(scope="module")
-def optimizer_library() -> Emulated:
-    return Emulated([optimizers.step(f, "1" * k) for _, f, k in families.optimizer_formulas()])
-
-
-@pytest.mark.parametrize(
-    ("name", "formula", "states"),
-    families.optimizer_formulas(),
-    ids=[name for name, _, _ in families.optimizer_formulas()],
-)
-def test_optimizer_steps(optimizer_library: Emulated, name: str, formula: Any, states: int) -> None:
-    """In place, and the formula's own way through its conditions."""
-    rng = np.random.default_rng(5)
-    count = formula.__code__.co_argcount - 2 - states
-    for values in (rng.uniform(0.1, 0.9, count), np.where(np.arange(count) % 2, 0.0, 0.5)):
-        if name == "rprop":
-            values = np.sort(values)  # steps lie between their least and their greatest
-        arrays = [rng.uniform(0.1, 1, 500).astype(np.float32) for _ in range(2 + states)]
-        numbers = [np.float32([v]) for v in values]
-        with np.errstate(all="ignore"):
-            want = formula(*[a.copy() for a in arrays], *[v[0] for v in numbers])
-        source = optimizers.step(formula, "1" * states)
-        w, g, *given = arrays
-        arguments = [np.int64(500), w, g, *given, *numbers, w, *given]
-        optimizer_library.run(source.name, (2, 1), 64, arguments)
-        for got, expected in zip([w, *given], want, strict=True):
-            np.testing.assert_allclose(got, expected, rtol=3e-6, atol=3e-7)
-
-
-def test_a_copy_in_half_precision_is_written_beside_w() -> None:
-    adam, states = next((f, k) for name, f, k in families.optimizer_formulas() if name == "adam")
-    assert states == 3
-    source = optimizers.step(adam, "110", gradient="bfloat16", shadow="bfloat16")
-    rng = np.random.default_rng(6)
-    w, m, v = (rng.uniform(0.1, 1, 77).astype(np.float32) for _ in range(3))
-    g = rng.normal(size=77).astype(ml_dtypes.bfloat16)
-    numbers = [np.float32([x]) for x in (0.1, 0.99, 0.01, 0.02, 1e-8, 0.0, 1.0)]
-    want = adam(w.copy(), g.astype(np.float32), m.copy(), v.copy(), None, *[x[0] for x in numbers])
-    shadow = np.empty(77, ml_dtypes.bfloat16)
-    arguments = [np.int64(77), w, g, m, v, *numbers, w, m, v, shadow]
-    Emulated([source]).run(source.name, (1, 1), 64, arguments)
-    np.testing.assert_allclose(w, want[0], rtol=1e-6)
-    np.testing.assert_array_equal(shadow, w.astype(ml_dtypes.bfloat16))
 
 
 # ------------------------------------------------------------------------------ the emulator itself

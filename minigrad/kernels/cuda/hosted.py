@@ -64,11 +64,12 @@ def _run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) 
     return launch.run_loop(loop, args, options)
 
 
-def _write(to: Any, values: Any) -> None:
+def write_words(to: Any, values: Any) -> None:
+    """`launch.write_words`."""
     from . import launch
 
     launch.write_words(to, values)
 
 
 loops.on_device = _run_loop
-philox.write = _write
+philox.write = write_words

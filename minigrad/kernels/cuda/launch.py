@@ -22,7 +22,6 @@ from .dropout import dropout as dropout_kernel
 from .elementwise import MOST_DIMS, NUMBER, elementwise, joined
 from .embedding import embedding_backward as embedding_kernel
 from .expressions import NoScalarForm
-from .optimizers import step as step_kernel
 from .source import BYTES, FLOATS, INDICES, TYPES, Source, from_file, row_group, vector, width
 
 BLOCKS_PER_PROCESSOR = 8
@@ -337,28 +336,3 @@ def write_words(to: Any, values: Any) -> None:
     packed = words.view(np.dtype([("at", np.uint64, (MOST_WORDS,))]))
     text = from_file("write_words.cuh", "write_words", {}, {"MOST": MOST_WORDS})
     start(Source("write_words", text, block=32), (1,), [np.int32(given.size), to, packed])
-
-
-# ------------------------------------------------------------------------------ optimizers
-def step(formula: Any, w: Any, g: Any, states: list[Any], numbers: Any) -> bool:
-    """An optimizer's formula over flat arrays, in place, with numbers from an array on the GPU;
-    False if there is no kernel for these arrays.
-    """
-    given = [s for s in states if s is not None]
-    if not _fits(w, g, *given):
-        return False
-    marks = "".join(["0" if s is None else "1" for s in states])
-    wide = aligned(w, g, *given)
-    key = (formula, marks, w.dtype.name, wide)
-    if key not in _SOURCES:
-        try:
-            _SOURCES[key] = step_kernel(formula, marks, w.dtype.name, wide=wide)
-        except NoScalarForm:
-            _SOURCES[key] = None
-    source = _SOURCES[key]
-    if source is None:
-        return False
-    each = [numbers[i : i + 1] for i in range(numbers.size)]
-    arguments = [np.int64(w.size), w, g, *given, *each, w, *given]
-    start(source, (blocks(w.size, source.block * (4 if wide else 1)),), arguments)
-    return True
