@@ -69,7 +69,7 @@ _TICKETS: dict[tuple[int, int], Any] = {}
 
 
 def ticket() -> Any:
-    """What the blocks of a launch draw numbers from, to know which of them is the last. Every launch
+    """What the blocks of a launch draw numbers from, to know which is the last. Every launch
     leaves it at 0, and launches of one stream follow each other, so that there is one for each.
     """
     cuda = cuda_module().cuda
