@@ -75,7 +75,7 @@ def primitive(
     view         the result shares the memory of the one argument (a copy is noticed and treated as
                  one)
     half         "widen": float16 and bfloat16 are computed in float32 and rounded once; "keep": as
-                 they are
+                 they are; "device": widened in main memory, left to the function on a GPU
     composition  the same function from differentiable parts, used for second derivatives of fused
                  kernels; it takes
                  the same arguments, as Tensors. Without it residuals count as constants.
@@ -298,7 +298,7 @@ def _general(p: Primitive) -> Callable:
                     refresh_view(a)
                 if a._requires_grad:
                     requires_grad = True
-                if ready and not ((dtype := x.dtype) is F32 or dtype is F64) and half == "widen":
+                if ready and not ((dtype := x.dtype) is F32 or dtype is F64) and half != "keep":
                     ready = dtype not in HALF
                 if type(x) is not ndarray:
                     ready = False
@@ -376,9 +376,9 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
     if p.promote is not None:
         if not _uniform(args):
             args, narrow = _promoted(p, args)
-    elif p.half == "widen":
+    elif p.half != "keep":
         for a in args:
-            if not (isinstance(a, ndarray) or _on_gpu(a)):
+            if not (isinstance(a, ndarray) or (_on_gpu(a) and p.half == "widen")):
                 continue
             if not ((d := a.dtype) is F32 or d is F64) and d in HALF:
                 narrow = d
@@ -416,7 +416,7 @@ def _promoted(p: Primitive, args: Any) -> tuple[Any, Any]:
     if p.promote == "float" and dtype.category < FLOATING:
         dtype = get_default_dtype()
     target = narrow = dtype.np
-    if target in HALF and p.half == "widen":
+    if target in HALF and p.half != "keep":
         target = F32
     else:
         narrow = None

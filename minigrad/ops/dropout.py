@@ -20,7 +20,7 @@ from .elementwise import mul
 
 
 # ------------------------------------------------------------------------------ with zeros
-@primitive
+@primitive(half="device")
 def drop(x: Any, kept: Any, *, p: float, seed: int | Bits = 0) -> Any:
     """y = x·m/(1 − p) with the mask m;  x̄ = ȳ·m/(1 − p).
 

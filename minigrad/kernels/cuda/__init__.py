@@ -9,6 +9,8 @@ dropout.py      Philox's random bits, by the counters of PyTorch's CUDA generato
 embedding.py    gradients of looked-up rows, summed in order of position
 many.py         many arrays in one launch: optimizers' steps, the norm of all gradients
 launch.py       compiling with CuPy, and starting; launch_many.py the same for many.py
+cublaslt.py     NVIDIA's library of matrix products by its C interface
+gemm.py         products of arrays as its problems
 
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
 is text, which tests compile, and run on the CPU against the formulas (docs/gpu.md).
@@ -21,9 +23,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name in (
-        "launch",
-        "launch_many",
-    ):  # and all it needs: a fiftieth of the time to import minigrad
+    if name in ("launch", "launch_many", "gemm"):  # with all they need: 1/50 of an import
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
