@@ -119,6 +119,9 @@ class graph:
     def __exit__(self, *exc: object) -> None:
         try:
             self.cuda_graph.capture_end()
+        except Exception:
+            if exc[0] is None:  # else CUDA says again that what failed has failed
+                raise
         finally:
             self.stream.__exit__(*exc)
 

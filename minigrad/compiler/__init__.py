@@ -7,7 +7,10 @@ layout.py    where the arrays of a record live: one block of memory, reused as v
 program.py   the record as a list of steps, elementwise chains and small products together
 native.py    a run of such steps as source code of one function, compiled by Numba
 switches.py  what PyTorch's programs say about compiling: accepted
-captured.py  `compile`: guards, variants, the check of the first replay, the way back to eager
+replay.py    a record's program with the memory of its arguments, results and gradients
+variant.py   from the first call to the replays: the check of the first one, the way back to eager
+graphed.py   the same on a GPU, where the record is a CUDA graph
+captured.py  `compile`, and its guards
 """
 
 from __future__ import annotations

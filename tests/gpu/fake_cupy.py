@@ -94,7 +94,8 @@ class ndarray:
 
     @property
     def imag(self) -> ndarray:
-        return _wrap("imag", self._host.imag, [self])
+        mine = self._host
+        return _wrap("imag", mine.imag, [self], lambda: mine.imag)
 
     @imag.setter
     def imag(self, value: Any) -> None:
@@ -166,7 +167,8 @@ class ndarray:
         host = self._host[_hosts(key)]
         if isinstance(host, np.generic) and not _arrays(key):  # CuPy's is a view of one element
             host = self._host[(*(key if isinstance(key, tuple) else (key,)), ...)]
-        return _wrap("getitem", np.asarray(host), [self])
+        mine, keys = self._host, _hosts(key)
+        return _wrap("getitem", np.asarray(host), [self], lambda: mine[keys])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _refuse_indices(key)
@@ -177,7 +179,7 @@ class ndarray:
         def run() -> None:
             host[key] = value
 
-        MACHINE.launch("setitem", run, [])
+        MACHINE.launch("setitem", run, None)
 
     # ---- NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -298,7 +300,7 @@ def _call(name: str, function: Callable, args: Any, kwargs: Any) -> Any:
             with np.errstate(all="ignore"):
                 function(*hosts, **options)
 
-        MACHINE.launch(name, run, [out._host])
+        MACHINE.launch(name, run, None)
         return out
     with np.errstate(all="ignore"):
         result = function(*hosts, **options)
@@ -348,7 +350,7 @@ class Ufunc:
             raise NotImplementedError(f"`cupy_{self.__name__}.at` is not supported yet")
         host, key, value = a._host, _hosts(indices), _hosts(b)
         _refuse_host(b)
-        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), [])
+        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), None)
 
 
 def _function(name: str, function: Callable, parameters: list[str] | None) -> Callable:
@@ -395,11 +397,12 @@ def _astype(
 def _fill(self: ndarray, value: Any) -> None:
     _refuse_host(value)
     host, value = self._host, _hosts(value)
-    MACHINE.launch("fill", lambda: host.fill(value), [host])
+    MACHINE.launch("fill", lambda: host.fill(value), None)
 
 
 def _sort(self: ndarray, axis: int = -1, kind: Any = None) -> None:
-    MACHINE.launch("sort", lambda: self._host.sort(axis), [])
+    host = self._host
+    MACHINE.launch("sort", lambda: host.sort(axis), None)
 
 
 ndarray.astype, ndarray.fill, ndarray.sort = _astype, _fill, _sort  # type: ignore[attr-defined]
@@ -652,13 +655,13 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = None) -
     _refuse_host(src, where)
     host, value = dst._host, _hosts(src)
     mask = True if where is None else _hosts(where)
-    MACHINE.launch("copyto", lambda: np.copyto(host, value, casting, where=mask), [])
+    MACHINE.launch("copyto", lambda: np.copyto(host, value, casting, where=mask), None)
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any, mode: Any = None) -> None:
     _refuse_host(arr, indices, values)
     hosts = arr._host, indices._host, _hosts(values)
-    MACHINE.launch("put_along_axis", lambda: np.put_along_axis(*hosts, axis), [])
+    MACHINE.launch("put_along_axis", lambda: np.put_along_axis(*hosts, axis), None)
 
 
 MODULE = _make()
