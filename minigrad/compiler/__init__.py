@@ -9,7 +9,10 @@ native.py    a run of such calls as source code of one function, compiled by Num
 steps.py     where values live, and the steps that compute them
 layout.py    one block of memory for values that do not live at the same time
 switches.py  what PyTorch's programs say about compiling: accepted
-captured.py  `compile`: guards, variants, the check of the first replay, the way back to eager
+replay.py    a record's program with the memory of its arguments, results and gradients
+variant.py   from the first call to the replays: the check of the first one, the way back to eager
+graphed.py   the same on a GPU, where the record is a CUDA graph
+captured.py  `compile`, and its guards
 """
 
 from __future__ import annotations

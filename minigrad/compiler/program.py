@@ -6,7 +6,7 @@ the functions that were noted. steps.py says where their arguments and results l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -63,8 +63,11 @@ class Program:
         for (i, layout), x in zip(places, arrays, strict=True):
             self.slots[i] = x if x.strides == layout.strides else layout.fitted(x)
 
-    def backward(self, seeds: list[ndarray]) -> None:
-        self._fill(self.seeds, seeds)
+    def backward(self, seeds: Sequence[ndarray | None]) -> None:
+        """Compute the gradients from those of the results; None is zero."""
+        pairs = zip(seeds, self.seeds, strict=True)
+        zeros = [np.zeros(p.shape, p.dtype) if g is None else g for g, (_, p) in pairs]
+        self._fill(self.seeds, zeros)
         for step in self.later:
             step()
 

@@ -168,7 +168,8 @@ class Builder:
         """A placed array, where it is now."""
         owner = root(x)
         memory = self.placed[id(owner)]
-        return ndarray(x.shape, x.dtype, memory, address(x) - address(owner), x.strides)
+        start = address(x) - address(owner)
+        return ndarray(x.shape, x.dtype, memory, offset=start, strides=x.strides)
 
     def _find(self, value: Any) -> int:
         """The slot of anything that a call is given; steps are added that make what is missing."""

@@ -220,7 +220,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         noted(extrema, "_place")
         noted(order, "_top_places")
         noted(order, "sorted_places")
-        for name in _DRAWS:
+        for name in DRAWS:
             noted(sampling, name, "effect")
         for module in (filled, steps, data):
             put(module, "wrap", _constant_maker(recorder, module.wrap))
@@ -230,7 +230,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
         put(engine, "walk", walk)
         refused(walking, "accumulate", "retain_grad()")
-        for kind in _optimizers():
+        for kind in optimizers():
             put(kind, "step", _stepper(recorder, kind.step))
         refused(LRScheduler, "step", "a learning-rate scheduler's step")
         for name in ("item", "tolist", "numpy", "__bool__", "__array__"):
@@ -241,7 +241,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
             step()
 
 
-_DRAWS = (
+DRAWS = (
     "uniform normal log_normal randint random_from randperm bernoulli geometric exponential cauchy "
     "poisson binomial standard_gamma dirichlet multinomial"
 ).split()
@@ -273,7 +273,7 @@ def _writer(recorder: Recorder, original: Callable) -> Callable:
     return overwrite
 
 
-def _optimizers() -> list[type]:
+def optimizers() -> list[type]:
     """Every class that defines a step."""
     found, stack = [], [Optimizer]
     while stack:

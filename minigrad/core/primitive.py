@@ -24,6 +24,7 @@ broadcasting nor match dtypes: the engine does.
 
 from __future__ import annotations
 
+import functools
 import inspect
 import sys
 from collections.abc import Callable
@@ -75,7 +76,7 @@ def primitive(
     view         the result shares the memory of the one argument (a copy is noticed and treated as
                  one)
     half         "widen": float16 and bfloat16 are computed in float32 and rounded once; "keep": as
-                 they are
+                 they are; "device": widened in main memory, left to the function on a GPU
     composition  the same function from differentiable parts, used for second derivatives of fused
                  kernels; it takes
                  the same arguments, as Tensors. Without it residuals count as constants.
@@ -258,7 +259,8 @@ def _view(p: Primitive) -> Callable:
         view = input._view
         if view is not None and view.seen != input._counter[0]:
             refresh_view(input)
-        recorded = input._requires_grad and MODE.get().grad and p.differentiable
+        grad = MODE.get().grad
+        recorded = grad and input._requires_grad and p.differentiable
         if type(y) is tuple:
             result: Any = tuple([wrap(v) for v in y])
             if recorded:
@@ -267,72 +269,139 @@ def _view(p: Primitive) -> Callable:
             result = wrap(y)
             if recorded and differentiable_dtype(y.dtype):
                 record((input,), (input._data,), y, options, None, result, _ONE)
-        link_view(result, input, p, options)
+        link_view(result, input, p, options, grad)
         return result
 
     return call_view
 
 
 def _general(p: Primitive) -> Callable:
-    residuals, half = bool(p.residuals), p.half
-    plain = p.promote is None
+    """The call path of several arguments, written out for their number as `Primitive._filler` is;
+    for a primitive of two arguments that keeps residuals it reads, without what only other kinds
+    need,
 
-    def call_general(*args: Any, **options: Any) -> Any:
-        first: Any = args[0] if args else None
-        if type(first) is ndarray:  # a rule on arrays, as a rule
-            for a in args:
-                if isinstance(a, Tensor):
-                    break
-            else:
-                y = p.forward(*args, **options)
-                return y[0] if residuals else y
-        arrays = []
-        tensors = requires_grad = False
-        ready = plain  # nothing to promote or widen
-        for a in args:
-            if isinstance(a, Tensor):
-                tensors = True
-                x = a._data
-                view = a._view
-                if view is not None and view.seen != a._counter[0]:
-                    refresh_view(a)
-                if a._requires_grad:
-                    requires_grad = True
-                if ready and not ((dtype := x.dtype) is F32 or dtype is F64) and half == "widen":
-                    ready = dtype not in HALF
-                if type(x) is not ndarray:
-                    ready = False
-                arrays.append(x)
-            else:
-                arrays.append(a)
-                ready = ready and (type(a) is not ndarray or a.dtype not in HALF)
-        if not tensors:
-            return _raw(p, args, options)
-        extra: Any = ()
-        raw: Any = arrays
-        try:
+        def call(*args, **options):
+            a0, a1 = args
+            if type(a0) is ndarray and not isinstance(a1, Tensor):  # a rule on arrays, as a rule
+                return p.forward(a0, a1, **options)[0]
+            ready = True  # nothing to promote or widen
+            if isinstance(a0, Tensor):
+                x0, w0 = a0._data, a0._requires_grad
+                ...
+            raw, extra = (x0, x1), ()
             if ready:
-                y = p.forward(*arrays, **options)
-                if residuals:
-                    y, *extra = y
+                y, *extra = p.forward(x0, x1, **options)
             else:
-                y, extra, raw = _forward(p, arrays, options)
-        except ValueError as error:
-            raise (p.promote and _shape_error(*arrays)) or error from None
-        if type(y) is tuple:
-            y = tuple([v if type(v) is ndarray else as_array(v) for v in y])
-            result: Any = tuple([wrap(v) for v in y])
-            differentiable = any([differentiable_dtype(v.dtype) for v in y])
-        else:
-            if type(y) is not ndarray:
-                y = as_array(y)
+                y, extra, raw = _forward(p, raw, options)
             result = wrap(y)
-            differentiable = (dtype := y.dtype) is F32 or differentiable_dtype(dtype)
-        if requires_grad and differentiable and p.differentiable and MODE.get().grad:
-            p.record(args, raw, y, options, extra, result)
+            if (w0 or w1) and MODE.get().grad and ...:
+                record(args, raw, y, options, extra, result, (w0, w1))
+            return result
+    """
+    if p.varargs is not None:
+        return _any_number(p)
+    places, defaults = range(p.arity), inspect.unwrap(p.formula).__defaults__
+    xs, ws = _listed("x", places), _listed("w", places)
+    others = " or ".join([f"isinstance(a{i}, Tensor)" for i in places[1:]])
+    text = "def call_general(*args, **options):\n"
+    if defaults:
+        text += f" if len(args) < {p.arity}:\n"
+        text += f"  args += defaults[len(args) - {p.arity}:]\n"
+    text += f""" {_listed("a", places)} = args
+ if not isinstance(a0, Tensor) and not ({others}):
+  if type(a0) is ndarray:
+   return p.forward(*args, **options){"[0]" if p.residuals else ""}
+  return raw_call(p, args, options)
+ ready = {p.promote is None}
+"""
+    widened = " or ((d := x{i}.dtype) is not F32 and d is not F64 and d in HALF)"
+    for i in places:
+        text += f""" if isinstance(a{i}, Tensor):
+  x{i} = a{i}._data
+  if (view := a{i}._view) is not None and view.seen != a{i}._counter[0]:
+   refresh_view(a{i})
+  w{i} = a{i}._requires_grad
+  if type(x{i}) is not ndarray{widened.format(i=i) if p.half != "keep" else ""}:
+   ready = False
+ else:
+  x{i}, w{i} = a{i}, False
+"""
+        if p.half != "keep":
+            text += f"  if type(a{i}) is ndarray and a{i}.dtype in HALF:\n   ready = False\n"
+    text += f""" raw, extra = ({xs}), ()
+ try:
+  if ready:
+   {"y, *extra" if p.residuals else "y"} = p.forward({xs} **options)
+  else:
+   y, extra, raw = run(p, raw, options)
+ except ValueError as error:
+  raise (p.promote and shape_error(*raw)) or error from None
+ if type(y) is tuple:
+  y = tuple([v if type(v) is ndarray else as_array(v) for v in y])
+  result = tuple([wrap(v) for v in y])
+  differentiable = any([differentiable_dtype(v.dtype) for v in y])
+ else:
+  if type(y) is not ndarray:
+   y = as_array(y)
+  result = wrap(y)
+  differentiable = (d := y.dtype) is F32 or differentiable_dtype(d)
+ if ({" or ".join([f"w{i}" for i in places])}) and p.differentiable and MODE.get().grad:
+  if differentiable:
+   record(args, raw, y, options, extra, result, ({ws}))
+ return result
+"""
+    names: dict[str, Any] = {
+        "p": p, "record": p.record, "raw_call": _raw, "run": _forward,
+        "shape_error": _shape_error, "Tensor": Tensor, "ndarray": ndarray, "F32": F32, "F64": F64,
+        "HALF": HALF, "MODE": MODE, "defaults": defaults, "wrap": wrap, "as_array": as_array,
+        "refresh_view": refresh_view, "differentiable_dtype": differentiable_dtype,
+    }  # fmt: skip
+    exec(_compiled(text), names)
+    return names["call_general"]
+
+
+@functools.cache
+def _compiled(text: str) -> Any:
+    return compile(text, "<call path>", "exec")
+
+
+def _listed(name: str, places: Any) -> str:
+    return "".join([f"{name}{i}, " for i in places])
+
+
+def _any_number(p: Primitive) -> Callable:
+    """The call path where the number of arguments varies."""
+    widened = p.half != "keep"
+
+    def call_any(*args: Any, **options: Any) -> Any:
+        tensors = [a for a in args if isinstance(a, Tensor)]
+        if not tensors:
+            if args and type(args[0]) is ndarray:  # a rule on arrays, as a rule
+                y = p.forward(*args, **options)
+                return y[0] if p.residuals else y
+            return _raw(p, args, options)
+        for t in tensors:
+            if (view := t._view) is not None and view.seen != t._counter[0]:
+                refresh_view(t)
+        arrays: Any = [a._data if isinstance(a, Tensor) else a for a in args]
+        extra: Any = ()
+        ready = p.promote is None and "cupy" not in sys.modules
+        if ready and not (widened and any([getattr(x, "dtype", F32) in HALF for x in arrays])):
+            y = p.forward(*arrays, **options)
+            if p.residuals:
+                y, *extra = y
+        else:
+            y, extra, arrays = _forward(p, arrays, options)
+        if type(y) is not ndarray:
+            y = as_array(y)
+        result = wrap(y)
+        if p.differentiable and MODE.get().grad and differentiable_dtype(y.dtype):
+            wanted = tuple([isinstance(a, Tensor) and a._requires_grad for a in args])
+            if True in wanted:
+                p.record(args, arrays, y, options, extra, result, wanted)
         return result
 
-    return call_general
+    return call_any
 
 
 _SIGNATURES = {
@@ -376,9 +445,9 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
     if p.promote is not None:
         if not _uniform(args):
             args, narrow = _promoted(p, args)
-    elif p.half == "widen":
+    elif p.half != "keep":
         for a in args:
-            if not (isinstance(a, ndarray) or _on_gpu(a)):
+            if not (isinstance(a, ndarray) or (_on_gpu(a) and p.half == "widen")):
                 continue
             if not ((d := a.dtype) is F32 or d is F64) and d in HALF:
                 narrow = d
@@ -416,7 +485,7 @@ def _promoted(p: Primitive, args: Any) -> tuple[Any, Any]:
     if p.promote == "float" and dtype.category < FLOATING:
         dtype = get_default_dtype()
     target = narrow = dtype.np
-    if target in HALF and p.half == "widen":
+    if target in HALF and p.half != "keep":
         target = F32
     else:
         narrow = None

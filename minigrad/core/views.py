@@ -51,41 +51,34 @@ class View:
         return base
 
 
-def link_view(result: Any, source: Tensor, primitive: Primitive, options: dict) -> None:
+def link_view(result: Any, source: Tensor, primitive: Primitive, options: dict, grad: bool) -> None:
     """Note that `result` (a Tensor or a tuple of them) is a view of `source`, if it does share its
-    memory.
+    memory. `grad`: the mode it was cut out in.
     """
-    if type(result) is tuple:
-        for i, r in enumerate(result):
-            _link(r, source, primitive, options, i)
-    else:
-        _link(result, source, primitive, options, None)
-
-
-def _link(
-    result: Tensor, source: Tensor, primitive: Primitive, options: dict, output: int | None
-) -> None:
-    x, y = source._data, result._data
-    base = y.base
-    if base is not x and y is not x and (base is None or base is not x.base):
-        if not array_module(x).may_share_memory(x, y):
-            return  # this one had to be copied
     version = source._counter
     if version is INFERENCE:
         return
-    result._counter = version
-    parent = source._view
-    view = _new(View)
-    view.base = source if parent is None else parent.base
-    view.parent, view.primitive, view.options, view.output = parent, primitive, options, output
-    view.seen = version[0]
-    if output is not None:
-        view.made = MULTI_VIEW
-    elif not MODE.get().grad:
-        view.made = NO_GRAD_VIEW
+    x, parent = source._data, source._view
+    whole = x.base
+    base = source if parent is None else parent.base
+    seen, several = version[0], type(result) is tuple
+    if several:
+        made = MULTI_VIEW
+    elif not grad:
+        made = NO_GRAD_VIEW
     else:
-        view.made = DEFAULT_VIEW if parent is None else parent.made
-    result._view = view
+        made = DEFAULT_VIEW if parent is None else parent.made
+    for i, r in enumerate(result) if several else ((None, result),):
+        y = r._data
+        below = y.base
+        if below is not x and y is not x and (below is None or below is not whole):
+            if not array_module(x).may_share_memory(x, y):
+                continue  # this one had to be copied
+        r._counter = version
+        r._view = view = _new(View)
+        view.base, view.parent = base, parent
+        view.primitive, view.options, view.output = primitive, options, i
+        view.seen, view.made = seen, made
 
 
 def unlinked(t: Tensor) -> Tensor:

@@ -92,6 +92,14 @@ class Module(Hookable, Stateful, Convertible):
                 return found[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
+    def _affine(self) -> tuple[Any, Any]:
+        """`self.weight, self.bias`, without looking for them everywhere else first."""
+        own = self._parameters
+        try:
+            return own["weight"], own["bias"]
+        except KeyError:  # computed: nn.utils.parametrize
+            return self.weight, self.bias
+
     def __setattr__(self, name: str, value: Any) -> None:
         own = self.__dict__
         if isinstance(value, Parameter):

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..backend import sampling
 from ..backend.devices import array_module
+from ..backend.dtypes import from_numpy_dtype
 from ..core.primitive import primitive
 from ..core.tensor import wrap
 from ..export import export
@@ -164,20 +165,20 @@ def scaled_dot_product_attention(
     query heads share a head of key and value. A query that sees no key gets zeros. RuntimeError for
     a mask together with is_causal, and for shapes or dtypes that do not fit.
     """
-    _check_attention(query, key, value, attn_mask, is_causal, dropout_p)
-    q = query._data
-    k_shape, v_shape = key._data.shape, value._data.shape
+    q, k, v = query._data, key._data, value._data
+    _check_attention(q, k, v, attn_mask, is_causal, dropout_p)
+    k_shape, v_shape = k.shape, v.shape
     if enable_gqa:
         _check_shared_heads(q.shape, k_shape, v_shape)
         if k_shape[-3] != v_shape[-3]:
             key, value = _for_all_heads(query, key), _for_all_heads(query, value)
         k_shape, v_shape = [(*s[:-3], q.shape[-3], *s[-2:]) for s in (k_shape, v_shape)]
     _check_fit(q.shape, k_shape, v_shape)
-    mask = None if is_causal else _fitting_mask(q, key._data, attn_mask)
+    mask = None if is_causal else _fitting_mask(q, k, attn_mask)
     if scale is None:
         scale = 1 / math.sqrt(q.shape[-1]) if q.shape[-1] else 1.0
     if dropout_p == 1.0:
-        seen = _added(mask, is_causal, q, key._data)
+        seen = _added(mask, is_causal, q, k)
         key, value = _for_all_heads(query, key), _for_all_heads(query, value)
         return matmul(dropout(_weights(query, key, seen, float(scale)), dropout_p), value)
     seed = sampling.draw_seed() if dropout_p else 0
@@ -187,14 +188,14 @@ def scaled_dot_product_attention(
 
 
 def _check_attention(
-    query: Any, key: Any, value: Any, attn_mask: Any, is_causal: bool, dropout_p: float
+    q: Any, k: Any, v: Any, attn_mask: Any, is_causal: bool, dropout_p: float
 ) -> None:
-    q, k, v = query._data, key._data, value._data
     dtype = q.dtype
     if not (dtype is k.dtype is v.dtype or dtype == k.dtype == v.dtype):
+        names = [from_numpy_dtype(x.dtype) for x in (q, k, v)]
         raise RuntimeError(
             "Expected query, key, and value to have the same dtype, but got query.dtype: "
-            f"{query.dtype} key.dtype: {key.dtype} and value.dtype: {value.dtype} instead."
+            f"{names[0]} key.dtype: {names[1]} and value.dtype: {names[2]} instead."
         )
     if q.ndim < 2 or k.ndim < 2 or v.ndim < 2:
         raise RuntimeError(
@@ -208,7 +209,8 @@ def _check_attention(
     if attn_mask is not None and attn_mask._data.dtype not in (bool, q.dtype):
         raise RuntimeError(
             "Expected attn_mask dtype to be bool or float or to match query dtype, but got "
-            f"attn_mask.dtype: {attn_mask.dtype} and query.dtype: {query.dtype} instead."
+            f"attn_mask.dtype: {attn_mask.dtype} and query.dtype: {from_numpy_dtype(q.dtype)} "
+            "instead."
         )
     if not 0.0 <= dropout_p <= 1.0:
         raise RuntimeError(f"dropout probability has to be between 0 and 1, but got {dropout_p}")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
+from itertools import permutations
 from operator import index
 from typing import Any
 
@@ -172,6 +174,12 @@ permute_.vjp(
 )
 
 
+@cache
+def _orders(ndim: int) -> frozenset[tuple[int, ...]]:
+    """All permutations of few dimensions, which are quicker to look up than to check."""
+    return frozenset(permutations(range(ndim))) if ndim < 6 else frozenset()
+
+
 @export("permute")
 def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     """The dimensions in a new order: dimension i of the result is dimension dims[i] of x. A view.
@@ -179,6 +187,8 @@ def permute(input: Tensor, *dims: Any, **named: Any) -> Tensor:
     x̄ = ȳ in the inverse order. RuntimeError if `dims` is no permutation of all dimensions.
     """
     given, ndim = sizes(dims, named, "dims"), input._data.ndim
+    if given in _orders(ndim):  # as they are, nearly always
+        return permute_(input, dims=given)
     if len(given) != ndim:
         raise RuntimeError(
             "permute(sparse_coo): number of dimensions in the tensor input does not match the "

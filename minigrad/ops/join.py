@@ -26,10 +26,15 @@ from .views import reshape, view_
 @primitive(half="keep")
 def cat_(*xs: Any, dim: int) -> Any:
     """Arrays joined along `dim`, those of shape (0,) left out; each gets back its piece of ȳ."""
-    used = [x for x in xs if x.shape != (0,)] or xs
-    if type(xs[0]) is np.ndarray and (y := copying.join(used, dim)) is not None:
-        return y
-    return row_major(array_module(xs[0]).concatenate(used, axis=dim))
+    if _EMPTY in [x.shape for x in xs]:
+        xs = tuple([x for x in xs if x.shape != _EMPTY]) or xs
+    if type(xs[0]) is np.ndarray:
+        y = copying.join(xs, dim)
+        return row_major(np.concatenate(xs, dim)) if y is None else y
+    return row_major(array_module(xs[0]).concatenate(xs, axis=dim))
+
+
+_EMPTY = (0,)
 
 
 def _pieces(g: Any, dim: int, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:
@@ -41,18 +46,16 @@ def _pieces(g: Any, dim: int, shapes: tuple[tuple[int, ...], ...]) -> list[Any]:
 cat_.joint(lambda g, dim, xs_shape: _pieces(g, dim, xs_shape))
 
 
-def _tensors(given: Any, name: str) -> list[Tensor]:
-    if isinstance(given, Tensor) or not isinstance(given, (tuple, list)):
+def _tensors(given: Any, name: str) -> Sequence[Tensor]:
+    if not isinstance(given, (tuple, list)):
         raise TypeError(
             f"{name}(): argument 'tensors' (position 1) must be tuple of Tensors, not "
             f"{type(given).__name__}"
         )
-    for i, t in enumerate(given):
-        if not isinstance(t, Tensor):
-            raise TypeError(
-                f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}"
-            )
-    return list(given)
+    if not all([isinstance(t, Tensor) for t in given]):
+        i, t = next((i, t) for i, t in enumerate(given) if not isinstance(t, Tensor))
+        raise TypeError(f"expected Tensor as element {i} in argument 0, but got {type(t).__name__}")
+    return given
 
 
 @export("cat", "concat", "concatenate")
@@ -69,11 +72,12 @@ def cat(
         raise ValueError("cat(): expected a non-empty list of Tensors")
     first = given[0]._data
     dim = index(dim if axis is None else axis)
-    if first.shape == (0,):
-        first = next((t._data for t in given if t._data.shape != (0,)), first)
-        if first.shape == (0,):
+    if first.shape == _EMPTY:
+        first = next((t._data for t in given if t._data.shape != _EMPTY), first)
+        if first.shape == _EMPTY:
             dim = 0  # none of them counts, so that no dimension is wrong
-    dim = normalize_dim(dim, first.ndim)
+    if not 0 <= dim < first.ndim:
+        dim = normalize_dim(dim, first.ndim)
     try:
         y = cat_(*_of_one_dtype(given), dim=dim)
     except (ValueError, IndexError):  # NumPy found that they do not fit: say it in PyTorch's words
@@ -86,7 +90,7 @@ def cat(
     return y if out is None else write_out(y, out)
 
 
-def _of_one_dtype(given: list[Tensor]) -> list[Tensor]:
+def _of_one_dtype(given: Sequence[Tensor]) -> Sequence[Tensor]:
     """The tensors in their common dtype."""
     first = given[0]._data.dtype
     if all([t._data.dtype is first for t in given]):

@@ -105,6 +105,9 @@ def _floating(name: str, input: Any) -> Any:
     return input._data
 
 
+_LAST = (-1,)
+
+
 @export("nn.functional.layer_norm")
 def layer_norm(
     input: Any,
@@ -121,11 +124,12 @@ def layer_norm(
     """
     x = _floating("LayerNormKernelImpl", input)
     if type(normalized_shape) is tuple and len(normalized_shape) == 1:  # what layers ask for
-        usual = x.shape[-1:] == normalized_shape and all(
-            [p is None or p._data.shape == normalized_shape for p in (weight, bias)]
-        )
-        if usual:
-            return standardise(input, weight, bias, axes=(-1,), eps=eps)
+        if (
+            x.shape[-1:] == normalized_shape
+            and (weight is None or weight._data.shape == normalized_shape)
+            and (bias is None or bias._data.shape == normalized_shape)
+        ):
+            return standardise(input, weight, bias, axes=_LAST, eps=eps)
     shape = _last_dimensions(x.shape, normalized_shape, weight, bias)
     return standardise(input, weight, bias, axes=tuple(range(-len(shape), 0)), eps=eps)
 

@@ -25,10 +25,10 @@ from .views import view_
 @primitive(view=True)
 def unbind_(x: Any, *, dim: int) -> Any:
     """x at every index of `dim`; x̄ stacks the gradients."""
-    rows = (
-        x.swapaxes(0, dim) if dim < 2 else x.transpose(dim, *[d for d in range(x.ndim) if d != dim])
-    )
-    return tuple([rows[i, ...] for i in range(x.shape[dim])])
+    rows = x
+    if dim:
+        rows = x.transpose(dim, *[d for d in range(x.ndim) if d != dim])
+    return tuple(rows) if x.ndim > 1 else tuple([x[i, ...] for i in range(x.shape[0])])
 
 
 @primitive(half="keep")

@@ -254,7 +254,10 @@ def reshaped(x: Any, size: tuple[int, ...]) -> Any:
 def join(xs: Any, dim: int) -> Any:
     """Arrays of one dtype end to end along `dim`; None where NumPy has to do it."""
     first = xs[0]
-    if max([x.size for x in xs]) < SMALL_ROWS or not compiler.enabled():
+    for x in xs:
+        if x.size >= SMALL_ROWS and compiler.enabled():
+            break
+    else:
         return None
     before, after = first.shape[:dim], first.shape[dim + 1 :]
     for x in xs:

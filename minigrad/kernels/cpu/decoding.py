@@ -57,7 +57,7 @@ def _attend(
             scores[j] = weight
             total += weight
         inverse = ZERO if total == ZERO else ONE / total
-        out = o[task]
+        out = o[b, h, 0]
         for c in range(f):
             out[c] = ZERO
         for j in range(keys):
@@ -66,7 +66,7 @@ def _attend(
                 out[c] += weight * value[c]
         for c in range(f):
             out[c] *= inverse
-        stats[0, task], stats[1, task] = base, inverse
+        stats[0, b, h, 0], stats[1, b, h, 0] = base, inverse
 
 
 def one_query(q: Any, k: Any, v: Any, scale: float) -> tuple[Any, Any, Any] | None:
@@ -87,6 +87,6 @@ def one_query(q: Any, k: Any, v: Any, scale: float) -> tuple[Any, Any, Any] | No
     (_attend.parallel if many else _attend.serial)(
         address(q), address(k), address(v), batch, heads, heads // shared, keys, e, f,
         qb, qh, kb, kh, ks, vb, vh, vs, np.float32(scale),
-        o.reshape(batch * heads, f), stats.reshape(2, batch * heads),
+        o, stats,
     )  # fmt: skip
     return o, stats[0], stats[1]

@@ -61,7 +61,23 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     else:
         small = 1 if steps >= MANY_STEPS else SMALL
     call: Any
-    if small == 1:
+    if small == 1 and code.co_argcount == 1 and not code.co_kwonlyargcount:
+
+        def call_alone(x: Any) -> Any:
+            y = loop.run_one(x)
+            return loop((x,), {}) if y is None else y
+
+        call = call_alone
+
+    elif small == 1 and code.co_argcount == 2 and not code.co_kwonlyargcount:
+
+        def call_pair(x: Any, y: Any) -> Any:
+            z = loop.run_two(x, y)
+            return loop((x, y), {}) if z is None else z
+
+        call = call_pair
+
+    elif small == 1:
 
         def call_always(*args: Any, **options: Any) -> Any:
             return loop(args, options)
@@ -116,6 +132,17 @@ def _steps_of(formula: Callable, call: int) -> int:
 
 _CALL, _LOAD_GLOBAL = opmap["CALL"], opmap["LOAD_GLOBAL"]
 _OPERATORS = [opmap[name] for name in ("BINARY_OP", "COMPARE_OP", "UNARY_NEGATIVE")]
+
+
+def _launch(found: Any, shape: tuple[int, ...], n: int, *flat: Any) -> Any:
+    """The loop that `Loop._find_alike` has found, over n elements."""
+    address, out_dtype, launch = found[:3]
+    y = np.empty(shape, out_dtype)
+    if n < threads.PARALLEL or (chunks := threads.count()) == 1:
+        launch.serial(address, n, 1, *flat, y.ravel())
+    else:
+        launch.parallel(address, n, chunks, *flat, y.ravel())
+    return y
 
 
 class Loop:
@@ -174,15 +201,29 @@ class Loop:
         found = self.alike[key] if key in self.alike else self._find_alike(key)
         if found is None:
             return None
-        address, out_dtype, launch, dtype, numbers = found
-        for i in numbers:
-            flat[i] = _number(flat[i], dtype)
-        y = np.empty(shape, out_dtype)
-        if n < threads.PARALLEL or (chunks := threads.count()) == 1:
-            launch.serial(address, n, 1, *flat, y.ravel())
-        else:
-            launch.parallel(address, n, chunks, *flat, y.ravel())
-        return y
+        for i in found[4]:
+            flat[i] = _number(flat[i], found[3])
+        return _launch(found, shape, n, *flat)
+
+    def run_one(self, x: Any) -> Any:
+        """`_run_alike` for one array, without a loop over arguments."""
+        if type(x) is not ndarray or not (n := x.size) or config.SETTINGS.get().kernels == "off":
+            return None
+        found = self.alike.get((x.dtype,))
+        if found is None or not x.shape or not (n < SMALL or x.flags.c_contiguous):
+            return None
+        return _launch(found, x.shape, n, x.ravel())
+
+    def run_two(self, a: Any, b: Any) -> Any:
+        """The same for two arrays."""
+        if type(a) is not ndarray or type(b) is not ndarray or a.shape != b.shape or not a.shape:
+            return None
+        if not (n := a.size) or config.SETTINGS.get().kernels == "off":
+            return None
+        found = self.alike.get((a.dtype, b.dtype))
+        if found is None or not (n < SMALL or (a.flags.c_contiguous and b.flags.c_contiguous)):
+            return None
+        return _launch(found, a.shape, n, a.ravel(), b.ravel())
 
     def _find_alike(self, kinds: tuple[Any, ...]) -> Any:
         found = None

@@ -23,7 +23,7 @@ from typing import Any
 
 import numpy as np
 
-from . import compiler, reductions
+from . import compiler, reductions, threads
 from .compiler import REASSOCIATE, kernel, prange
 from .reductions import F32, F64, row_moments, row_squares
 
@@ -323,17 +323,20 @@ def rows(x: Any, weight: Any, bias: Any, axes: Any, eps: float, centre: bool) ->
     """(y, mean, rstd) with weights along the last dimensions, the axes; None if NumPy has to."""
     if not _fits(x, weight, bias) or bias is not None and weight is None:
         return None
-    n = x.shape[-1] if len(axes) == 1 else prod([x.shape[a] for a in axes])
+    shape, dtype = x.shape, x.dtype
+    n = shape[-1] if len(axes) == 1 else prod([shape[a] for a in axes])
     if n < SHORT or not (weight is None or weight.size == n) or not (
         bias is None or bias.size == n
     ):  # fmt: skip
         return None
-    x, dtype = _whole(x), x.dtype
-    y, size = np.empty(x.shape, dtype), (x.size // n, n)
-    mean, rstd = np.empty((2, size[0]), dtype)
-    args = x.reshape(size), _flat(weight, dtype), _flat(bias, dtype), eps, centre
-    _rows.run(x.size * 2, *args, y.reshape(size), mean, rstd)
-    return y, mean, rstd
+    size = (x.size // n, n)
+    flat = x.reshape(size)  # a copy, where the strides ask for one
+    if not flat.flags.c_contiguous:
+        flat = np.ascontiguousarray(flat)
+    y, mean, rstd = np.empty(size, dtype), np.empty(size[0], dtype), np.empty(size[0], dtype)
+    call = _rows.parallel if threads.worthwhile(2 * x.size) else _rows.serial
+    call(flat, _flat(weight, dtype), _flat(bias, dtype), eps, centre, y, mean, rstd)
+    return y.reshape(shape), mean, rstd
 
 
 def rows_backward(

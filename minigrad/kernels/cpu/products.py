@@ -15,9 +15,9 @@ import numpy as np
 
 from ...backend.memory import address
 from . import compiler, gemm, threads
-from .compiler import kernel, prange
+from .compiler import REASSOCIATE, kernel, prange
 
-F32 = np.dtype(np.float32)
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 ONE = np.float32(1)
 multiply: Any = gemm.multiply
 
@@ -27,6 +27,8 @@ LARGE = 1 << 26
 """Multiplications of one product from which all threads may as well share it."""
 OUTER = 1 << 11
 """Numbers from which a column times a row is worth a kernel."""
+ONE_ROW = 1 << 17
+"""Weights from which one row is multiplied on all threads."""
 
 
 class Stack(NamedTuple):
@@ -136,8 +138,27 @@ def _outer(a, b, c):
             row[j] = factor * b[j]
 
 
+@kernel(flags=REASSOCIATE, inline=True)
+def _dot(x, w, j):
+    total = x.dtype.type(0)
+    for t in range(w.shape[0]):
+        total += x[0, t] * w[t, j]
+    return total
+
+
+@kernel(flags=REASSOCIATE)
+def _one_row(x, w, bias, y):
+    for j in prange(w.shape[1]):
+        y[0, j] = _dot(x, w, j) + (bias[j] if bias.size else x.dtype.type(0))
+
+
+NO_BIAS = {F32: np.empty(0, F32), F64: np.empty(0, F64)}
+
+
 def matrices(a: Any, b: Any, bias: Any = None) -> Any:
     """a b, or a b + bias, for two matrices of any dtype and their row of biases."""
+    if len(a) == 1 and (c := one_row(a, b, bias)) is not None:
+        return c
     c = gemm.product(a, b, bias)
     if c is not None:
         return c
@@ -148,6 +169,27 @@ def matrices(a: Any, b: Any, bias: Any = None) -> Any:
     if bias is not None:
         c += bias
     return c
+
+
+def one_row(a: Any, b: Any, bias: Any) -> Any:
+    """A row times columns that lie in one piece each, as a layer's weights do; None where NumPy has
+    to do it.
+    """
+    dtype = a.dtype
+    if not (dtype is F32 or dtype is F64) or b.dtype is not dtype or type(a) is not np.ndarray:
+        return None
+    if not (b.flags.f_contiguous and a.flags.c_contiguous and compiler.enabled()):
+        return None
+    if bias is None:
+        bias = NO_BIAS[dtype]
+    elif bias.dtype is not dtype or not bias.flags.c_contiguous:
+        return None
+    k, n = b.shape
+    if a.shape[1] != k:
+        return None
+    y = np.empty((1, n), dtype)
+    (_one_row.serial if k * n < ONE_ROW else _one_row)(a, b, bias, y)
+    return y
 
 
 def _column_times_row(a: Any, b: Any) -> Any:

@@ -45,11 +45,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
-        own = self._parameters  # self.weight would look there last
-        weight, bias = own.get("weight"), own.get("bias")
-        if weight is None or bias is None:  # computed (nn.utils.parametrize), or without bias
-            weight, bias = self.weight, self.bias
-        return matmul.linear(input, weight, bias)
+        return matmul.linear(input, *self._affine())
 
     def extra_repr(self) -> str:
         return (

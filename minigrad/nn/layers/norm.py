@@ -52,11 +52,7 @@ class LayerNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
-        own = self._parameters  # self.weight would look there last
-        weight, bias = own.get("weight"), own.get("bias")
-        if weight is None or bias is None:  # computed (nn.utils.parametrize), or none
-            weight, bias = self.weight, self.bias
-        return F.layer_norm(input, self.normalized_shape, weight, bias, self.eps)
+        return F.layer_norm(input, self.normalized_shape, *self._affine(), self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -136,7 +132,7 @@ class GroupNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
-        return F.group_norm(input, self.num_groups, self.weight, self.bias, self.eps)
+        return F.group_norm(input, self.num_groups, *self._affine(), self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -235,7 +231,7 @@ class _BatchNorm(_Running):
         use_batch = training or (mean is None and var is None)
         if training and not tracked:
             mean = var = None
-        return F.batch_norm(input, mean, var, self.weight, self.bias, use_batch, factor, self.eps)
+        return F.batch_norm(input, mean, var, *self._affine(), use_batch, factor, self.eps)
 
 
 @export("nn.BatchNorm1d")
@@ -288,8 +284,7 @@ class _InstanceNorm(_Running):
             input.unsqueeze(0) if single else input,
             self.running_mean,
             self.running_var,
-            self.weight,
-            self.bias,
+            *self._affine(),
             self.training or not self.track_running_stats,
             0.0 if self.momentum is None else self.momentum,
             self.eps,
