@@ -158,7 +158,7 @@ class Builder:
             if span[0] < split <= span[1]:  # the second part may run more than once
                 span[1] = len(groups)
         keys = list(spans)
-        starts, length = place([Span(*spans[k], owners[k].nbytes) for k in keys])
+        starts, length = place([Span(spans[k][0], spans[k][1], owners[k].nbytes) for k in keys])
         memory = np.empty(length + ALIGNMENT, np.uint8)
         memory = memory[-address(memory) % ALIGNMENT :]
         for k, start in zip(keys, starts, strict=True):
