@@ -8,11 +8,12 @@ what is missing. With CuPy and a GPU, CuPy is asked.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..export import export
 from . import random
-from .devices import cuda_is_available, cuda_module, device, require_cuda
+from .devices import cuda_device_count, cuda_is_available, cuda_module, device, require_cuda
 
 Device = device
 
@@ -201,35 +202,29 @@ def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
 # ------------------------------------------------------------ random numbers
 @export("cuda.manual_seed", "cuda.random.manual_seed", "mps.manual_seed")
 def manual_seed(seed: int) -> None:
-    """Seed the GPU's generator. There is one generator for all devices, seeded by
-    `minigrad.manual_seed`: without a GPU nothing happens, as in PyTorch.
-    """
+    """Seed the generator of the current GPU; without a GPU nothing happens, as in PyTorch."""
     if cuda_is_available():
-        random.manual_seed(seed)
+        random.cuda_generator(current_device()).manual_seed(int(seed))
 
 
 @export("cuda.manual_seed_all", "cuda.random.manual_seed_all")
 def manual_seed_all(seed: int) -> None:
     """`manual_seed` for all GPUs; nothing without one."""
-    manual_seed(seed)
+    for index in range(cuda_device_count()):
+        random.cuda_generator(index).manual_seed(int(seed))
 
 
 @export("cuda.seed", "cuda.seed_all", "cuda.random.seed", "cuda.random.seed_all")
 def seed() -> None:
-    """Seed the GPUs' generator at random; nothing without one."""
+    """Seed the GPUs' generators at random; nothing without one."""
     if cuda_is_available():
-        random.seed()
+        manual_seed_all(int.from_bytes(os.urandom(8), "little"))
 
 
-@export("cuda.get_rng_state_all", "cuda.random.get_rng_state_all")
-def get_rng_state_all() -> list[Any]:
-    """The states of the GPUs' own generators: there are none."""
-    return []
-
-
-@export("cuda.set_rng_state_all", "cuda.random.set_rng_state_all")
-def set_rng_state_all(new_states: Any) -> None:
-    """Set the states that `get_rng_state_all` gave: none."""
+@export("cuda.initial_seed", "cuda.random.initial_seed")
+def initial_seed() -> int:
+    """The seed that the sequence of the current GPU's generator started from."""
+    return random.cuda_generator(current_device()).initial_seed()
 
 
 # ------------------------------------------------------------ streams and events

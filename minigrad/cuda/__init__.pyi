@@ -33,9 +33,11 @@ from minigrad.backend.cuda import get_arch_list as get_arch_list
 from minigrad.backend.cuda import get_device_capability as get_device_capability
 from minigrad.backend.cuda import get_device_name as get_device_name
 from minigrad.backend.cuda import get_device_properties as get_device_properties
-from minigrad.backend.cuda import get_rng_state_all as get_rng_state_all
+from minigrad.ops.random import cuda_get_rng_state as get_rng_state
+from minigrad.ops.random import cuda_get_rng_state_all as get_rng_state_all
 from minigrad.backend.graphs import graph as graph
 from minigrad.backend.cuda import init as init
+from minigrad.backend.cuda import initial_seed as initial_seed
 from minigrad.backend.cuda import ipc_collect as ipc_collect
 from minigrad.backend.devices import cuda_is_available as is_available
 from minigrad.backend.cuda import is_bf16_supported as is_bf16_supported
@@ -56,7 +58,8 @@ from minigrad.backend.cuda import reset_peak_memory_stats as reset_peak_memory_s
 from minigrad.backend.cuda import seed as seed
 from minigrad.backend.cuda import seed as seed_all
 from minigrad.backend.cuda import set_device as set_device
-from minigrad.backend.cuda import set_rng_state_all as set_rng_state_all
+from minigrad.ops.random import cuda_set_rng_state as set_rng_state
+from minigrad.ops.random import cuda_set_rng_state_all as set_rng_state_all
 from minigrad.backend.cuda import set_stream as set_stream
 from minigrad.backend.cuda import stream as stream
 from minigrad.backend.cuda import synchronize as synchronize

@@ -161,12 +161,13 @@ def _padding(
 
 
 def _check_range(index: Any, rows: int) -> None:
+    """IndexError for what is no row; on a GPU nothing is looked at, which would mean to wait."""
+    if type(index) is not np.ndarray or not index.size:
+        return
     if index.size == 1:
         fits = 0 <= index.item() < rows
-    elif type(index) is np.ndarray:  # read as unsigned, what is negative is too large
-        fits = not index.size or index.view(f"u{index.itemsize}").max() < rows
-    else:
-        fits = not index.size or (index.min() >= 0 and index.max() < rows)
+    else:  # read as unsigned, what is negative is too large
+        fits = index.view(f"u{index.itemsize}").max() < rows
     if not fits:
         raise IndexError("index out of range in self")
 

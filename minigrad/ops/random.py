@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import philox, sampling
 from ..backend import random as generators
-from ..backend import sampling
+from ..backend.devices import canonical_device, cuda_device_count
 from ..backend.dtypes import dtype_by_name
 from ..backend.random import Generator
 from ..core.inplace import check_inplace, commit, overwrite
@@ -383,18 +384,57 @@ def get_rng_state() -> Tensor:
 @export("set_rng_state", "random.set_rng_state")
 def set_rng_state(new_state: Tensor) -> None:
     """Go back to a state of get_rng_state. TypeError for a tensor of another dtype."""
-    if not isinstance(new_state, Tensor) or new_state.dtype is not dtype_by_name("uint8"):
+    generators.default_generator.set_state(_state_bytes(new_state))
+
+
+def _state_bytes(state: Any) -> np.ndarray:
+    if not isinstance(state, Tensor) or state.dtype is not dtype_by_name("uint8"):
         raise TypeError("RNG state must be a minigrad.ByteTensor")
-    generators.default_generator.set_state(np.ascontiguousarray(new_state._data))
+    return np.ascontiguousarray(state._data)
+
+
+def _cuda_index(which: Any) -> int:
+    found = canonical_device("cuda" if which is None else which)
+    if found.type != "cuda":
+        raise ValueError(f"Expected a cuda device, but got: {found}")
+    return found.index or 0
+
+
+@export("cuda.get_rng_state", "cuda.random.get_rng_state")
+def cuda_get_rng_state(device: Any = "cuda") -> Tensor:
+    """The state of a GPU's default generator, a tensor of bytes; RuntimeError without the GPU."""
+    return wrap(generators.cuda_generator(_cuda_index(device)).get_state())
+
+
+@export("cuda.set_rng_state", "cuda.random.set_rng_state")
+def cuda_set_rng_state(new_state: Tensor, device: Any = "cuda") -> None:
+    """Go back to a state of `cuda.get_rng_state`."""
+    generators.cuda_generator(_cuda_index(device)).set_state(_state_bytes(new_state))
+
+
+@export("cuda.get_rng_state_all", "cuda.random.get_rng_state_all")
+def cuda_get_rng_state_all() -> list[Tensor]:
+    """The states of all GPUs' generators; an empty list without one."""
+    return [cuda_get_rng_state(i) for i in range(cuda_device_count())]
+
+
+@export("cuda.set_rng_state_all", "cuda.random.set_rng_state_all")
+def cuda_set_rng_state_all(new_states: Any) -> None:
+    """Go back to states of `cuda.get_rng_state_all`."""
+    for i, state in enumerate(new_states):
+        cuda_set_rng_state(state, i)
 
 
 @export("random.fork_rng")
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Any:
-    """With the block over, the default generator is back in the state in which it was before it."""
-    before = generators.default_generator.get_state()
+    """With the block over, the default generators are back in the states in which they were before
+    it.
+    """
+    before, on_gpus = generators.default_generator.get_state(), philox.position()
     try:
         yield
     finally:
         if enabled:
             generators.default_generator.set_state(before)
+            philox.move_to(on_gpus)

@@ -57,8 +57,10 @@ def mesh(index: Any, dim: int) -> tuple:
 
 
 def check_range(index: Any, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
-    """PyTorch's error for an index outside [0, n)."""
-    if not kernels.inside(index, 0, n):
+    """PyTorch's error for an index outside [0, n); on a GPU nothing is looked at, which would mean
+    to wait.
+    """
+    if type(index) is np.ndarray and not kernels.inside(index, 0, n):
         bad = index[(index < 0) | (index >= n)]
         raise error(f"index {int(bad[0])} is out of bounds for dimension {dim} with size {n}")
 

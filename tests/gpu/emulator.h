@@ -32,6 +32,8 @@ static inline unsigned __float_as_uint(float x) { unsigned b; memcpy(&b, &x, 4);
 static inline float emulated_half_to_float(unsigned short b) { _Float16 h; memcpy(&h, &b, 2); return (float)h; }
 static inline unsigned short emulated_float_to_half(float x) { _Float16 h = (_Float16)x; unsigned short b; memcpy(&b, &h, 2); return b; }
 static inline unsigned __umulhi(unsigned a, unsigned b) { return (unsigned)(((uint64_t)a * b) >> 32); }
+static inline unsigned atomicAdd(unsigned *at, unsigned x) { unsigned before = *at; *at += x; return before; }
+static inline void __threadfence() {}
 static inline float rsqrtf(float x) { return 1 / sqrtf(x); }
 static inline double rsqrt(double x) { return 1 / sqrt(x); }
 

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import devices
+from minigrad.kernels.cuda import launch_many
 
 from .fake_device import MACHINE, Graph, OutOfMemoryError, Pool
 
@@ -93,7 +94,8 @@ class ndarray:
 
     @property
     def imag(self) -> ndarray:
-        return _wrap("imag", self._host.imag, [self])
+        mine = self._host
+        return _wrap("imag", mine.imag, [self], lambda: mine.imag)
 
     @imag.setter
     def imag(self, value: Any) -> None:
@@ -163,7 +165,10 @@ class ndarray:
     def __getitem__(self, key: Any) -> ndarray:
         _refuse_indices(key)
         host = self._host[_hosts(key)]
-        return _wrap("getitem", np.asarray(host), [self])
+        if isinstance(host, np.generic) and not _arrays(key):  # CuPy's is a view of one element
+            host = self._host[(*(key if isinstance(key, tuple) else (key,)), ...)]
+        mine, keys = self._host, _hosts(key)
+        return _wrap("getitem", np.asarray(host), [self], lambda: mine[keys])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _refuse_indices(key)
@@ -174,7 +179,7 @@ class ndarray:
         def run() -> None:
             host[key] = value
 
-        MACHINE.launch("setitem", run, [])
+        MACHINE.launch("setitem", run, None)
 
     # ---- NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -295,7 +300,7 @@ def _call(name: str, function: Callable, args: Any, kwargs: Any) -> Any:
             with np.errstate(all="ignore"):
                 function(*hosts, **options)
 
-        MACHINE.launch(name, run, [out._host])
+        MACHINE.launch(name, run, None)
         return out
     with np.errstate(all="ignore"):
         result = function(*hosts, **options)
@@ -345,7 +350,7 @@ class Ufunc:
             raise NotImplementedError(f"`cupy_{self.__name__}.at` is not supported yet")
         host, key, value = a._host, _hosts(indices), _hosts(b)
         _refuse_host(b)
-        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), [])
+        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), None)
 
 
 def _function(name: str, function: Callable, parameters: list[str] | None) -> Callable:
@@ -392,11 +397,12 @@ def _astype(
 def _fill(self: ndarray, value: Any) -> None:
     _refuse_host(value)
     host, value = self._host, _hosts(value)
-    MACHINE.launch("fill", lambda: host.fill(value), [host])
+    MACHINE.launch("fill", lambda: host.fill(value), None)
 
 
 def _sort(self: ndarray, axis: int = -1, kind: Any = None) -> None:
-    MACHINE.launch("sort", lambda: self._host.sort(axis), [])
+    host = self._host
+    MACHINE.launch("sort", lambda: host.sort(axis), None)
 
 
 ndarray.astype, ndarray.fill, ndarray.sort = _astype, _fill, _sort  # type: ignore[attr-defined]
@@ -649,13 +655,13 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = None) -
     _refuse_host(src, where)
     host, value = dst._host, _hosts(src)
     mask = True if where is None else _hosts(where)
-    MACHINE.launch("copyto", lambda: np.copyto(host, value, casting, where=mask), [])
+    MACHINE.launch("copyto", lambda: np.copyto(host, value, casting, where=mask), None)
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any, mode: Any = None) -> None:
     _refuse_host(arr, indices, values)
     hosts = arr._host, indices._host, _hosts(values)
-    MACHINE.launch("put_along_axis", lambda: np.put_along_axis(*hosts, axis), [])
+    MACHINE.launch("put_along_axis", lambda: np.put_along_axis(*hosts, axis), None)
 
 
 MODULE = _make()
@@ -665,13 +671,17 @@ Stream.null = Stream(null=True)
 @contextlib.contextmanager
 def installed() -> Iterator[Any]:
     """Inside, `import cupy` finds this module, and the driver counts one device."""
+    from . import fake_cublaslt
+
     before, count = sys.modules.get("cupy"), devices._driver_device_count
     MACHINE.reset()
     sys.modules["cupy"] = MODULE
     devices._driver_device_count = lambda: 1  # type: ignore[assignment]
     try:
-        yield MODULE
+        with fake_cublaslt.installed():
+            yield MODULE
     finally:
+        launch_many._TICKETS.clear()  # memory of this machine
         devices._driver_device_count = count
         if before is None:
             del sys.modules["cupy"]

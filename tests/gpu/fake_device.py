@@ -103,7 +103,8 @@ class Machine:
 
     def launch(self, name: str, run: Callable[[], None], outputs: list[np.ndarray] | None) -> None:
         """Run a kernel; while a stream is recorded, note it, and spoil what it wrote: until the
-        graph is launched nothing has been computed. Without `outputs` it is not run before.
+        graph is launched nothing has been computed. Without `outputs` it is not run before: a
+        kernel of ours, or one that writes into memory that was there.
         """
         self.launches[name] += 1
         if self.graph is None or outputs is not None:

@@ -7,8 +7,10 @@ rows.py         softmax, cross-entropy, layer and RMS norm: a warp or a block to
 reductions.py   sums, extrema, products: two passes in a fixed order
 dropout.py      Philox's random bits, by the counters of PyTorch's CUDA generator
 embedding.py    gradients of looked-up rows, summed in order of position
-optimizers.py   an optimizer's formula over flat buffers
-launch.py       compiling with CuPy, and starting
+many.py         many arrays in one launch: optimizers' steps, the norm of all gradients
+launch.py       compiling with CuPy, and starting; launch_many.py the same for many.py
+cublaslt.py     NVIDIA's library of matrix products by its C interface
+gemm.py         products of arrays as its problems
 
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
 is text, which tests compile, and run on the CPU against the formulas (docs/gpu.md).
@@ -21,6 +23,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name == "launch":  # and all it needs: a fiftieth of the time to import minigrad
-        return importlib.import_module(".launch", __name__)
+    if name in ("launch", "launch_many", "gemm"):  # with all they need: 1/50 of an import
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import philox
 from ...backend.devices import array_module
 from ..cpu import loops
 
@@ -63,4 +64,12 @@ def _run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) 
     return launch.run_loop(loop, args, options)
 
 
+def write_words(to: Any, values: Any) -> None:
+    """`launch.write_words`."""
+    from . import launch
+
+    launch.write_words(to, values)
+
+
 loops.on_device = _run_loop
+philox.write = write_words

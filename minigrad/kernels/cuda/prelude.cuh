@@ -91,6 +91,8 @@ __device__ __forceinline__ double normal_below_of(double x) {
 }
 __device__ __forceinline__ float sqrt_of(float x) { return sqrtf(x); }
 __device__ __forceinline__ double sqrt_of(double x) { return sqrt(x); }
+__device__ __forceinline__ float pow_of(float x, float y) { return powf(x, y); }
+__device__ __forceinline__ double pow_of(double x, double y) { return pow(x, y); }
 __device__ __forceinline__ float abs_of(float x) { return fabsf(x); }
 __device__ __forceinline__ double abs_of(double x) { return fabs(x); }
 template <typename A> __device__ __forceinline__ A sigmoid_of(A x) {
