@@ -99,6 +99,27 @@ def test_one_index_for_every_element(seed: int, a: int, n: int, b: int, dim: int
 
 
 @few
+@given(seeds, st.integers(0, 2), st.integers(1, 9), st.integers(1, 9), st.integers(1, 60))
+def test_pairs_of_indices(seed: int, dim: int, n: int, m: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    shape = [3, 2, n, m, 4][2 - dim :]
+    i, j = rng.integers(-n, n, count), rng.integers(-m, m, count)
+    g = rng.standard_normal((*shape[:dim], count, *shape[dim + 2 :])).astype("fd"[seed % 2])
+    right = np.zeros(shape, g.dtype)
+    np.add.at(right, (*[slice(None)] * dim, i, j), g)
+    for layout in (g, np.asfortranarray(g)):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(threads, "PARALLEL", 1 << 16)
+            y = indexing.pairs_back(layout, i, j, dim, tuple(shape))
+            np.testing.assert_allclose(y, right, rtol=1e-5, atol=1e-5)
+            j[seed % count] = m
+            assert indexing.pairs_back(layout, i, j, dim, tuple(shape)) is None
+            j[seed % count] = m - 1
+            right = np.zeros(shape, g.dtype)
+            np.add.at(right, (*[slice(None)] * dim, i, j), g)
+
+
+@few
 @given(seeds, st.integers(1, 300), st.integers(1, 200), st.sampled_from([0.0, 0.01, 0.5, 1.0]))
 def test_masks(seed: int, n: int, m: int, p: float) -> None:
     rng = np.random.default_rng(seed)

@@ -132,3 +132,26 @@ def test_results_do_not_depend_on_threads():
     threads.limit(threads.available())
     for a, b in zip(*found, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(
+    st.integers(0, 999), st.integers(1, 9), st.integers(1, 40), st.booleans(), st.integers(0, 2),
+    st.sampled_from([np.float32, np.float64]), st.booleans(),
+)  # fmt: skip
+def test_small_variances_are_their_formula(
+    seed: int, n: int, m: int, keep: bool, correction: int, dtype: Any, turned: bool
+) -> None:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(reductions, "SMALL", 1 << 14)
+        x = np.random.default_rng(seed).standard_normal((n, m)).astype(dtype) + dtype(100)
+        x = np.asfortranarray(x) if turned else x
+        for axis in (0, 1):
+            y = reductions.variance(x, (axis,), keep, max(x.shape[axis] - correction, 0))
+            if y is None:  # columns, and lines of one, are left to NumPy
+                assert axis == (1 if turned else 0) or x.shape[axis] == 1
+                continue
+            right = np.var(x.astype(np.float64), axis, ddof=correction, keepdims=keep)
+            assert y.dtype == dtype and y.shape == right.shape and y.flags.c_contiguous
+            if x.shape[axis] > correction:
+                np.testing.assert_allclose(y, right, rtol=1e-4, atol=1e-5)

@@ -227,6 +227,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         noted(clip_grad, "total_of")
         noted(clip_grad, "shrink", "effect")
         noted(norm, "move_average", "effect")
+        noted(norm, "count_up", "effect")
         put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
         put(engine, "walk", walk)
         refused(walking, "accumulate", "retain_grad()")

@@ -4,6 +4,7 @@ dtype.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -45,18 +46,26 @@ def sum_to_size(x: Any, *, size: tuple[int, ...]) -> Any:
 
     x̄ = ȳ, broadcast back to x's shape.
     """
-    lead = x.ndim - len(size)
+    axes = _summed(x.shape, size)
     if x.size >= reductions.SMALL:
-        axes = [d for d, n in enumerate(x.shape) if d < lead or size[d - lead] != n]
-        y = reductions.sum(x, tuple(axes), True)
+        y = reductions.sum(x, axes, True)
         if y is not None:
             return y.reshape(size)
-    if lead and size and size == x.shape[lead:] and type(x) is np.ndarray:
+    if not axes:
+        return x.reshape(size)
+    if type(x) is not np.ndarray:
+        return x.sum(axis=axes, keepdims=True).reshape(size)
+    lead = x.ndim - len(size)
+    if lead and size and len(axes) == lead:
         return np.add.reduce(x.reshape(-1, *size) if lead > 1 else x, 0)
-    axes = list(range(lead)) + [
-        i + lead for i, n in enumerate(size) if n == 1 and x.shape[i + lead] != 1
-    ]
-    return np.sum(x, axis=tuple(axes), keepdims=True).reshape(size) if axes else x.reshape(size)
+    return np.add.reduce(x, axes, None, None, True).reshape(size)
+
+
+@lru_cache(512)
+def _summed(shape: tuple[int, ...], size: tuple[int, ...]) -> tuple[int, ...]:
+    """The dimensions of `shape` along which `size` was broadcast."""
+    lead = len(shape) - len(size)
+    return tuple([d for d, n in enumerate(shape) if d < lead or size[d - lead] != n])
 
 
 sum_to_size.vjp(x=lambda g, x_shape: broadcast(g, size=x_shape))
@@ -125,6 +134,14 @@ stack.joint(
 )
 
 
+def _unstack(g: Any, dim: int, xs_shape: tuple[tuple[int, ...], ...]) -> list[Any]:
+    before = (slice(None),) * (dim % g.ndim)
+    return [g[(*before, i, ...)] for i in range(len(xs_shape))]
+
+
+stack.fast_joint(_unstack)
+
+
 @primitive(view=True)
 def take_slice(x: Any, *, dim: int, index: int) -> Any:
     """x[..., index, ...] along `dim`, a view; x̄ is zero but for that slice."""
@@ -148,6 +165,7 @@ put_slice.vjp(x=lambda g, dim, index: take_slice(g, dim=dim, index=index))
 take_slice.primitive.node_class.__name__ = "SelectBackward0"
 
 
+@lru_cache(512)
 def broadcastable(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
     """Whether `shape` can be expanded to `target`."""
     if len(shape) > len(target):
@@ -158,7 +176,9 @@ def broadcastable(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype, where: str) -> Any:
     """A gradient (array or Tensor) in the shape and dtype of what it is the gradient of."""
     got = grad.shape
-    if got != shape:
+    if got != shape and type(grad) is np.ndarray and broadcastable(shape, got):
+        grad = sum_to_size.primitive.forward(grad, size=shape)
+    elif got != shape:
         if broadcastable(shape, got):
             grad = sum_to_size(grad, size=shape)
         elif broadcastable(got, shape):

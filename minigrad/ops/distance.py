@@ -16,7 +16,7 @@ from .compare import eq
 from .elementwise import mul, sub, where
 from .embedding import lookup
 from .join import cat
-from .matmul import matrix_product
+from .matrix_product import matrix_product
 from .piecewise import dtype_title, finish
 from .products import to_dtype
 from .reduction import reduce_sum, sum, vector_norm

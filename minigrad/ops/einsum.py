@@ -5,15 +5,19 @@ from __future__ import annotations
 import math
 import string
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
+from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from .complexes import conj
 from .elementwise import add, mul
 from .matmul import matmul, same_dtype
+from .matrix_product import matrix_product
 from .piecewise import dtype_title, finish
 from .reduction import sum
-from .shape import expand, permute, reshape
+from .shape import expand, permute, reshape, view_
 from .slices import diagonal
 
 _LETTERS = string.ascii_uppercase + string.ascii_lowercase  # the order of sublist numbers
@@ -118,7 +122,13 @@ def einsum(equation: Any, *operands: Any) -> Any:
         equation, operands = _from_sublists((equation, *operands))
     elif len(operands) == 1 and isinstance(operands[0], (list, tuple)):
         operands = tuple(operands[0])
-    terms, output = _parse(equation, operands)
+    if len(operands) == 2 and all([isinstance(x, Tensor) for x in operands]):
+        a, b = operands
+        if a._data.dtype is b._data.dtype and a._data.dtype.kind != "b":
+            letters = _plain_pair(equation, a._data.shape, b._data.shape)
+            if letters is not None:
+                return contract(a, b, la=letters[0], lb=letters[1], ly=letters[2])
+    terms, output = _parse(equation, [x._data.ndim for x in operands])
     factors = _equal_sizes(terms, operands)
     current, letters = _diagonals(factors[0], terms[0])
     for i in range(1, len(factors)):
@@ -148,17 +158,17 @@ def _from_sublists(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:
     return equation, args[0 : 2 * count : 2]
 
 
-def _parse(equation: str, operands: tuple[Any, ...]) -> tuple[list[list[str]], list[str]]:
+def _parse(equation: str, ranks: Sequence[int]) -> tuple[list[list[str]], list[str]]:
     """The letters of each operand and of the result; "..." becomes "#2", "#1", aligned right."""
-    if not operands:
+    if not ranks:
         raise ValueError("einsum(): must provide at least one operand")
     left, arrow, right = equation.replace(" ", "").partition("->")
     parts = left.split(",")
-    if len(parts) != len(operands):
-        more = "more" if len(operands) > len(parts) else "fewer"
+    if len(parts) != len(ranks):
+        more = "more" if len(ranks) > len(parts) else "fewer"
         raise RuntimeError(f"einsum(): {more} operands were provided than the equation specifies")
-    pairs = zip(parts, operands, strict=True)
-    terms = [_letters_of(part, x._data.ndim, i) for i, (part, x) in enumerate(pairs)]
+    pairs = zip(parts, ranks, strict=True)
+    terms = [_letters_of(part, ndim, i) for i, (part, ndim) in enumerate(pairs)]
     widest = max([len([c for c in term if c[0] == "#"]) for term in terms])
     batch = [f"#{k}" for k in range(widest, 0, -1)]
     named = [c for term in terms for c in term if c[0] != "#"]
@@ -275,6 +285,67 @@ def _contract_pair(
     right = reshape(right, (*lead_b, inner_size, math.prod(free_b)))
     product = matmul(left, right)
     return reshape(product, (*product._data.shape[:-2], *free_a, *free_b)), names
+
+
+# ------------------------------------------------------------------------------ a pair at once
+Letters = tuple[str, ...]
+
+
+@lru_cache(256)
+def _plain_pair(
+    equation: str, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
+) -> tuple[Letters, Letters, Letters] | None:
+    """The letters of both operands and the result where `contract` can do it; else None."""
+    try:
+        (la, lb), ly = _parse(equation, (len(shape_a), len(shape_b)))
+    except (RuntimeError, ValueError):
+        return None
+    sizes = dict(zip(la, shape_a, strict=True))
+    if any([sizes.get(c, n) != n for c, n in zip(lb, shape_b, strict=True)]):
+        return None  # a size of one is repeated, or they do not fit
+    for own, others in ((la, {*lb, *ly}), (lb, {*la, *ly})):
+        if len(set(own)) < len(own) or not others.issuperset(own):
+            return None
+    return (tuple(la), tuple(lb), tuple(ly)) if sizes else None
+
+
+@lru_cache(256)
+def _steps(
+    la: Letters, lb: Letters, ly: Letters, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
+) -> tuple[Any, ...]:
+    """The order of dimensions and the shape of each factor, and of the result."""
+    sizes = dict(zip((*la, *lb), (*shape_a, *shape_b), strict=True))
+    batch = [c for c in la if c in lb and c in ly]
+    summed = [c for c in la if c in lb and c not in ly]
+    rows, columns = [c for c in la if c not in lb], [c for c in lb if c not in la]
+    lead = [sizes[c] for c in batch]
+    m, k, n = [math.prod([sizes[c] for c in cs]) for cs in (rows, summed, columns)]
+    names = [*batch, *rows, *columns]
+    return (
+        [la.index(c) for c in (*batch, *rows, *summed)], (*lead, m, k),
+        [lb.index(c) for c in (*batch, *summed, *columns)], (*lead, k, n),
+        tuple([sizes[c] for c in names]), [names.index(c) for c in ly], bool(summed),
+    )  # fmt: skip
+
+
+@primitive
+def contract(a: Any, b: Any, *, la: Letters, lb: Letters, ly: Letters) -> Any:
+    """y = Σ a b over the letters that y lacks, as one batched product of matrices.
+
+    Every letter of a is one of b or y, and so on around: each derivative is such a sum as well.
+    ā = Σ ȳ b̅,  b̄ = Σ ȳ a̅
+    """
+    order_a, size_a, order_b, size_b, size, order, summed = _steps(la, lb, ly, a.shape, b.shape)
+    left = view_(a.transpose(order_a), size=size_a)
+    right = view_(b.transpose(order_b), size=size_b)
+    product = matrix_product(left, right) if summed else left * right
+    return product.reshape(size).transpose(order)
+
+
+contract.vjp(
+    a=lambda g, b, la, lb, ly: contract(g, conj(b), la=ly, lb=lb, ly=la),
+    b=lambda g, a, la, lb, ly: contract(g, conj(a), la=ly, lb=la, ly=lb),
+)
 
 
 # ------------------------------------------------------------------------------ the bilinear layer

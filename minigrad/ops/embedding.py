@@ -13,6 +13,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, sharing, wrap
 from ..export import export
 from ..kernels import cuda
+from ..kernels.cpu import bags
 from ..kernels.cpu import indexing as kernels
 from .elementwise import where
 from .piecewise import data_of, dtype_title
@@ -233,7 +234,7 @@ def sum_bags(weight: Any, index: Any, starts: Any, scale: Any, *, padding_idx: i
     """
     skip = -1 if padding_idx is None else padding_idx
     if type(weight) is np.ndarray:
-        y = kernels.bags(weight, index, starts, scale, skip)
+        y = bags.bags(weight, index, starts, scale, skip)
         if y is not None:
             return y
     y = np.zeros((starts.size - 1, weight.shape[1]), weight.dtype)
@@ -259,7 +260,7 @@ def _sum_bags_fast(
     g: Any, index: Any, starts: Any, scale: Any, padding_idx: int | None, weight_shape: Any
 ) -> Any:
     skip = -1 if padding_idx is None else padding_idx
-    table = kernels.bags_back(g, index, starts, scale, skip, weight_shape[0])
+    table = bags.bags_back(g, index, starts, scale, skip, weight_shape[0])
     if table is None:
         table = _sum_bags_vjp(g, index, starts, scale, padding_idx, weight_shape)
     return table

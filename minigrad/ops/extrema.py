@@ -72,7 +72,7 @@ def check_dim(name: str, x: Any, dim: int) -> int:
 
 # ------------------------------------------------------------ one of all elements
 def _share_fast(g: Any, x: Any, y: Any) -> Any:
-    if x.size >= reductions.SMALL and y == y:
+    if type(x) is np.ndarray and y == y:
         x_bar = reductions.share(g, x, y, tuple(range(x.ndim)))
         if x_bar is not None:
             return x_bar
@@ -130,7 +130,11 @@ def _place(which: str, x: Any, dim: int) -> Any:
 
 
 def _arg(which: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) -> Tensor:
-    x, name = input._data, f"arg{which}"
+    x = input._data
+    if type(dim) is int and 0 < x.size < reductions.SMALL and x.dtype is F32 and x.ndim > 1:
+        if -x.ndim <= dim < x.ndim and type(x) is np.ndarray and not keepdim and out is None:
+            return wrap(x.argmax(dim) if which == "max" else x.argmin(dim))
+    name = f"arg{which}"
     if x.dtype.kind in "bc":
         kind = "bool" if x.dtype.kind == "b" else "complex"
         raise RuntimeError(f"{name}(): does not support {kind} input")

@@ -13,7 +13,6 @@ from typing import Any
 
 import numpy as np
 
-from ..backend.devices import row_major
 from ..backend.dtypes import result_dtype
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
@@ -24,73 +23,11 @@ from ..kernels import cuda
 from ..kernels.cpu import products
 from .complexes import conj
 from .elementwise import add, mul
+from .matrix_product import _rows, matrices, matrix_product, matvec
 from .piecewise import dtype_title, finish, need_tensors
 from .reduction import reduce_sum, sum
 from .shape import squeeze, transpose, transpose_, unsqueeze, view_
 from .slices import diagonal
-
-
-# ------------------------------------------------------------------------------ the general product
-def _matrices(a: Any, b: Any, bias: Any = None) -> Any:
-    """a b, or a b + bias, of two matrices."""
-    if type(a) is np.ndarray:
-        return products.matrices(a, b, bias)
-    return cuda.gemm.matmul(a, b, bias=bias)
-
-
-@primitive(half="device")
-def matrix_product(a: Any, b: Any) -> Any:
-    """C = A B over the last two dimensions, the others broadcast;  Ā = C̄ Bᴴ,  B̄ = Aᴴ C̄."""
-    if type(a) is not np.ndarray:
-        return cuda.gemm.matmul(a, b)
-    if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
-        # one large GEMM instead of one per batch element
-        rows = math.prod(a.shape[:-1])
-        y = products.matrices(a.reshape(rows, a.shape[-1]), b)
-        return y.reshape(*a.shape[:-1], b.shape[-1])
-    if a.ndim == 2 == b.ndim:
-        return products.matrices(a, b)
-    if (a.ndim > 2 or b.ndim > 2) and type(a) is np.ndarray is type(b):
-        c = products.batched(a, b)
-        if c is not None:
-            return c
-    return row_major(np.matmul(a, b))
-
-
-def _adjoint(x: Any) -> Any:
-    return conj(transpose_(x, dim0=-2, dim1=-1))
-
-
-def _rows(x: Any) -> Any:
-    """x (..., n) as a matrix (m, n)."""
-    shape = x.shape
-    return x if len(shape) == 2 else view_(x, size=(math.prod(shape[:-1]), shape[-1]))
-
-
-def _right_vjp(g: Any, a: Any, b_shape: Any) -> Any:
-    if len(b_shape) == 2 and len(a.shape) > 2:
-        # b was broadcast over the batch: the batch joins the summed dimension
-        return matrix_product(_adjoint(_rows(a)), _rows(g))
-    return matrix_product(_adjoint(a), g)
-
-
-matrix_product.vjp(a=lambda g, b: matrix_product(g, _adjoint(b)), b=_right_vjp)
-
-
-def _left_of_matrices(g: Any, b: Any) -> Any:
-    if b.ndim == 2 == g.ndim and b.dtype.kind == "f":
-        return _matrices(g, b.T)
-    return matrix_product(g, _adjoint(b))
-
-
-def _right_of_matrices(g: Any, a: Any, b_shape: Any) -> Any:
-    if a.ndim == 2 == g.ndim and a.dtype.kind == "f":
-        return _matrices(a.T, g)
-    return _right_vjp(g, a, b_shape)
-
-
-matrix_product.fast(a=_left_of_matrices, b=_right_of_matrices)
-matrix_product.primitive.node_class.__name__ = "MmBackward0"
 
 
 def same_dtype(*operands: Any) -> None:
@@ -130,6 +67,8 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise inner_error(a.shape, b.shape)
     _batch_shape(a.shape, b.shape)
+    if a.ndim == 2 and b.ndim == 1:
+        return finish(matvec(input, other), out)
     left = unsqueeze(input, 0) if a.ndim == 1 else input
     right = unsqueeze(other, -1) if b.ndim == 1 else other
     result = matrix_product(left, right)
@@ -375,7 +314,7 @@ def addbmm(
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """y = x Wᵀ + b for x (..., in), W (out, in), b (out) or None;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = _matrices(flat, weight.T, bias)
+    y = matrices(flat, weight.T, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -401,7 +340,7 @@ affine.vjp(
 
 def _affine_x_fast(g: Any, weight: Any, x_shape: Any) -> Any:
     if g.ndim == 2 and g.dtype.kind == "f":
-        return _matrices(g, weight)
+        return matrices(g, weight)
     return _affine_x_vjp(g, weight, x_shape)
 
 
@@ -409,7 +348,7 @@ def _affine_weight_fast(g: Any, x: Any) -> Any:
     if type(g) is not np.ndarray:
         return cuda.gemm.weight_gradient(g, x)
     if g.ndim == 2 and g.dtype.kind == "f":
-        return _matrices(g.T, x)
+        return matrices(g.T, x)
     return _affine_weight_vjp(g, x)
 
 
@@ -427,8 +366,8 @@ affine.fast(
 
 def _affine_fast(g: Any, x: Any, weight: Any, needs: tuple[bool, bool, bool]) -> tuple[Any, ...]:
     """All gradients that `needs` asks for, in one call where the matrices are small."""
-    flat_g = g if g.ndim == 2 else g.reshape(-1, g.shape[-1]) if g.size else None
-    if flat_g is not None:
+    if g.size and type(g) is np.ndarray:
+        flat_g = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
         flat_x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
         found = products.layer_gradients(flat_g, flat_x, weight, needs)
         if found is not None:
@@ -437,7 +376,7 @@ def _affine_fast(g: Any, x: Any, weight: Any, needs: tuple[bool, bool, bool]) ->
     return (
         _affine_x_fast(g, weight, x.shape) if needs[0] else None,
         _affine_weight_fast(g, x),
-        sum_to_size(g, size=g.shape[-1:]) if needs[2] else None,
+        _affine_bias_fast(g) if needs[2] else None,
     )
 
 

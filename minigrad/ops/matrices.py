@@ -18,7 +18,7 @@ from ..export import export
 from .arguments import dtype_title
 from .complexes import conj
 from .dims import transpose_, unsqueeze_
-from .matmul import matrix_product
+from .matrix_product import matrix_product
 from .piecewise import where
 from .rearrange import tril_, triu_
 from .slices import diagonal_, put_diagonal, slice_

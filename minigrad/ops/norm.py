@@ -504,6 +504,17 @@ def move_average(running: Any, batch: Any, momentum: float, factor: float) -> No
         running[...] = (1 - momentum) * running.astype(F64) + momentum * factor * batch
 
 
+def count_up(number: Any) -> None:
+    """number ← number + 1, for an array."""
+    number.fill(number.item() + 1)  # a 0-d array + 1 takes NumPy eight times as long
+
+
+def count_batch(batches: Any) -> None:
+    """One more batch, outside the graph."""
+    count_up(batches._data)
+    batches._bump()
+
+
 def _move(running: Any, batch: Any, momentum: float, factor: float = 1.0) -> None:
     """A running average outside the graph."""
     if running is not None:

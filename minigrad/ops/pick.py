@@ -25,13 +25,14 @@ from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.recording import differentiable_dtype
 from ..core.tensor import Tensor, wrap
-from ..kernels.cpu import copying
+from ..kernels.cpu import copying, masks
 from ..kernels.cpu import indexing as kernels
 from .piecewise import dtype_title
 from .views import view_
 
 ndarray = np.ndarray
 Dims = tuple[int, ...]
+_LEADING = tuple(range(32))
 
 
 # ------------------------------------------------------------ places in memory
@@ -136,6 +137,8 @@ def index(x: Any, *indices: Any, dims: Dims) -> Any:
     try:
         if len(dims) == 1 and indices[0].dtype.kind != "b" and x.flags.c_contiguous:
             return x.take(indices[0], axis=dims[0])
+        if dims == _LEADING[: len(dims)]:
+            return row_major(x[indices])
         return row_major(x[full_index(dims, indices)])
     except IndexError:
         raise index_error(x.shape, dims, indices) from None
@@ -149,7 +152,7 @@ def _picked(x: Any, dims: Dims, indices: Any) -> Any:
     if len(dims) == 1:
         if first.dtype.kind != "b":
             return kernels.take(x, first, dims[0])
-        return kernels.compress(x, first) if dims[0] == 0 else None
+        return masks.compress(x, first) if dims[0] == 0 else None
     joined = _joined(x.shape, dims, indices) if x.flags.c_contiguous else None
     return (
         None
@@ -178,7 +181,7 @@ def add_back(g: Any, *indices: Any, dims: Dims, size: tuple[int, ...]) -> Any:
     if type(g) is ndarray and g.size >= kernels.SMALL:
         first = indices[0]
         if len(dims) == 1 and first.dtype.kind == "b" and first.shape == size:
-            found = kernels.expand(g, first)
+            found = masks.expand(g, first)
             if found is not None:
                 return found
     y = (copying if type(g) is ndarray else array_module(g)).zeros(size, g.dtype)
@@ -186,7 +189,20 @@ def add_back(g: Any, *indices: Any, dims: Dims, size: tuple[int, ...]) -> Any:
     return y
 
 
+def _add_back_fast(g: Any, x_shape: tuple[int, ...], indices: Any, dims: Dims) -> list[Any]:
+    if len(dims) == 1 and type(g) is ndarray and indices[0].dtype is kernels.INT64:
+        y = kernels.add_back(g, indices[0], dims[0], x_shape, check=True)
+        if y is not None:
+            return [y]
+    elif len(dims) == 2 and dims[1] - dims[0] == 1 and type(g) is ndarray:
+        y = kernels.pairs_back(g, *indices, dims[0], x_shape)
+        if y is not None:
+            return [y]
+    return [add_back.primitive.forward(g, *indices, dims=dims, size=x_shape)]
+
+
 index.joint(lambda g, x_shape, indices, dims: [add_back(g, *indices, dims=dims, size=x_shape)])
+index.fast_joint(_add_back_fast)
 add_back.joint(lambda g, indices, dims: [index(g, *indices, dims=dims)])
 
 
@@ -225,6 +241,11 @@ def add_at(y: Any, values: Any, dims: Dims, indices: Any) -> None:
     xp.add.at(y.reshape(-1), where.reshape(-1), values.reshape(-1))
 
 
+def _one_shape(shape: tuple[int, ...], index: tuple[int, ...], dim: int) -> tuple[int, ...]:
+    """The shape of x[.., index, ..], for x and one index array of these shapes."""
+    return (*shape[:dim], *index, *shape[dim + 1 :])
+
+
 def _added(y: Any, values: Any, dims: Dims, indices: Any) -> bool:
     """`add_at` by a kernel, if there is one for these arguments."""
     dim, first = dims[0], indices[0]
@@ -235,14 +256,25 @@ def _added(y: Any, values: Any, dims: Dims, indices: Any) -> bool:
         first, y = joined[0], y.reshape(joined[1])
     if first.dtype.kind == "b":
         return False
-    shape = (*y.shape[:dim], *first.shape, *y.shape[dim + 1 :])
+    shape = _one_shape(y.shape, first.shape, dim)
     if values.shape != shape:
         values = np.broadcast_to(values, shape)
     return kernels.add_to(y, values, first, dim, check=len(indices) == 1)
 
 
+def _rows_added(y: Any, values: Any, dim: int, i: Any) -> bool:
+    """`write_at` for one array of integers to which rows are added, by a kernel if there is one."""
+    if i.dtype is not kernels.INT64 or type(values) is not ndarray or not y.flags.c_contiguous:
+        return False
+    if values.shape != _one_shape(y.shape, i.shape, dim):
+        return False
+    return kernels.add_to(y, values, i, dim, check=True)
+
+
 def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -> None:
     """y[index] = values, or += with `accumulate`; in place. A call that fails writes nothing."""
+    if accumulate and len(dims) == 1 and _rows_added(y, values, dims[0], indices[0]):
+        return
     full = full_index(dims, indices)
     sole_mask = len(indices) == 1 and indices[0].dtype.kind == "b"
     try:

@@ -61,11 +61,12 @@ def split_(x: Any, *, lengths: tuple[int, ...], dim: int) -> Any:
 @primitive(half="keep")
 def put_pieces(*xs: Any, lengths: tuple[int, ...], dim: int, size: tuple[int, ...]) -> Any:
     """Arrays joined along `dim`; one that is None counts as zeros. The adjoint of split."""
-    first = next(x for x in xs if x is not None)
     if all([x is not None for x in xs]):
+        first = xs[0]
         if type(first) is np.ndarray and (y := copying.join(xs, dim)) is not None:
             return y
         return array_module(first).concatenate(xs, axis=dim)
+    first = next(x for x in xs if x is not None)
     y = array_module(first).zeros(size, first.dtype)
     start = 0
     for x, n in zip(xs, lengths, strict=True):
@@ -77,6 +78,11 @@ def put_pieces(*xs: Any, lengths: tuple[int, ...], dim: int, size: tuple[int, ..
 
 split_.vjp(
     x=lambda g, lengths, dim, x_shape: put_pieces(*g, lengths=lengths, dim=dim, size=x_shape)
+)
+split_.fast(
+    x=lambda g, lengths, dim, x_shape: put_pieces.primitive.forward(
+        *g, lengths=lengths, dim=dim, size=x_shape
+    )
 )
 put_pieces.joint(lambda g, lengths, dim: list(split_(g, lengths=lengths, dim=dim)))
 

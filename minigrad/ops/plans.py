@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
+from marshal import dumps
 from typing import Any
 
 MOST = 512
 """Combinations that a function remembers before it starts anew."""
-_PLAIN = frozenset({int, str, type(None)})
 _VALUES = frozenset({int, float, bool, str, type(None)})
 
 
@@ -17,15 +17,18 @@ def planned(function: Callable[..., Any]) -> Callable[..., Any]:
     them; the types count, as 2.0 may be refused where 2 is not. Other arguments, and errors, go to
     the function each time.
     """
-    known: dict[tuple[Any, ...], Any] = {}
+    known: dict[bytes, Any] = {}
 
     @wraps(function)
     def plan(*args: Any) -> Any:
-        key = tuple([a if type(a) in _PLAIN else _key(a) for a in args])
-        found = None if _UNKNOWN in key else known.get(key)
+        try:
+            key = dumps(args, 2)  # a call that tells 2 from 2.0 and (2,) from [2]
+        except ValueError:
+            return function(*args)
+        found = known.get(key)
         if found is None:
             found = function(*args)
-            if _UNKNOWN not in key:
+            if all(map(_plain, args)):  # what else can be dumped is never found again
                 if len(known) >= MOST:
                     known.clear()
                 known[key] = found
@@ -34,12 +37,6 @@ def planned(function: Callable[..., Any]) -> Callable[..., Any]:
     return plan
 
 
-_UNKNOWN = ("not a number, a name, or a sequence of them",)
-
-
-def _key(a: Any) -> tuple[Any, ...]:
+def _plain(a: Any) -> bool:
     kind = type(a)
-    if kind is tuple or kind is list:
-        types = tuple(map(type, a))
-        return (kind, types, *a) if _VALUES.issuperset(types) else _UNKNOWN
-    return (kind, a) if kind in _VALUES else _UNKNOWN
+    return kind in _VALUES or ((kind is tuple or kind is list) and all(map(_plain, a)))

@@ -278,7 +278,7 @@ def _check_output_size(found: int, expected: int | None) -> None:
 @primitive(half="keep")
 def tril_(x: Any, *, diagonal: int) -> Any:
     """x with zeros above a diagonal; x̄ = ȳ with zeros there."""
-    if x.size >= copying.SMALL and type(x) is ndarray:
+    if type(x) is ndarray:
         y = copying.triangle(x, diagonal, True)
         if y is not None:
             return y
@@ -288,7 +288,7 @@ def tril_(x: Any, *, diagonal: int) -> Any:
 @primitive(half="keep")
 def triu_(x: Any, *, diagonal: int) -> Any:
     """x with zeros below a diagonal; x̄ = ȳ with zeros there."""
-    if x.size >= copying.SMALL and type(x) is ndarray:
+    if type(x) is ndarray:
         y = copying.triangle(x, diagonal, False)
         if y is not None:
             return y

@@ -20,8 +20,8 @@ from ..core.inplace import inplace
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
-from ..kernels.cpu import copying
-from ..kernels.cpu import indexing as kernels
+from ..kernels.cpu import along, copying
+from ..kernels.cpu.indexing import inside
 from .arguments import check_fits
 from .arithmetic import div
 from .compare import eq
@@ -60,7 +60,7 @@ def check_range(index: Any, n: int, dim: int, error: type[Exception] = RuntimeEr
     """PyTorch's error for an index outside [0, n); on a GPU nothing is looked at, which would mean
     to wait.
     """
-    if type(index) is np.ndarray and not kernels.inside(index, 0, n):
+    if type(index) is np.ndarray and not inside(index, 0, n):
         bad = index[(index < 0) | (index >= n)]
         raise error(f"index {int(bad[0])} is out of bounds for dimension {dim} with size {n}")
 
@@ -71,8 +71,8 @@ def gather_(x: Any, index: Any, *, dim: int) -> Any:
     """y = x at index along dim;  x̄ = zeros to which ȳ is added there."""
     if not index.size:
         return array_module(x).empty(index.shape, x.dtype)
-    if index.size and type(x) is np.ndarray:
-        found = kernels.gather(x, index, dim)
+    if type(x) is np.ndarray:
+        found = along.gather(x, index, dim)
         if found is not None:
             return found
     i, lines = _line(index), _line(x)
@@ -90,6 +90,9 @@ def add_along(g: Any, index: Any, *, dim: int, size: tuple[int, ...]) -> Any:
 
 
 gather_.vjp(x=lambda g, index, dim, x_shape: add_along(g, index, dim=dim, size=x_shape))
+gather_.fast(
+    x=lambda g, index, dim, x_shape: add_along.primitive.forward(g, index, dim=dim, size=x_shape)
+)
 add_along.vjp(g=lambda g, index, dim: gather_(g, index, dim=dim))
 
 
@@ -169,7 +172,7 @@ def take_along_dim(
 def _write(y: Any, index: Any, src: Any, *, dim: int) -> None:
     if index.size and type(y) is np.ndarray:
         values = np.broadcast_to(src, index.shape) if np.ndim(src) == 0 else src
-        if kernels.scatter(y, index, values.astype(y.dtype, copy=False), dim):
+        if along.scatter(y, index, values.astype(y.dtype, copy=False), dim):
             return
     if index.size:
         i = _line(index)
@@ -182,7 +185,7 @@ def _write(y: Any, index: Any, src: Any, *, dim: int) -> None:
 
 def _add(y: Any, index: Any, src: Any, *, dim: int) -> None:
     if index.size and type(y) is np.ndarray:
-        if kernels.scatter_add(y, index, src.astype(y.dtype, copy=False), dim):
+        if along.scatter_add(y, index, src.astype(y.dtype, copy=False), dim):
             return
     _combine(np.add, y, index, src, dim)
 

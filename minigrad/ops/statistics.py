@@ -28,10 +28,9 @@ def reduce_var(x: Any, *, axes: Axes, keepdim: bool, correction: float) -> Any:
     n − c below zero counts as zero.
     """
     n = count_of(x.shape, axes)
-    if x.size >= reductions.SMALL:
-        y = reductions.variance(x, axes, keepdim, max(n - correction, 0))
-        if y is not None:
-            return y
+    y = reductions.variance(x, axes, keepdim, max(n - correction, 0))
+    if y is not None:
+        return y
     centred = x - reduced(np.add, x, axes, True) / x.dtype.type(n)
     square = (centred * centred.conj()).real
     return reduced(np.add, square, axes, keepdim) / square.dtype.type(max(n - correction, 0))
@@ -73,6 +72,8 @@ def _parse(x: Tensor, args: tuple, named: dict[str, Any]) -> tuple[Axes, bool, f
     """(axes, keepdim, correction) of PyTorch's signatures (unbiased), (dim, unbiased, keepdim) and
     (dim, *, correction, keepdim).
     """
+    if len(args) == 1 and not named and type(args[0]) is int and is_floating(x):
+        return axes_of(args[0], x._data.ndim), False, 1.0
     names = ["unbiased"] if args and isinstance(args[0], bool) else ["dim", "unbiased", "keepdim"]
     if len(args) > len(names):
         raise TypeError("std and var received an invalid combination of arguments")

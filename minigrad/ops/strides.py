@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import array_module
+from ..backend.memory import address
 from ..core.tensor import Tensor, normalize_dim
 
 ndarray = np.ndarray
@@ -108,9 +109,9 @@ def strided(x: Any, shape: tuple[int, ...], strides: tuple[int, ...], shift: int
     root = x
     while type(root.base) is ndarray:
         root = root.base
-    start = x.__array_interface__["data"][0] + shift
+    start = address(x) + shift
     if root.flags.c_contiguous or root.flags.f_contiguous:
-        start -= root.__array_interface__["data"][0]
+        start -= address(root)
     else:
         low, high = np.lib.array_utils.byte_bounds(root)
         start -= low

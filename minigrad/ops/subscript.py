@@ -19,6 +19,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
 from ..kernels.cpu import copying
+from ..kernels.cpu.indexing import INT64
 from .arguments import check_fits
 from .convert import copy_
 from .dims import expand
@@ -50,7 +51,7 @@ def put_subscript(x: Any, *, index: tuple, size: tuple[int, ...]) -> Any:
     """Zeros of shape `size` with x at the index: the adjoint of `subscript`."""
     if type(x) is ndarray and (y := copying.put(x, index, size)) is not None:
         return y
-    y = array_module(x).zeros(size, x.dtype)
+    y = (copying if type(x) is ndarray else array_module(x)).zeros(size, x.dtype)
     y[index] = x
     return y
 
@@ -248,6 +249,11 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     if type(index) is slice and shape:
         start, stop, step = _slice(index).indices(shape[0])
         return slice_(self, dim=0, start=start, stop=stop, step=step)
+    if isinstance(index, Tensor):
+        if _is_plain(index) and shape:
+            return _index(self, index, dims=(0,))
+    elif type(index) is tuple and 0 < len(index) <= len(shape) and all(map(_is_plain, index)):
+        return _index(self, *index, dims=tuple(range(len(index))))
     parsed = Parsed(shape, index)
     if not parsed.arrays:
         return parsed.view(self)
@@ -256,6 +262,11 @@ def getitem(self: Tensor, index: Any) -> Tensor:
 
 
 _index = index  # the parameter of getitem has its name
+
+
+def _is_plain(index: Any) -> bool:
+    """Whether this is a tensor of int64 that picks: nothing of it needs to be read beforehand."""
+    return isinstance(index, Tensor) and index._data.dtype is INT64 and index._data.ndim > 0
 
 
 # ------------------------------------------------------------ x[...] = value

@@ -155,7 +155,8 @@ reduce_mean.fast(x=_mean_fast)
 
 def is_floating(x: Any) -> bool:
     """Whether an array (or Tensor) has a floating or complex dtype."""
-    return data_of(x).dtype.kind in "fc" or data_of(x).dtype in HALF
+    dtype = data_of(x).dtype
+    return dtype is F32 or dtype.kind in "fc" or dtype in HALF
 
 
 @export("mean")

@@ -433,7 +433,7 @@ def backward(
 
     P = exp(S − m)/Σ P,  V̄ = Pᵀ Ō,  S̄ = P (Ō Vᵀ − Σ Ō O),  Q̄ = scale·S̄ K,  K̄ = scale·S̄ᵀ Q
     """
-    delta = np.einsum("...i,...i->...", g, y).astype(F32, copy=False)
+    delta = np.vecdot(g, y).astype(F32, copy=False)
     key, floats, bools = _flat_mask(mask, causal)
     (q, k, v, g), plan = _planned((q, k, v, g), key, causal)
     (_, dq), (flat_k, dk), (flat_v, dv) = [layout.empty() for layout in plan.results]

@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from ...backend import memory
+from ...backend.memory import address
 from . import compiler, threads
 from .compiler import Lazy, kernel, prange
 from .launch import carray, pointer
@@ -23,8 +24,10 @@ from .launch import carray, pointer
 WORDS = {1: np.uint8, 2: np.uint16, 4: np.uint32, 8: np.uint64}
 SMALL = 1 << 13
 """Elements below which NumPy copies whatever the strides are at least as fast."""
-SMALL_ROWS, SMALL_PIECE = 1 << 17, 1 << 18
-"""The same for rows that lie in one piece, and for arrays that do."""
+SMALL_ROWS, SMALL_PIECE = 1 << 15, 1 << 18
+"""The same for rows that lie in one piece, and for long ones and arrays that do."""
+LONG_ROW = 1 << 14
+"""Bytes of a row that counts as long."""
 SHORTEST_ROW = 64
 """Bytes of a row below which NumPy's loop is no slower."""
 MAPPED = memory.MMAP_THRESHOLD
@@ -58,32 +61,50 @@ def _make_move() -> Any:
 move: Any = Lazy(_make_move)
 
 
+@kernel(inline=True)
+def _copy_row(to, source, size, one):
+    """Copy so many bytes; if `one` is not 0, repeat the first so many."""
+    if one == 0:
+        move(to, source, size)
+        return
+    done = min(one, size)
+    move(to, source, done)
+    while done < size:  # what is there is copied behind itself
+        more = min(done, size - done, 4096)
+        move(to + done, to, more)
+        done += more
+
+
 @kernel
 def _rows(to, source, g):
     """Copy rows: g holds the sizes of four dimensions, the bytes from one index of each to the next
-    (of the result, of the source), the bytes of a row, the parts that a row is cut into, and the
-    bytes of the one element that a row repeats (0: there is a row to copy).
+    (of the result, of the source), the bytes of a row, the parts that a row is cut into, the bytes
+    of the one element that a row repeats (0: there is a row to copy), and the number of tasks.
     """
-    n1, n2, n3, row, parts, one = g[1], g[2], g[3], g[12], g[13], g[14]
-    for task in prange(g[0] * n1 * n2 * parts):
-        part, rest = task % parts, task // parts
-        k, rest = rest % n2, rest // n2
-        i, j = rest // n1, rest % n1
-        first = row * part // parts // 64 * 64
-        last = row * (part + 1) // parts // 64 * 64 if part < parts - 1 else row
-        there = to + i * g[4] + j * g[5] + k * g[6] + first
-        here = source + i * g[8] + j * g[9] + k * g[10]
-        for m in range(n3):
-            at, frm = there + m * g[7], here + m * g[11]
-            if one == 0:
-                move(at, frm + first, last - first)
+    n1, n2, n3, row, parts, one, tasks = g[1], g[2], g[3], g[12], g[13], g[14], g[15]
+    step_to, step_from = g[7], g[11]
+    total = g[0] * n1 * n2 * n3 * parts
+    for task in prange(tasks):
+        at, stop = total * task // tasks, total * (task + 1) // tasks
+        while at < stop:
+            part, rest = at % parts, at // parts
+            m, rest = rest % n3, rest // n3
+            k, rest = rest % n2, rest // n2
+            i, j = rest // n1, rest % n1
+            there = to + i * g[4] + j * g[5] + k * g[6] + m * step_to
+            here = source + i * g[8] + j * g[9] + k * g[10] + m * step_from
+            if parts > 1:
+                first = row * part // parts // 64 * 64
+                last = row * (part + 1) // parts // 64 * 64 if part < parts - 1 else row
+                _copy_row(there + first, here if one else here + first, last - first, one)
+                at += 1
                 continue
-            done = min(one, last - first)
-            move(at, frm, done)
-            while done < last - first:  # what is there is copied behind itself
-                more = min(done, last - first - done, 4096)
-                move(at + done, at, more)
-                done += more
+            count = min(n3 - m, stop - at)
+            for _ in range(count):
+                _copy_row(there, here, row, one)
+                there += step_to
+                here += step_from
+            at += count
 
 
 @kernel
@@ -121,10 +142,6 @@ def _turn(to, source, like, g):
                         line[j] = carray(pointer(at), (1,), like.dtype)[0]
 
 
-def _address(x: Any) -> int:
-    return x.__array_interface__["data"][0]
-
-
 def _joined(shape: Any, *strides: Any) -> tuple[list[int], list[list[int]]]:
     """The dimensions with neighbours joined where all strides allow it; none of size one."""
     sizes: list[int] = []
@@ -154,7 +171,7 @@ def _plan(shape: Any, there: Any, here: Any, size: int, count: int) -> Plan | No
         return None
     n, last = prod(sizes), frm[-1]
     if last == size or last == 0:
-        if n < (SMALL_PIECE if len(sizes) == 1 else SMALL_ROWS):
+        if n < (SMALL_PIECE if size * sizes[-1] >= LONG_ROW else SMALL_ROWS):
             return None
         return _plan_rows(sizes, to, frm, size, count)
     if len(sizes) > 4 or len(sizes) < 2 or size not in frm or size not in WORDS:
@@ -181,11 +198,10 @@ def _plan_rows(
     if row < SHORTEST_ROW or lead < 0:
         return None
     sizes, to, frm = [[f] * lead + v[:-1] for f, v in ((1, sizes), (0, to), (0, frm))]
-    if sizes[0] * sizes[1] * sizes[2] < count <= sizes[3] and lead >= 2:
-        # all rows lie along one dimension: as the one before, whose rows are tasks
-        sizes, to, frm = [[*v[1:], f] for f, v in ((1, sizes), (0, to), (0, frm))]
-    parts = 1 if sizes[0] * sizes[1] * sizes[2] >= count else 4 * count
-    return _rows, (np.array([*sizes, *to, *frm, row, parts, one], np.int64),)
+    rows = prod(sizes)
+    parts = 1 if rows >= count else 4 * count
+    tasks = min(rows * parts, 4 * count)
+    return _rows, (np.array([*sizes, *to, *frm, row, parts, one, tasks], np.int64),)
 
 
 def place(y: Any, x: Any) -> bool:
@@ -196,7 +212,7 @@ def place(y: Any, x: Any) -> bool:
     if plan is None or not compiler.enabled():
         return False
     function, arguments = plan
-    function.run(x.size, _address(y), _address(x), *arguments)
+    function.run(x.size, address(y), address(x), *arguments)
     return True
 
 
@@ -210,9 +226,12 @@ def contiguous(x: Any) -> Any:
 
 def zeros(size: tuple[int, ...], dtype: Any) -> Any:
     """np.zeros, on all threads where memory has to be written."""
-    y: Any = np.empty(size, dtype) if SMALL_PIECE <= prod(size) < MAPPED // dtype.itemsize else None
+    n = prod(size)
+    if n < SMALL_PIECE or n >= MAPPED // dtype.itemsize:
+        return np.zeros(size, dtype)
+    y = np.empty(size, dtype)
     nothing = ndarray(size, dtype, bytes(dtype.itemsize), 0, (0,) * len(size))
-    return y if y is not None and place(y, nothing) else np.zeros(size, dtype)
+    return y if place(y, nothing) else np.zeros(size, dtype)
 
 
 def put(x: Any, where: tuple[Any, ...], size: tuple[int, ...]) -> Any:
@@ -273,14 +292,13 @@ def join(xs: Any, dim: int) -> Any:
     return y
 
 
-def roll(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
-    """np.roll: each of the blocks that stay in one piece moved to its place."""
-    y = np.empty(x.shape, x.dtype)
-    blocks: list[tuple[list[slice], list[slice]]] = [
-        ([slice(None)] * x.ndim, [slice(None)] * x.ndim)
-    ]
+@functools.lru_cache(512)
+def _blocks(shape: tuple[int, ...], shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    """(where it goes, where it was) of each block that a roll moves in one piece."""
+    whole = [slice(None)] * len(shape)
+    blocks: list[tuple[list[slice], list[slice]]] = [(whole, whole)]
     for d in set(dims):
-        n = x.shape[d]
+        n = shape[d]
         by = sum([s for s, e in zip(shifts, dims, strict=True) if e == d]) % max(n, 1)
         moves = [(slice(by, None), slice(None, n - by)), (slice(None, by), slice(n - by, None))]
         blocks = [
@@ -288,8 +306,14 @@ def roll(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
             for to, frm in blocks
             for t, f in moves[: 2 if by else 1]
         ]
-    for to, frm in blocks:
-        part, block = y[tuple(to)], x[tuple(frm)]
+    return [(tuple(to), tuple(frm)) for to, frm in blocks]
+
+
+def roll(x: Any, shifts: tuple[int, ...], dims: tuple[int, ...]) -> Any:
+    """np.roll: each of the blocks that stay in one piece moved to its place."""
+    y = np.empty(x.shape, x.dtype)
+    for to, frm in _blocks(x.shape, shifts, dims):
+        part, block = y[to], x[frm]
         if not place(part, block):
             part[...] = block
     return y
@@ -312,10 +336,12 @@ def _triangle(x, y, n, diagonal, lower):
 
 def triangle(x: Any, diagonal: int, lower: bool) -> Any:
     """np.tril (or np.triu) of matrices in one piece; None where NumPy has to do it."""
-    if not x.flags.c_contiguous or not compiler.enabled() or x.itemsize not in WORDS:
+    if not x.size or not x.flags.c_contiguous or not compiler.enabled():
+        return None
+    word, (n, width) = WORDS.get(x.itemsize), x.shape[-2:]
+    if word is None:
         return None
     y = np.empty(x.shape, x.dtype)
-    word, (n, width) = WORDS[x.itemsize], x.shape[-2:]
-    source, target = [t.view(word).reshape(-1, width) for t in (x, y)]
+    source, target = x.view(word).reshape(-1, width), y.view(word).reshape(-1, width)
     _triangle.run(x.size, source, target, n, diagonal, lower)
     return y

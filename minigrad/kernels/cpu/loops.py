@@ -25,7 +25,8 @@ import numpy as np
 from ... import config
 from ...backend.devices import array_module
 from . import compiler, formulas, threads
-from .compiler import Lazy, kernel, prange, specialise
+from .compiler import specialise
+from .passes import FLAT, ROWS, TEMPLATES
 
 SMALL = 4096
 """Elements below which NumPy is at least as fast: see docs/performance.md."""
@@ -80,6 +81,10 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     elif small == 1:
 
         def call_always(*args: Any, **options: Any) -> Any:
+            if "cupy" not in modules and config.SETTINGS.get().kernels != "off":
+                y = loop.run_alike(args, options)
+                if y is not None:
+                    return y
             return loop(args, options)
 
         call = call_always
@@ -164,49 +169,50 @@ class Loop:
             if "cupy" in modules and any([array_module(x) is not np for x in args]):
                 y = on_device(self, args, options)
                 return self.formula(*args, **options) if y is None else y
-            y = self._run_alike(args, options) if out is None else None
+            y = self.run_alike(args, options) if out is None else None
             if y is None:
                 y = self._run(args, options, out)
             if y is not None:
                 return y
         return self.formula(*args, **options)
 
-    def _run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
+    def run_alike(self, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
         """The short way for arrays of one dtype and shape, and numbers; else None."""
         if self.options:
             given = [options[o] if o in options else self.defaults[o] for o in self.options]
             args = (*args, *given)
         first = args[0]
-        if type(first) is not ndarray:
+        if type(first) is not ndarray or not (n := first.size) or not (shape := first.shape):
             return None
-        shape, n = first.shape, first.size
-        if not shape or not n:
-            return None
-        flat, kinds = [], []
+        flat, kinds, numbers = [], [], False
         for x in args:
-            if type(x) is ndarray and x.shape:
-                if x.shape != shape or (n >= SMALL and not x.flags.c_contiguous):
-                    return None  # a few elements are as well copied
-                flat.append(x.ravel())
-                kinds.append(x.dtype)
-            elif type(x) is float or type(x) is int:
-                flat.append(x)
-                kinds.append(None)
-            elif type(x) is ndarray and x.dtype.kind in "fi":
-                flat.append(x.item())
-                kinds.append(None)
-            else:
+            kind = type(x)
+            if kind is ndarray:
+                if x.shape == shape:
+                    if n >= SMALL and not x.flags.c_contiguous:
+                        return None  # a few elements are as well copied
+                    flat.append(x.ravel())
+                    kinds.append(x.dtype)
+                    continue
+                if x.shape or x.dtype.kind not in "fi":
+                    return None
+                x = x.item()
+            elif kind is not float and kind is not int:
                 return None
+            flat.append(x)
+            kinds.append(None)
+            numbers = True
         key = tuple(kinds)
         found = self.alike[key] if key in self.alike else self._find_alike(key)
         if found is None:
             return None
-        for i in found[4]:
-            flat[i] = _number(flat[i], found[3])
+        if numbers:
+            dtype = found[3]
+            flat = [_number(x, dtype) if k is None else x for x, k in zip(flat, kinds, strict=True)]
         return _launch(found, shape, n, *flat)
 
     def run_one(self, x: Any) -> Any:
-        """`_run_alike` for one array, without a loop over arguments."""
+        """`run_alike` for one array, without a loop over arguments."""
         if type(x) is not ndarray or not (n := x.size) or config.SETTINGS.get().kernels == "off":
             return None
         found = self.alike.get((x.dtype,))
@@ -233,8 +239,7 @@ class Loop:
             letters = [FIXED[dtype.char] if kind is None else kind.char for kind in kinds]
             built = self._compile(dtype, "".join(letters))
             if built is not None:
-                numbers = [i for i, kind in enumerate(kinds) if kind is None]
-                found = *built, FLAT[len(kinds)], dtype, numbers
+                found = *built, FLAT[len(kinds)], dtype
         self.alike[kinds] = found
         return found
 
@@ -370,7 +375,7 @@ class Loop:
 
 def _number(value: Any, dtype: Any) -> Any:
     """A number as an array of one element, the same for the same number."""
-    key = value, copysign(1, value), dtype  # 0.0 == -0.0
+    key = (value, dtype) if value else (copysign(1, value), value, dtype)  # 0.0 == -0.0
     known = _NUMBERS.get(key)
     if known is None:
         if len(_NUMBERS) > 1024:
@@ -455,166 +460,3 @@ def _offsets(shape: Any, steps: Any) -> Any:
     for size, step in zip(shape, steps, strict=True):
         offsets = offsets[..., None] + np.arange(size) * step
     return offsets.reshape(-1)
-
-
-# ------------------------------------------------------------------------------ the loops
-# One template per number of arguments; FORMULA, the types T and the flags V ("varies along the
-# row") are put in by `specialise`.
-def _loop1(n, p, out):
-    a, y = carray(p, n, T0), carray(out, n, TY)
-    for i in range(n):
-        y[i] = FORMULA(a[i])
-
-
-def _loop2(n, p, q, out):
-    a, b, y = carray(p, n, T0), carray(q, n, T1), carray(out, n, TY)
-    a0, b0 = a[0], b[0]
-    for i in range(n):
-        y[i] = FORMULA(a[i] if V0 else a0, b[i] if V1 else b0)
-
-
-def _loop3(n, p, q, r, out):
-    a, b, c, y = carray(p, n, T0), carray(q, n, T1), carray(r, n, T2), carray(out, n, TY)
-    a0, b0, c0 = a[0], b[0], c[0]
-    for i in range(n):
-        y[i] = FORMULA(a[i] if V0 else a0, b[i] if V1 else b0, c[i] if V2 else c0)
-
-
-def _loop4(n, p, q, r, s, out):
-    a, b, c = carray(p, n, T0), carray(q, n, T1), carray(r, n, T2)
-    d, y = carray(s, n, T3), carray(out, n, TY)
-    a0, b0, c0, d0 = a[0], b[0], c[0], d[0]
-    for i in range(n):
-        y[i] = FORMULA(
-            a[i] if V0 else a0, b[i] if V1 else b0, c[i] if V2 else c0, d[i] if V3 else d0
-        )
-
-
-def _loop5(n, p, q, r, s, t, out):
-    a, b, c = carray(p, n, T0), carray(q, n, T1), carray(r, n, T2)
-    d, e, y = carray(s, n, T3), carray(t, n, T4), carray(out, n, TY)
-    a0, b0, c0, d0, e0 = a[0], b[0], c[0], d[0], e[0]
-    for i in range(n):
-        y[i] = FORMULA(
-            a[i] if V0 else a0,
-            b[i] if V1 else b0,
-            c[i] if V2 else c0,
-            d[i] if V3 else d0,
-            e[i] if V4 else e0,
-        )
-
-
-TEMPLATES = {1: _loop1, 2: _loop2, 3: _loop3, 4: _loop4, 5: _loop5}
-
-
-def _carray() -> Any:
-    return compiler.numba().carray
-
-
-carray: Any = Lazy(_carray)
-FORMULA: Any = None
-T0: Any = None
-T1: Any = None
-T2: Any = None
-T3: Any = None
-T4: Any = None
-TY: Any = None
-V0 = V1 = V2 = V3 = V4 = True
-call: Any = Lazy(compiler.make_call)
-
-
-@kernel(inline=True)
-def _step(x):
-    """Bytes to the next element; none for an argument of one element."""
-    return x.itemsize if x.size > 1 else 0
-
-
-# The launchers: chunks of one long row, or rows at given offsets, spread over the threads.
-@kernel
-def _flat1(loop, n, chunks, a, y):
-    sa, sy = _step(a), y.itemsize
-    for k in prange(chunks):
-        i = n * k // chunks
-        m = n * (k + 1) // chunks - i
-        call(loop, (m, a.ctypes.data + i * sa, y.ctypes.data + i * sy))
-
-
-@kernel
-def _flat2(loop, n, chunks, a, b, y):
-    sa, sb, sy = _step(a), _step(b), y.itemsize
-    for k in prange(chunks):
-        i = n * k // chunks
-        m = n * (k + 1) // chunks - i
-        call(loop, (m, a.ctypes.data + i * sa, b.ctypes.data + i * sb, y.ctypes.data + i * sy))
-
-
-@kernel
-def _flat3(loop, n, chunks, a, b, c, y):
-    sa, sb, sc, sy = _step(a), _step(b), _step(c), y.itemsize
-    for k in prange(chunks):
-        i = n * k // chunks
-        m = n * (k + 1) // chunks - i
-        p, q = a.ctypes.data + i * sa, b.ctypes.data + i * sb
-        call(loop, (m, p, q, c.ctypes.data + i * sc, y.ctypes.data + i * sy))
-
-
-@kernel
-def _flat4(loop, n, chunks, a, b, c, d, y):
-    sa, sb, sc, sd, sy = _step(a), _step(b), _step(c), _step(d), y.itemsize
-    for k in prange(chunks):
-        i = n * k // chunks
-        m = n * (k + 1) // chunks - i
-        p, q = a.ctypes.data + i * sa, b.ctypes.data + i * sb
-        r, s = c.ctypes.data + i * sc, d.ctypes.data + i * sd
-        call(loop, (m, p, q, r, s, y.ctypes.data + i * sy))
-
-
-@kernel
-def _flat5(loop, n, chunks, a, b, c, d, e, y):
-    sa, sb, sc, sd, se, sy = _step(a), _step(b), _step(c), _step(d), _step(e), y.itemsize
-    for k in prange(chunks):
-        i = n * k // chunks
-        m = n * (k + 1) // chunks - i
-        p, q = a.ctypes.data + i * sa, b.ctypes.data + i * sb
-        r, s, t = c.ctypes.data + i * sc, d.ctypes.data + i * sd, e.ctypes.data + i * se
-        call(loop, (m, p, q, r, s, t, y.ctypes.data + i * sy))
-
-
-@kernel
-def _rows1(loop, n, chunks, o, a, y):
-    rows = o.shape[1]
-    for k in prange(chunks):
-        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
-            call(loop, (n, a.ctypes.data + o[0, i], y.ctypes.data + o[1, i] * y.itemsize))
-
-
-@kernel
-def _rows2(loop, n, chunks, o, a, b, y):
-    rows = o.shape[1]
-    for k in prange(chunks):
-        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
-            p, q = a.ctypes.data + o[0, i], b.ctypes.data + o[1, i]
-            call(loop, (n, p, q, y.ctypes.data + o[2, i] * y.itemsize))
-
-
-@kernel
-def _rows3(loop, n, chunks, o, a, b, c, y):
-    rows = o.shape[1]
-    for k in prange(chunks):
-        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
-            p, q = a.ctypes.data + o[0, i], b.ctypes.data + o[1, i]
-            call(loop, (n, p, q, c.ctypes.data + o[2, i], y.ctypes.data + o[3, i] * y.itemsize))
-
-
-@kernel
-def _rows4(loop, n, chunks, o, a, b, c, d, y):
-    rows = o.shape[1]
-    for k in prange(chunks):
-        for i in range(rows * k // chunks, rows * (k + 1) // chunks):
-            p, q = a.ctypes.data + o[0, i], b.ctypes.data + o[1, i]
-            r, s = c.ctypes.data + o[2, i], d.ctypes.data + o[3, i]
-            call(loop, (n, p, q, r, s, y.ctypes.data + o[4, i] * y.itemsize))
-
-
-FLAT = {1: _flat1, 2: _flat2, 3: _flat3, 4: _flat4, 5: _flat5}
-ROWS = {1: _rows1, 2: _rows2, 3: _rows3, 4: _rows4}

@@ -13,6 +13,7 @@ joined by the formula of Chan, Golub and LeVeque (Algorithms for computing the s
 
 from __future__ import annotations
 
+from functools import lru_cache
 from math import prod
 from typing import Any
 
@@ -39,6 +40,7 @@ TASKS = 16
 
 
 # ------------------------------------------------------------------------------ the shape
+@lru_cache(512)
 def folded(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, int, int] | None:
     """(outer, n, inner) where the reduced dimensions are neighbours (those of size 1 aside)."""
     reduced = [d for d in axes if shape[d] != 1]
@@ -68,7 +70,7 @@ def _result(x: Any, like: Any, y: Any, axes: tuple[int, ...], keepdim: bool) -> 
         y = y.reshape([1 if d in axes else n for d, n in enumerate(x.shape)])
     else:
         y = y.reshape([n for d, n in enumerate(x.shape) if d not in axes])
-    return y if like is x else y.T
+    return y if like is x else np.ascontiguousarray(y.T)
 
 
 # ------------------------------------------------------------------------------ sums
@@ -317,10 +319,10 @@ def _share_columns(x, y, g, out):
 
 def share(g: Any, x: Any, y: Any, axes: tuple[int, ...]) -> Any:
     """The gradient of an extremum: g shared equally by the elements that attain y."""
-    if x.size < SMALL or x.dtype is not F32 or g.dtype is not F32:
+    if not x.size or x.dtype is not F32 or g.dtype is not F32:
         return None
     shape = folded(x.shape, axes) if x.flags.c_contiguous and compiler.enabled() else None
-    if shape is None or shape[2] > 1 and shape[2] < 16:
+    if shape is None or (1 < shape[2] < 16 and x.size >= SMALL):
         return None
     outer, n, inner = shape
     out = np.empty(x.shape, x.dtype)
@@ -407,6 +409,13 @@ def _moments_rows(x, piece, mean, squares):
         squares[i, k] = s
 
 
+@kernel
+def _variance_rows(x, divisor, y):
+    for i in range(y.size):
+        _, squares = row_moments(x[i], 0, x.shape[1])
+        y[i] = squares / divisor
+
+
 @kernel(flags=REASSOCIATE)
 def _moments_columns(x, tall, mean, squares):
     outer, n, inner = x.shape
@@ -482,15 +491,21 @@ def variance(x: Any, axes: tuple[int, ...], keepdim: bool, divisor: float) -> An
     """(Σ (x - mean)²/divisor over the axes, the mean in float64); None where the formula has to
     do it.
     """
-    if x.size < SMALL or (x.dtype is not F32 and x.dtype is not F64):
+    if not x.size or (x.dtype is not F32 and x.dtype is not F64):
         return None
-    found = ready(x, axes, SMALL)
+    found = ready(x, axes, 1)
     if found is None:
         return None
     z, axes = found
     shape = folded(z.shape, axes)
     if shape is None or 1 < shape[2] < 16:
         return None
+    if x.size < SMALL:
+        if shape[2] > 1:
+            return None
+        y = np.empty(shape[0], x.dtype)
+        _variance_rows.serial(z.reshape(shape[:2]), divisor, y)
+        return _result(z, x, y, axes, keepdim)
     _, squares = moments(z.reshape(shape))
     y = (squares / divisor).astype(x.dtype)
     return _result(z, x, y, axes, keepdim)

@@ -162,7 +162,7 @@ def first(x: Any, k: int, dim: int, descending: bool) -> Any:
     if not _usable(x):
         return None
     lines = _lines(x, dim)
-    if k <= FEW and 4 * k <= x.shape[dim] and x.dtype == F32:
+    if k <= FEW and (4 * k <= x.shape[dim] or x.shape[dim] <= FEW) and x.dtype == F32:
         places = np.empty((len(lines), k), np.int64)
         chosen = _first_few.parallel if threads.worthwhile(x.size) else _first_few.serial
         chosen(lines, I32(-1 if descending else 0), places)

@@ -225,7 +225,7 @@ class _BatchNorm(_Running):
         if training and tracked:
             batches = self.num_batches_tracked
             if batches is not None:
-                batches.add_(1)
+                F.count_batch(batches)
                 if momentum is None:  # cumulative average
                     factor = 1.0 / float(batches)
         use_batch = training or (mean is None and var is None)
