@@ -311,7 +311,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape (views). RuntimeError if there is none."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     size = common_shape([t._data.shape for t in given])
-    return tuple([expand_(t, size=size) for t in given])
+    return tuple([t if t._data.shape == size else expand_(t, size=size) for t in given])
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:

@@ -12,6 +12,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import sorting as kernels
 from .arithmetic import add, sub
@@ -172,7 +173,7 @@ def _quantile(
     count = q._data.size
     result = view_(movedim(result, -1, 0), size=(count, *kept))
     size = kept if keepdim else kept[:d] + kept[d + 1 :] if dim is not None else ()
-    return view_(result, size=size if scalar else (count, *size))
+    return unlinked(view_(result, size=size if scalar else (count, *size)))
 
 
 def _at_ranks(ordered: Tensor, q: Any, skip_nan: bool, interpolation: str) -> Tensor:

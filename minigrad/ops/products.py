@@ -169,7 +169,10 @@ def _prod_vjp(g: Any, x: Any, y: Any, axis: int, keepdim: bool, x_shape: Any) ->
     x = conj(x)
     left = shift(cumprod_(x, dim=axis, reverse=False), dim=axis, by=1, fill=1)
     right = shift(cumprod_(x, dim=axis, reverse=True), dim=axis, by=-1, fill=1)
-    return g * (left * right)
+    others = left * right
+    if type(others) is np.ndarray:  # 0 whatever g is: PyTorch, too, leaves out what has other zeros
+        return np.where(others == 0, g.dtype.type(0), g * others)
+    return g * others
 
 
 reduce_prod.vjp(x=_prod_vjp)

@@ -357,11 +357,16 @@ def scatter_combine(x: Any, index: Any, src: Any, *, dim: int, reduce: str) -> A
     return y
 
 
+def _hits(x: Any, y: Any) -> Any:
+    """1 where x is y, else 0."""
+    return where(eq(x, y), 1.0, 0.0)  # an array even in no dimensions, which can be added to
+
+
 def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int) -> list[Any]:
     """The others' product: of the cell without zeros, divided by the factor; by the zeros'
     count.
     """
-    zeros = scatter_add_(eq(x, 0) + 0.0, index, eq(src, 0) + 0.0, dim=dim)
+    zeros = scatter_add_(_hits(x, 0), index, _hits(src, 0), dim=dim)
     full = scatter_combine(
         where(eq(x, 0), 1, x), index, where(eq(src, 0), 1, src), dim=dim, reduce="prod"
     )
@@ -376,7 +381,7 @@ def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int) -> list[Any]:
 
 
 def _extremum_vjp(g: Any, x: Any, index: Any, src: Any, y: Any, dim: int) -> list[Any]:
-    hit_x, hit_src = eq(x, y) + 0.0, eq(src, gather_(y, index, dim=dim)) + 0.0
+    hit_x, hit_src = _hits(x, y), _hits(src, gather_(y, index, dim=dim))
     share = g / scatter_add_(hit_x, index, hit_src, dim=dim)
     return [hit_x * share, None, hit_src * gather_(share, index, dim=dim)]
 
