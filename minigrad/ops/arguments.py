@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from ..backend.dtypes import from_numpy_dtype
+from ..backend.dtypes import finfo, from_numpy_dtype
 from ..core.primitive import write_out
 from ..core.tensor import Tensor
 from ..errors import broadcast_error
@@ -79,10 +80,20 @@ def misfit(*operands: Any) -> Exception:
 
 
 def check_fits(value: Any, dtype: np.dtype) -> None:
-    """RuntimeError for a number outside an integer dtype; negative ints wrap around in uint8."""
-    info = np.iinfo(dtype)
-    wraps = dtype.kind == "u" and not isinstance(value, (float, np.floating))
-    low = -info.max if wraps else info.min
-    if isinstance(value, complex) or not low <= value <= info.max:
-        name = f"{dtype.name}_t"
+    """RuntimeError for a number that the dtype cannot hold; negative ints wrap around in uint8."""
+    kind = dtype.kind
+    if kind == "b" or kind == "c" and isinstance(value, (complex, np.complexfloating)):
+        return
+    if kind in "iu":
+        info = np.iinfo(dtype)
+        wraps = kind == "u" and not isinstance(value, (float, np.floating))
+        low = -info.max if wraps else info.min
+        fits = not isinstance(value, complex) and low <= value <= info.max
+    elif isinstance(value, (complex, np.complexfloating)) and value.imag:
+        fits = False
+    else:
+        size = abs(value)
+        fits = not 65504 < size < math.inf or size <= finfo(from_numpy_dtype(dtype)).max
+    if not fits:
+        name = f"{dtype.name}_t" if kind in "iu" else dtype.name
         raise RuntimeError(f"value cannot be converted to type {name} without overflow")

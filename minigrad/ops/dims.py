@@ -118,7 +118,7 @@ def adjoint(input: Tensor) -> Tensor:
         raise RuntimeError(
             "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor."
         )
-    turned = transpose(input, -2, -1) if ndim else chores.alias(input)
+    turned = transpose(input, -2, -1) if ndim else input
     return conj(turned) if input._data.dtype.kind == "c" else turned
 
 
@@ -128,9 +128,11 @@ def numpy_T(input: Tensor) -> Tensor:
 
 
 def matrix_T(input: Tensor) -> Tensor:
-    """`x.mT`: the last two dimensions exchanged. RuntimeError for a vector or a 0-d tensor."""
+    """`x.mT`: the last two dimensions exchanged. RuntimeError for a vector."""
     ndim = input._data.ndim
-    if ndim < 2:
+    if not ndim:
+        return input
+    if ndim == 1:
         raise RuntimeError(
             f"tensor.mT is only supported on matrices or batches of matrices. Got {ndim}-D tensor."
         )
@@ -151,12 +153,9 @@ def matrix_H(input: Tensor) -> Tensor:
 
 
 def matrices_H(input: Tensor) -> Tensor:
-    """`x.mH`: the conjugate transposes of a batch of matrices.
-
-    RuntimeError below two dimensions.
-    """
+    """`x.mH`: the conjugate transposes of a batch of matrices. RuntimeError for a vector."""
     ndim = input._data.ndim
-    if ndim < 2:
+    if ndim == 1:
         raise RuntimeError(
             f"tensor.mH is only supported on matrices or batches of matrices. Got {ndim}-D tensor."
         )

@@ -140,11 +140,11 @@ def _arg(which: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) ->
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
             )
         place = as_array(_place(which, x.reshape(-1), 0))
-        return finish(wrap(place.reshape((1,) * x.ndim if keepdim else ())), out)
+        return finish(wrap(place.reshape((1,) * x.ndim if keepdim else ())), out, True)
     dim = check_dim(name, x, dim)
     place = array_module(x).asarray(_place(which, x, dim))
     kept = tuple([1 if d == dim else n for d, n in enumerate(x.shape)])
-    return finish(wrap(place.reshape(kept) if keepdim or not x.ndim else place), out)
+    return finish(wrap(place.reshape(kept) if keepdim or not x.ndim else place), out, True)
 
 
 @export("argmax")

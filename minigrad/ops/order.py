@@ -215,7 +215,7 @@ def quantile(
     A vector q adds a first dimension. interpolation: linear, lower, higher, midpoint or nearest.
     nan where there is a nan. RuntimeError for an empty x, other dtypes than float32 and float64.
     """
-    return finish(_quantile("quantile", input, q, dim, keepdim, interpolation), out)
+    return finish(_quantile("quantile", input, q, dim, keepdim, interpolation), out, True)
 
 
 @export("nanquantile")
@@ -224,4 +224,4 @@ def nanquantile(
     interpolation: str = "linear", out: Any = None,
 ) -> Tensor:  # fmt: skip
     """The q-quantiles of the elements that are not nan: as `quantile`."""
-    return finish(_quantile("nanquantile", input, q, dim, keepdim, interpolation), out)
+    return finish(_quantile("nanquantile", input, q, dim, keepdim, interpolation), out, True)

@@ -264,8 +264,7 @@ def _fill_args(x: Any, dim: int, index: Any, value: Any) -> tuple[int, Tensor, A
         raise RuntimeError(
             "index_fill_(): Converting complex Scalar to non-complex type is not supported"
         )
-    if x.dtype.kind in "iu":
-        check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
+    check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
     n = x.shape[dim] if x.ndim else 1
     if i.size and not (i.min() >= -n and i.max() < n):
         bad = int(i[(i < -n) | (i >= n)][0])

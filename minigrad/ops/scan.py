@@ -163,7 +163,7 @@ def diff(
     op = logical_xor if x._data.dtype.kind == "b" else sub
     for _ in range(min(n, x._data.shape[dim])):
         x = op(_part(x, dim, 1, None), _part(x, dim, 0, -1))
-    return finish(x, out)
+    return finish(x, out, True)
 
 
 # ------------------------------------------------------------ the trapezoid rule

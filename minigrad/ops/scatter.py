@@ -265,8 +265,7 @@ def _source(x: Any, src: Any, value: Any) -> Any:
         raise TypeError(
             f"scatter(): argument 'src' (position 3) must be Tensor, not {type(src).__name__}"
         )
-    if x.dtype.kind in "iu":
-        check_fits(src, x.dtype)
+    check_fits(src, x.dtype)
     return np.asarray(src).astype(x.dtype)
 
 
