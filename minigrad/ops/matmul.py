@@ -21,6 +21,7 @@ from ..core.tensor import Tensor
 from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import products
+from .beside import beside
 from .complexes import conj
 from .elementwise import add, mul
 from .piecewise import dtype_title, finish, need_tensors
