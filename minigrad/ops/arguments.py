@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -11,6 +13,8 @@ from ..backend.dtypes import finfo, from_numpy_dtype
 from ..core.primitive import write_out
 from ..core.tensor import Tensor
 from ..errors import broadcast_error
+
+R = TypeVar("R")
 
 
 def data_of(x: Any) -> Any:
@@ -21,6 +25,27 @@ def data_of(x: Any) -> Any:
 def is_number(x: Any) -> bool:
     """Whether x is a Python number, as opposed to a tensor or an array."""
     return isinstance(x, (bool, int, float, complex))
+
+
+def numpy_names(op: Callable[..., R]) -> Callable[..., R]:
+    """The function with NumPy's names of two arguments, too: axis (dim), keepdims (keepdim)."""
+
+    @wraps(op)
+    def named(*args: Any, **kwargs: Any) -> R:
+        if "axis" in kwargs:
+            kwargs["dim"] = kwargs.pop("axis")
+        if "keepdims" in kwargs:
+            kwargs["keepdim"] = kwargs.pop("keepdims")
+        return op(*args, **kwargs)
+
+    return named
+
+
+def needed_dim(name: str, dim: Any, axis: Any) -> Any:
+    """A dimension that must be given, under one of its two names."""
+    if dim is None and (dim := axis) is None:
+        raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
+    return dim
 
 
 def finish(result: Any, out: Any, same_dtype: bool = False) -> Any:

@@ -15,6 +15,7 @@ from ..core.primitive import primitive
 from ..core.size import Size
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from .arguments import needed_dim
 from .elementwise import conj
 from .strides import common_shape, is_int, normalize_dims, sizes, strided
 from .views import clone_, view_
@@ -57,11 +58,13 @@ unsqueeze_.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
 
 
 @export("unsqueeze")
-def unsqueeze(input: Tensor, dim: int) -> Tensor:
+def unsqueeze(input: Tensor, dim: int | None = None, *, axis: int | None = None) -> Tensor:
     """With a new dimension of size one, which becomes dimension `dim`; a view.
 
     x̄ = ȳ in x's shape.
     """
+    if dim is None:
+        dim = needed_dim("unsqueeze", dim, axis)
     return unsqueeze_(input, dim=normalize_dim(index(dim), input._data.ndim + 1))
 
 

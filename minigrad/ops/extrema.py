@@ -18,7 +18,7 @@ from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
-from .arguments import need_tensors
+from .arguments import need_tensors, numpy_names
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
@@ -253,6 +253,7 @@ def min(
 
 # ------------------------------------------------------------ kthvalue, median, mode
 @export("kthvalue")
+@numpy_names
 def kthvalue(
     input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
 ) -> Any:
@@ -323,6 +324,7 @@ def median(
 
 
 @export("nanmedian")
+@numpy_names
 def nanmedian(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
 ) -> Any:
@@ -331,6 +333,7 @@ def nanmedian(
 
 
 @export("mode")
+@numpy_names
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent element along `dim` (of several the smallest) and the index of its last.
 

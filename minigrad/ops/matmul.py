@@ -185,11 +185,13 @@ def _need_rank(name: str, x: Any, rank: int, what: str) -> None:
         )
 
 
-@export("mm")
+@export("mm", "spmm")
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices, (n, m) and (m, p) to (n, p); RuntimeError for other ranks.
 
     C = A B,  Ā = C̄ Bᴴ,  B̄ = Aᴴ C̄
+
+    `spmm` is the name for a sparse A, which PyTorch takes for dense ones as well.
     """
     _need_rank("mm", input, 2, "self")
     _need_rank("mm", mat2, 2, "mat2")

@@ -15,6 +15,7 @@ from ..core.tensor import Tensor, normalize_dim, wrap
 from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import sorting as kernels
+from .arguments import numpy_names
 from .arithmetic import add, sub
 from .dims import movedim
 from .extrema import comparable, lines
@@ -204,6 +205,7 @@ def _at_ranks(ordered: Tensor, q: Any, skip_nan: bool, interpolation: str) -> Te
 
 
 @export("quantile")
+@numpy_names
 def quantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear", out: Any = None,
@@ -219,6 +221,7 @@ def quantile(
 
 
 @export("nanquantile")
+@numpy_names
 def nanquantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear", out: Any = None,

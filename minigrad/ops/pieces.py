@@ -17,6 +17,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import copying
+from .arguments import numpy_names
 from .dims import expand_
 from .slices import slice_
 from .strides import common_shape, sizes
@@ -126,6 +127,7 @@ def split(
 
 
 @export("split_with_sizes")
+@numpy_names
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Consecutive pieces of the given lengths, which must add up to the size of `dim`; views.
 
@@ -212,6 +214,7 @@ def unsafe_split_with_sizes(
 
 
 @export("tensor_split")
+@numpy_names
 def tensor_split(
     input: Tensor,
     indices_or_sections: Any = None,

@@ -20,6 +20,7 @@ from ..export import export
 from ..kernels.cpu import copying
 from . import dims as turned
 from . import pieces, reinterpret, slices, views
+from .arguments import numpy_names
 from .dims import transpose_
 from .slices import diagonal, diagonal_, put_diagonal, two_dims
 from .strides import normalize_dims, sizes
@@ -204,6 +205,7 @@ put_picked.vjp(x=lambda g, where, dim: pick_(g, where=where, dim=dim))
 
 
 @export("repeat_interleave")
+@numpy_names
 def repeat_interleave(
     input: Tensor,
     repeats: int | Tensor | None = None,

@@ -22,7 +22,7 @@ from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from ..kernels.cpu import copying
 from ..kernels.cpu import indexing as kernels
-from .arguments import check_fits
+from .arguments import check_fits, numpy_names
 from .arithmetic import div
 from .compare import eq
 from .dims import expand_
@@ -129,6 +129,7 @@ def gather(
 
 
 @export("take_along_dim")
+@numpy_names
 def take_along_dim(
     input: Tensor, indices: Tensor, dim: int | None = None, *, out: Any = None
 ) -> Tensor:

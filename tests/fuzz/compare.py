@@ -33,6 +33,7 @@ LENIENT = (
     "INTERNAL ASSERT",
     "unresolved conjugated tensors",
     "a bool tensor is not supported",
+    "Autograd not support dtype",
     "'NoneType'",  # what a hook gets of a result of several that has no gradient
     "Trying to use a saved tensor that has been detached in-place",
     "Trying to resize storage that is not resizable",
