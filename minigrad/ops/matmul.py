@@ -21,6 +21,7 @@ from ..core.views import unlinked
 from ..export import export
 from ..kernels import cuda
 from ..kernels.cpu import products
+from .beside import beside
 from .complexes import conj
 from .elementwise import add, mul
 from .matrix_product import _rows, matrices, matrix_product, matvec
@@ -58,7 +59,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     a, b = input._data, other._data
     if a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.dtype is b.dtype:
         if a.dtype.kind == "f":
-            return finish(matrix_product(input, other), out)
+            return finish(matrix_product(input, other), out, True)
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
@@ -76,7 +77,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
         result = unlinked(squeeze(result, -2))
     if b.ndim == 1:
         result = unlinked(squeeze(result, -1))
-    return finish(result, out)
+    return finish(result, out, True)
 
 
 def operator_matmul(self: Any, other: Any) -> Any:
@@ -133,11 +134,13 @@ def _need_rank(name: str, x: Any, rank: int, what: str) -> None:
         )
 
 
-@export("mm")
+@export("mm", "spmm")
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices, (n, m) and (m, p) to (n, p); RuntimeError for other ranks.
 
     C = A B,  Ā = C̄ Bᴴ,  B̄ = Aᴴ C̄
+
+    `spmm` is the name for a sparse A, which PyTorch takes for dense ones as well.
     """
     _need_rank("mm", input, 2, "self")
     _need_rank("mm", mat2, 2, "mat2")
@@ -159,7 +162,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
             f"got: [{b[0]}, {b[1]}]."
         )
     same_dtype(input, mat2)
-    return finish(matrix_product(input, mat2), out)
+    return finish(matrix_product(input, mat2), out, True)
 
 
 @export("mv")
@@ -247,8 +250,8 @@ def _fused(name: str, input: Any, product: Any, beta: Any, alpha: Any, out: Any)
     beta, alpha = _factor(beta, dtype), _factor(alpha, dtype)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
-        return finish(scaled, out)
-    return finish(add(scaled, input if beta == 1 else mul(input, beta)), out)
+        return finish(beside(scaled, input), out, True)
+    return finish(add(scaled, input if beta == 1 else mul(input, beta)), out, True)
 
 
 @export("addmm")
@@ -289,7 +292,8 @@ def addr(
     if kind == "b":  # sums are or, products and
         beta, alpha = bool(beta), bool(alpha)
     scaled = product if alpha == 1 else mul(product, alpha)
-    return finish(scaled if beta == 0 else add(scaled, mul(input, beta)), out)
+    y = beside(scaled, input) if beta == 0 else add(scaled, mul(input, beta))
+    return finish(y, out)
 
 
 @export("baddbmm")

@@ -11,6 +11,7 @@ from ..backend import sampling
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..export import export
+from .beside import beside
 from .compare import gt, le
 from .elementwise import exp, where
 from .join import cat
@@ -78,7 +79,7 @@ def prelu_(x: Any, weight: Any) -> Any:
 
 
 prelu_.vjp(
-    x=lambda g, x, weight: where(gt(x, 0), g, g * weight),
+    x=lambda g, x, weight: beside(where(gt(x, 0), g, g * weight), x),
     weight=lambda g, x: where(gt(x, 0), 0, g * x),
 )
 
@@ -122,7 +123,7 @@ def rrelu_(x: Any, slope: Any) -> Any:
     return np.where(x <= 0, x * slope, x)
 
 
-rrelu_.vjp(x=lambda g, x, slope: where(le(x, 0), g * slope, g))
+rrelu_.vjp(x=lambda g, x, slope: beside(where(le(x, 0), g * slope, g), x))
 
 
 @export("nn.functional.rrelu", "rrelu")
