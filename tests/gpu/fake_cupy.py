@@ -21,10 +21,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import devices
+from minigrad.backend import allocator, devices, pinned
 from minigrad.kernels.cuda import launch_many
 
-from .fake_device import MACHINE, Graph, OutOfMemoryError, Pool
+from .fake_device import (
+    MACHINE,
+    POISON,
+    Graph,
+    MemoryPointer,
+    OutOfMemoryError,
+    Pool,
+    UnownedMemory,
+)
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -57,11 +65,14 @@ class ndarray:
     __module__ = "cupy"
     __array_priority__ = 100
 
-    def __init__(self, shape: Any, dtype: Any = float, *, block: Any = None, host: Any = None):
+    def __init__(
+        self, shape: Any, dtype: Any = float, memptr: Any = None, *, block: Any = None,
+        host: Any = None,
+    ):  # fmt: skip
         if host is None:
             size = int(np.prod(shape, dtype=np.int64))
             dtype = np.dtype(dtype)
-            block = MACHINE.allocate(max(1, size * dtype.itemsize))
+            block = MACHINE.allocate(max(1, size * dtype.itemsize)) if memptr is None else memptr
             host = block.bytes[: size * dtype.itemsize].view(dtype).reshape(shape)
         self._host, self._block = host, block
         self.base: ndarray | None = None
@@ -78,11 +89,10 @@ class ndarray:
     device = property(lambda self: Device(0))
     T = property(lambda self: _view(self, self._host.T))
     mT = property(lambda self: _view(self, self._host.mT))
-    data = property(
-        lambda self: types.SimpleNamespace(
-            ptr=self._host.ctypes.data, device_id=0, mem=self._block, device=Device(0)
-        )
-    )
+
+    @property
+    def data(self) -> MemoryPointer:
+        return MemoryPointer(self._block.mem, self._host.ctypes.data - self._block.mem.ptr)
 
     @property
     def real(self) -> ndarray:
@@ -107,6 +117,12 @@ class ndarray:
 
     # ---- to and from the host
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True):
+        if not blocking:
+            assert pinned.is_pinned(out), "a copy to pageable memory is waited for"
+            host = self._host
+            out.view(np.uint8)[...] = POISON
+            MACHINE.under_way.append(lambda: np.copyto(out, host))
+            return out
         MACHINE.read("get")
         if out is not None:
             out[...] = self._host
@@ -114,6 +130,10 @@ class ndarray:
         return self._host.copy(order=order)
 
     def set(self, arr: Any, stream: Any = None) -> None:
+        if stream is not None and pinned.is_pinned(arr):
+            host = self._host
+            MACHINE.launch("copy from pinned memory", lambda: np.copyto(host, arr), None)
+            return
         MACHINE.write("set")
         if arr.dtype != self.dtype or arr.shape != self.shape:
             raise ValueError("set() needs an array of the same dtype and shape")
@@ -520,6 +540,10 @@ class Stream:
         return graph
 
 
+def _set_allocator(allocator: Any = None) -> None:
+    MACHINE.allocator = allocator
+
+
 @contextlib.contextmanager
 def _using_allocator(allocator: Any = None) -> Iterator[None]:
     MACHINE.allocators.append(allocator)
@@ -610,6 +634,8 @@ def _make() -> Any:
     module.cuda = types.SimpleNamespace(
         Device=Device, Stream=Stream, Event=Event, MemoryPool=Pool, Graph=Graph,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        MemoryPointer=MemoryPointer, UnownedMemory=UnownedMemory,
+        set_allocator=_set_allocator,
         using_allocator=_using_allocator,
         get_current_stream=lambda: Stream.current[-1] if Stream.current else Stream.null,
         get_elapsed_time=lambda a, b: 0.0,
@@ -682,6 +708,9 @@ def installed() -> Iterator[Any]:
             yield MODULE
     finally:
         launch_many._TICKETS.clear()  # memory of this machine
+        devices._prepared.clear()
+        allocator._counts.clear()
+        allocator._live.clear()
         devices._driver_device_count = count
         if before is None:
             del sys.modules["cupy"]
