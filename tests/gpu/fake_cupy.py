@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -485,10 +486,10 @@ class Device:
 
 class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess=False):
-        self.timed, self.done = not disable_timing, True
+        self.timed, self.done, self.when = not disable_timing, True, 0.0
 
     def record(self, stream: Any = None) -> None:
-        pass
+        self.when = time.perf_counter()
 
     def synchronize(self) -> None:
         MACHINE.read("Event.synchronize")
@@ -638,11 +639,11 @@ def _make() -> Any:
         set_allocator=_set_allocator,
         using_allocator=_using_allocator,
         get_current_stream=lambda: Stream.current[-1] if Stream.current else Stream.null,
-        get_elapsed_time=lambda a, b: 0.0,
+        get_elapsed_time=lambda a, b: 1e3 * (b.when - a.when),
         runtime=types.SimpleNamespace(
             getDeviceProperties=lambda i: {
                 "name": b"fake device", "major": 9, "minor": 0, "totalGlobalMem": 1 << 34,
-                "multiProcessorCount": 2,
+                "multiProcessorCount": 2, "l2CacheSize": 1 << 16,
             },
             memGetInfo=lambda: ((1 << 34) - MACHINE.pool.used, 1 << 34),
             deviceCanAccessPeer=lambda a, b: 0,
