@@ -4,6 +4,7 @@ times come from events, and the report has all its parts. Figures mean nothing h
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from typing import Any
 
@@ -11,7 +12,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
-from benchmarks import compare, gpu, report
+from benchmarks import compare, gpu, gpu_steps, report
 from benchmarks.libraries import library
 from benchmarks.measure import difference
 from benchmarks.worker import Worker
@@ -101,3 +102,54 @@ def test_without_a_gpu_it_says_what_is_missing(capsys: Any) -> None:
     assert compare.main(["--device", "cuda", "--only", "add"]) == 1
     said = capsys.readouterr().err
     assert "needs CuPy" in said or "needs an NVIDIA driver" in said or "CUDA device" in said
+
+
+# ------------------------------------------------------------------------------ whole steps
+@pytest.mark.parametrize("name", ["mnist-mlp", "rl-mlp"])
+def test_whole_steps_by_every_way_of_minigrad(
+    default_device: None, name: str, monkeypatch: Any
+) -> None:
+    monkeypatch.setattr(gpu_steps, "ROUNDS", 1)
+    precision = mg.get_float32_matmul_precision()
+    found = {}
+    for way in ("minigrad", "minigrad+graph"):
+        found[way] = gpu_steps.measure(name, way, tiny=True, budget=1e-3)
+        assert found[way]["ms"] > 0 and found[way]["memory"] > 0
+        assert "WRONG" not in gpu_steps.line(name, way, found[way], found["minigrad"]["loss"])
+    assert found["minigrad"]["loss"] == found["minigrad+graph"]["loss"]
+    assert MACHINE.replays > gpu_steps.COMPARED - 4
+    mg.set_float32_matmul_precision(precision)
+
+
+@pytest.mark.torch
+@pytest.mark.slow
+@pytest.mark.parametrize("name", gpu_steps.TRAININGS)
+def test_whole_steps_are_the_same_in_both_libraries(name: str, monkeypatch: Any) -> None:
+    """On the CPU, at small sizes: the models are the same ones."""
+    import torch
+
+    monkeypatch.setattr(gpu, "choose", lambda lib, device: None)
+    training = gpu_steps.TRAININGS[name]
+    monkeypatch.setitem(
+        gpu_steps.TRAININGS, name, dataclasses.replace(training, precision="float32")
+    )
+    losses = {}
+    for way in ("minigrad", "torch", "torch+fused"):
+        _, run = gpu_steps.build(name, way, tiny=True)
+        losses[way] = [float(run()) for _ in range(3)]
+    np.testing.assert_allclose(losses["minigrad"], losses["torch"], rtol=1e-3)
+    np.testing.assert_allclose(losses["torch+fused"], losses["torch"], rtol=1e-3)
+    assert losses["torch"][0] > losses["torch"][2]
+    torch.backends.cudnn.benchmark = False
+
+
+def test_a_wrong_loss_and_a_failure_show() -> None:
+    found = {"ms": 1.0, "least": 0.9, "host": 0.1, "memory": 1 << 20, "loss": 2.0}
+    assert "WRONG LOSS" in gpu_steps.line("rl-mlp", "torch", found, 1.9)
+    assert "WRONG" not in gpu_steps.line("rl-mlp", "torch", found, 2.0001)
+    assert "failed: no CUDA" in gpu_steps.line("rl-mlp", "torch", {"failed": "no CUDA"}, 1.0)
+
+
+def test_whole_steps_without_a_gpu(capsys: Any) -> None:
+    assert gpu_steps.main([]) == 1
+    assert "help:" in capsys.readouterr().err
