@@ -21,7 +21,7 @@ from collections.abc import Callable
 from typing import Any
 
 from ..export import export
-from . import philox
+from . import allocator, philox
 from .devices import cuda_is_available, cuda_module, require_cuda
 
 
@@ -35,6 +35,7 @@ class CUDAGraph:
         self._pool: Any = None
         self._noted = philox.Noted()
         self.before: list[Callable[[], None]] = []
+        self.kept: list[Any] = []
         self._entered: list[Any] = []
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
@@ -43,9 +44,10 @@ class CUDAGraph:
         """
         cuda = cuda_module().cuda
         self._pool = cuda.MemoryPool() if pool is None else pool
-        allocator = cuda.using_allocator(self._pool.malloc)
-        allocator.__enter__()
-        self._entered.append(allocator)
+        malloc = allocator.counted(self._pool.malloc, cuda_module())
+        inside = cuda.using_allocator(malloc)
+        inside.__enter__()
+        self._entered.append(inside)
         self._noted = philox.Noted()
         self.before = [self._noted.advance]
         _noting.append(self)
@@ -76,7 +78,7 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget the work, and give its memory back."""
         self._graph = self._pool = None
-        self._noted, self.before = philox.Noted(), []
+        self._noted, self.before, self.kept = philox.Noted(), [], []
 
 
 _noting: list[CUDAGraph] = []
@@ -89,6 +91,13 @@ def before_replay(tell: Callable[[], None]) -> bool:
     """
     if _noting:
         _noting[-1].before.append(tell)
+    return bool(_noting)
+
+
+def keep(what: Any) -> bool:
+    """Whether work is being noted; then `what` lives as long as the graph does."""
+    if _noting:
+        _noting[-1].kept.append(what)
     return bool(_noting)
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from ..amp.grad_scaler import GradScaler
 from ..backend import philox, random, sampling
 from ..backend.cuda import Stream, current_stream, stream
 from ..backend.devices import array_module
@@ -124,7 +125,9 @@ class GraphReplay(Replay):
         self.tensors = [x for x in leaves if isinstance(x, Tensor)]
         self.copies = [_copy(x) if isinstance(x, Tensor) else x for x in leaves]
         self.program = Graphs([x._data for x in self.copies if isinstance(x, Tensor)])
+        self.scalers = owners_of(captured.function, (GradScaler,))
         self.state = [*state_of(captured.owners or []), *owners_of(captured.function, (Tensor,))]
+        self.state += [t for scaler in self.scalers for t in scaler.tensors()]
         self.arrays = [t._data for t in self.state]
         self.given: dict[int, Tensor] = {}  # leaves that got a gradient
         self.walked = False
@@ -134,6 +137,7 @@ class GraphReplay(Replay):
         if any([type(x) is np.ndarray for x in self.program.inputs]):
             return "a tensor argument that is in main memory"
         had = [(t, t._grad) for t in self.state]
+        stages = [dict(scaler._per_optimizer_states) for scaler in self.scalers]
         place = random.default_generator.get_state(), philox.position()
         collecting = gc.isenabled()
         gc.disable()  # what is freed by chance must not be freed now
@@ -151,6 +155,9 @@ class GraphReplay(Replay):
         if why is not None:
             for (t, g), array in zip(had, self.arrays, strict=True):
                 t._grad, t._data = g, array
+            for scaler, stage in zip(self.scalers, stages, strict=True):
+                scaler._per_optimizer_states.clear()
+                scaler._per_optimizer_states.update(stage)
         random.default_generator.set_state(place[0])
         philox.move_to(place[1])  # the replay draws the numbers
         return why

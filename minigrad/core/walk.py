@@ -161,7 +161,7 @@ def walk(roots: Roots, run: Run) -> None:
                 new = gi is not g and gi is not before and gi.base is None and owns
             else:
                 gi = fit(_as_gradient(gi, node), shape, dtype, f"Function {node.name()}")
-                new = False
+                new = owns and gi is not g and gi is not before and _is_whole(gi)
             before = gi
             if child in pending or child.multi:
                 _add(child, index, gi, new, pending, owned, heap)
@@ -267,7 +267,7 @@ def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, h
         heappush(heap, (-node.seq, node))
         if new:
             owned.add(node)
-    elif node in owned and type(g) is ndarray:
+    elif node in owned and not isinstance(g, Tensor):
         add(known, g, True)
     else:
         total = add(known, g, False)
@@ -283,6 +283,11 @@ def run_node(node: Node, g: Any, run: Run) -> Any:
     if node.hooks is not None and node.hooks.post:
         grads = _call_post_hooks(node, grads, g)
     return grads
+
+
+def _is_whole(gi: Any) -> bool:
+    """Whether a gradient is an array, on a GPU, of memory of its own."""
+    return not isinstance(gi, Tensor) and gi.base is None
 
 
 def _as_gradient(gi: Any, node: Node) -> Any:

@@ -18,7 +18,7 @@ from minigrad.ops.legacy import cudaFloatTensor as FloatTensor
 from minigrad.ops.legacy import cudaHalfTensor as HalfTensor
 from minigrad.ops.legacy import cudaIntTensor as IntTensor
 from minigrad.ops.legacy import cudaLongTensor as LongTensor
-from minigrad.backend.cuda import OutOfMemoryError as OutOfMemoryError
+from minigrad.backend.allocator import OutOfMemoryError as OutOfMemoryError
 from minigrad.ops.legacy import cudaShortTensor as ShortTensor
 from minigrad.backend.cuda import Stream as Stream
 from minigrad.backend.cuda import stream as StreamContext
@@ -51,8 +51,10 @@ from minigrad.backend.cuda import max_memory_reserved as max_memory_reserved
 from minigrad.backend.cuda import mem_get_info as mem_get_info
 from minigrad.backend.cuda import memory_allocated as memory_allocated
 from minigrad.backend.cuda import memory_reserved as memory_reserved
+from minigrad.backend.cuda import memory_snapshot as memory_snapshot
 from minigrad.backend.cuda import memory_stats as memory_stats
 from minigrad.backend.cuda import memory_summary as memory_summary
+from minigrad.backend.cuda import reset_accumulated_memory_stats as reset_accumulated_memory_stats
 from minigrad.backend.cuda import reset_peak_memory_stats as reset_max_memory_allocated
 from minigrad.backend.cuda import reset_peak_memory_stats as reset_peak_memory_stats
 from minigrad.backend.cuda import seed as seed

@@ -164,8 +164,8 @@ _SATURATION = -1.7580993408473766  # −λα of SELU: the value of a dropped uni
 @primitive
 def drop_to_saturation(x: Any, kept: Any, *, scale: float, low: float, high: float) -> Any:
     """y = scale·m·x + (high where m, else low);  x̄ = ȳ·scale·m."""
-    kind = x.dtype.type
-    return x * (kept * kind(scale)) + np.where(kept, kind(high), kind(low))
+    xp, kind = array_module(x), x.dtype.type
+    return x * (kept * kind(scale)) + xp.where(kept, kind(high), kind(low))
 
 
 drop_to_saturation.vjp(x=lambda g, kept, scale: g * kept * scale)
@@ -177,7 +177,7 @@ def _saturated(
 ) -> Any:
     if not training or p == 0.0:
         return input
-    kept = sampling.bernoulli(size, 1 - p, bool, generator)
+    kept = array_module(input._data).asarray(sampling.bernoulli(size, 1 - p, bool, generator))
     if p == 1.0:
         scale = low = high = 0.0
     else:  # the affine map that restores mean 0 and variance 1

@@ -16,7 +16,7 @@ import numpy as np
 
 from ..backend import philox, sampling
 from ..backend import random as generators
-from ..backend.devices import canonical_device, cuda_device_count
+from ..backend.devices import array_module, canonical_device, cuda_device_count
 from ..backend.dtypes import dtype_by_name
 from ..backend.random import Generator
 from ..core.inplace import check_inplace, commit, overwrite
@@ -25,6 +25,7 @@ from ..core.node import without_derivative
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels.cuda.hosted import hosted
 from .convert import nothing
 from .filled import check_layout, checked_dtype, dtype_or_default, finish, on_device, shape_of
 from .strides import common_shape, memory_order
@@ -239,7 +240,8 @@ def bernoulli(
     if p is None:
         y = bernoulli_sample(input, generator=generator)
     else:
-        y = wrap(sampling.bernoulli(input._data.shape, p, input._data.dtype, generator))
+        x = input._data
+        y = wrap(array_module(x).asarray(sampling.bernoulli(x.shape, p, x.dtype, generator)))
         without_derivative("aten::bernoulli", y, input)
     return y if out is None else write_out(y, out)
 
@@ -265,7 +267,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 @export("binomial")
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """The number of successes in `count` trials of probability `prob`, in count's dtype."""
-    y = wrap(sampling.binomial(count._data, prob._data, generator))
+    y = wrap(hosted(sampling.binomial)(count._data, prob._data, generator))
     return without_derivative("aten::binomial", y, count, prob)
 
 
@@ -279,7 +281,8 @@ def multinomial(
     RuntimeError for weights that are negative, not finite or all zero, or too few of them without
     replacement.
     """
-    y = wrap(sampling.multinomial(input._data, index(num_samples), bool(replacement), generator))
+    draw = hosted(sampling.multinomial)
+    y = wrap(draw(input._data, index(num_samples), bool(replacement), generator))
     return y if out is None else write_out(y, out)
 
 
@@ -296,7 +299,8 @@ overwritten.vjp(x=lambda g: nothing(g))
 def _fill(self: Tensor, name: str, draw: Callable[..., Any]) -> Tensor:
     """Overwrite with draw(shape, dtype); the gradient of the old contents is zero."""
     check_inplace(self, False)
-    sample = draw(self._data.shape, self._data.dtype)
+    x = self._data
+    sample = array_module(x).asarray(draw(x.shape, x.dtype))
     recorded = MODE.get().grad and self.requires_grad
     result = overwritten(self, sample=sample) if recorded else wrap(sample)
     overwrite(self, sample, name)
@@ -330,6 +334,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 at probability p (a number, or a tensor that broadcasts), else 0."""
     chance = p._data if isinstance(p, Tensor) else p
+    if array_module(chance) is not np:
+        chance = chance.get()
     return _fill(self, "bernoulli_", lambda n, d: sampling.bernoulli(n, chance, d, generator))
 
 

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
+from ..backend.devices import array_module
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..export import export
@@ -147,7 +148,8 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     x = input._data
-    slope = sampling.uniform(x.shape, lower, upper, x.dtype, generator)
+    drawn = sampling.uniform(x.shape, lower, upper, x.dtype, generator)
+    slope = array_module(x).asarray(drawn)
     return (in_place(rrelu_, "rrelu_") if inplace else rrelu_)(input, slope)
 
 

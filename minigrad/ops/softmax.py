@@ -169,7 +169,8 @@ def gumbel_softmax(
     """
     x = logits._data
     refuse("gumbel_softmax", x, "biu")
-    noise = -np.log(sampling.exponential(x.shape, 1.0, x.dtype, generator))
+    drawn = -np.log(sampling.exponential(x.shape, 1.0, x.dtype, generator))
+    noise = array_module(x).asarray(drawn)
     soft = softmax((logits + wrap(noise)) / tau, dim)
     if not hard:
         return soft

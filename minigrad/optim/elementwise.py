@@ -65,6 +65,7 @@ class Elementwise(Optimizer):
     arrays: tuple[str, ...] = ()
     counters: tuple[str, ...] = ("step",)
     newer: dict[str, Any] = {"foreach": None, "maximize": False, "differentiable": False}
+    _step_supports_amp_scaling = True  # PyTorch's name for: on a GPU, `found_inf` is looked at
     found_inf: Any = None  # a tensor on the GPU; no step is made where it is not 0 (GradScaler)
     _plans: dict[int, list[Plan]] | None = None  # by group, of disjoint parameters; not pickled
 

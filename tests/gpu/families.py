@@ -129,7 +129,7 @@ def everything() -> list[Source]:
     for dtype in FLOATS:
         made += [many.norm(dtype, 16, result=dtype), many.shrink(dtype, 16, result=wide(dtype))]
         made += [many.unscale(dtype, 16)]
-    made += [many.norm("float32", many.most(1), largest=True)]
+    made += [many.norm("float32", many.most(1), largest=True), many.update_scale()]
     return list({s.name: s for s in made}.values())
 
 

@@ -105,3 +105,46 @@ def test_every_replay_of_a_graph_draws_what_eager_calls_would(device: Any) -> No
         graph.replay()
         assert all(_same(a, b) for a, b in zip(noted, masks, strict=True))
     assert not _same(want[0][0], want[1][0])
+
+
+# ------------------------------------------------------------------------------ from main memory
+def _there(*size: int) -> Any:
+    return mg.ones(*size, device="cuda")
+
+
+SAMPLES: dict[str, Any] = {
+    "normal_": lambda: _there(3).normal_(),
+    "bernoulli_": lambda: _there(3).bernoulli_(_there(3) / 2),
+    "random_": lambda: _there(3).random_(5),
+    "exponential_": lambda: _there(3).exponential_(),
+    "bernoulli": lambda: mg.bernoulli(_there(3) / 2),
+    "multinomial": lambda: mg.multinomial(_there(3), 2),
+    "poisson": lambda: mg.poisson(_there(3)),
+    "normal": lambda: mg.normal(_there(3), _there(3)),
+    "randn_like": lambda: mg.randn_like(_there(3)),
+    "randperm": lambda: mg.randperm(4, device="cuda"),
+    "rrelu": lambda: F.rrelu(-_there(3), training=True),
+    "gumbel_softmax": lambda: F.gumbel_softmax(_there(2, 3)),
+    "alpha_dropout": lambda: F.alpha_dropout(_there(3), training=True),
+    "kaiming_uniform_": lambda: mg.nn.init.kaiming_uniform_(_there(3, 4)),
+    "orthogonal_": lambda: mg.nn.init.orthogonal_(_there(3, 4)),
+    "trunc_normal_": lambda: mg.nn.init.trunc_normal_(_there(3, 4)),
+}
+"""The same numbers as on the CPU: they are drawn there."""
+
+
+@pytest.mark.parametrize("name", SAMPLES)
+def test_samples_are_those_of_the_cpu(device: Any, name: str, monkeypatch: Any) -> None:
+    mg.manual_seed(3)
+    got = SAMPLES[name]()
+    assert got.is_cuda
+    monkeypatch.setitem(globals(), "_there", mg.ones)
+    if name != "randperm":
+        mg.manual_seed(3)
+        np.testing.assert_allclose(got.cpu().numpy(), SAMPLES[name]().numpy(), rtol=1e-6)
+
+
+def test_modules_are_made_on_the_gpu(device: Any) -> None:
+    with mg.device("cuda"):
+        for module in (mg.nn.Linear(3, 4), mg.nn.Conv2d(3, 4, 3), mg.nn.LSTM(3, 4)):
+            assert all(p.is_cuda for p in module.parameters())

@@ -19,9 +19,9 @@ from ..cpu import loops
 
 HOSTED: frozenset[str] = frozenset(
     """
-    airy_ai cholesky_factor cholesky_system cofactor digamma entmax_along hermitian_eigen
-    logcumsumexp lu_packed matrix_exponential polygamma pseudoinverse scatter_combine sign_logdet
-    singular triangular_system zeta
+    airy_ai bernoulli_sample cholesky_factor cholesky_system cofactor digamma entmax_along
+    hermitian_eigen logcumsumexp lu_packed matrix_exponential normal_sample poisson_sample polygamma
+    pseudoinverse scatter_combine sign_logdet singular triangular_system zeta
     """.split()
 )
 

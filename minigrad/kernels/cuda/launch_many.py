@@ -129,6 +129,14 @@ def unscale(arrays: list[Any], scale: Any, found: Any) -> None:
     _write_back(arrays, given)
 
 
+def update_scale(
+    scale: Any, tracker: Any, found: Any, growth: float, backoff: float, interval: int
+) -> None:
+    """A gradient scaler's update, from what `unscale` has found; nothing is read."""
+    numbers = [np.float64(growth), np.float64(backoff), np.int32(interval)]
+    start(many.update_scale(), (1,), [scale, tracker, found, *numbers])
+
+
 def _write_back(arrays: list[Any], flats: list[Any]) -> None:
     """What was computed in a copy, because the array was not in one piece."""
     for x, y in zip(arrays, flats, strict=True):

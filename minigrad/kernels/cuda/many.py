@@ -82,6 +82,12 @@ def unscale(dtype: str, k: int) -> Source:
     return _over_many("many_unscale.cuh", f"many_unscale_{dtype}_{k}", dtype, 1, k, {})
 
 
+def update_scale() -> Source:
+    """(scale, tracker, found, growth, backoff, interval), for one thread."""
+    name = "update_scale"
+    return Source(name, from_file("update_scale.cuh", name, {}, {}), block=32)
+
+
 # ------------------------------------------------------------------------------ optimizers
 def step(
     formula: Callable,
