@@ -58,7 +58,7 @@ def sum_to_size(x: Any, *, size: tuple[int, ...]) -> Any:
     lead = x.ndim - len(size)
     if lead and size and len(axes) == lead:
         return np.add.reduce(x.reshape(-1, *size) if lead > 1 else x, 0)
-    return np.add.reduce(x, axes, None, None, True).reshape(size)
+    return np.add.reduce(x, axes, keepdims=True).reshape(size)
 
 
 @lru_cache(512)

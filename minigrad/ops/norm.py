@@ -511,7 +511,10 @@ def move_average(running: Any, batch: Any, momentum: float, factor: float) -> No
 
 def count_up(number: Any) -> None:
     """number ← number + 1, for an array."""
-    number.fill(number.item() + 1)  # a 0-d array + 1 takes NumPy eight times as long
+    if type(number) is np.ndarray:
+        number.fill(number.item() + 1)  # a 0-d array + 1 takes NumPy eight times as long
+    else:
+        number += 1
 
 
 def count_batch(batches: Any) -> None:
