@@ -4,6 +4,7 @@
     python -m benchmarks.compare --quick                      fewer and shorter rounds
     python -m benchmarks.compare --only 'conv.*large'         what matches
     python -m benchmarks.compare --family step minigrad minigrad+compile torch torch+compile jax
+    python -m benchmarks.compare --device cuda                on a GPU (gpu.py)
     python -m benchmarks.compare --html out/report.html --png out/report.png --json out/report.json
 
 Each library has a process of its own and its own defaults. Results are compared before anything is
@@ -27,6 +28,7 @@ from typing import Any
 
 from tqdm import tqdm
 
+from . import gpu
 from .installed import import_seconds
 from .libraries import Failure, Library, Process, library
 from .measure import difference
@@ -92,6 +94,8 @@ def measure(
                 seconds[name].append(process.ask("seconds", workload.key, budget))
             except Failure as failure:
                 record["failed"][name] = str(failure)
+    if any([p.device != "cpu" for p in good]):
+        record["work"] = _work(good, workload)
     for process in processes:
         with contextlib.suppress(Failure):
             process.ask("forget", workload.key)
@@ -106,11 +110,21 @@ def measure(
     return record
 
 
-def measure_memory(libraries: Sequence[Library], workload: Workload) -> Record:
+def _work(processes: Sequence[Process], workload: Workload) -> dict[str, float]:
+    """Bytes and operations of a workload: the most that any library knows of."""
+    known = {"bytes": 0.0, "flops": 0.0}
+    for process in processes:
+        with contextlib.suppress(Failure):
+            found = process.ask("work", workload.key)
+            known = {name: max(value, found[name]) for name, value in known.items()}
+    return known
+
+
+def measure_memory(libraries: Sequence[Library], workload: Workload, device: str = "cpu") -> Record:
     """Peak memory of a step, each library in a process that does nothing else."""
     record: Record = {"key": workload.key, "bytes": {}, "failed": {}}
     for one in libraries:
-        with Process(one) as process:
+        with Process(one, device=device) as process:
             try:
                 if process.ask("covers", workload.key):
                     record["bytes"][one.name] = process.ask("memory", workload.key)
@@ -146,6 +160,7 @@ def compare(
     statistic: str = "median",
     memory: bool = True,
     imports: int = 0,
+    device: str = "cpu",
 ) -> Record:
     """Everything that the report needs, as JSON could hold it.
 
@@ -156,20 +171,37 @@ def compare(
     report: Record = {
         "libraries": list(names),
         "machine": machine(),
-        "settings": {"rounds": rounds, "budget": budget, "statistic": statistic},
+        "settings": {
+            "rounds": rounds,
+            "budget": budget,
+            "statistic": statistic,
+            "device": device,
+        },
         "workloads": [],
         "memory": [],
     }
     with contextlib.ExitStack() as stack, contextlib.suppress(KeyboardInterrupt):
-        processes = [stack.enter_context(Process(one)) for one in libraries]
+        processes = [stack.enter_context(Process(one, device=device)) for one in libraries]
         report["about"] = measure_installation(processes, imports)
+        if device != "cpu":
+            report["peaks"] = _peaks(processes)
         bar = tqdm(workloads, unit="workload", dynamic_ncols=True)
         for workload in bar:
             bar.set_description(workload.key, refresh=False)
             report["workloads"].append(measure(processes, workload, rounds, budget, statistic))
         for workload in tqdm(steps, desc="memory", unit="workload", disable=not steps):
-            report["memory"].append(measure_memory(libraries, workload))
+            report["memory"].append(measure_memory(libraries, workload, device))
     return report
+
+
+def _peaks(processes: Sequence[Process]) -> dict[str, float]:
+    """The best rates of memory and products that any of the libraries reaches."""
+    best: dict[str, float] = {}
+    for process in processes:
+        with contextlib.suppress(Failure):
+            for name, rate in process.ask("peaks").items():
+                best[name] = max(rate, best.get(name, 0.0))
+    return best
 
 
 def machine() -> Record:
@@ -222,6 +254,7 @@ def arguments(argv: Sequence[str] | None = None) -> argparse.Namespace:
         "--statistic", choices=STATISTICS, default="median", help="least: on a machine that is busy"
     )
     add("--quick", action="store_true", help="short rounds, no memory")
+    add("--device", choices=("cpu", "cuda"), default="cpu")
     add("--json", type=Path, metavar="FILE", help="all figures")
     add("--html", type=Path, metavar="FILE", help="the report as a page")
     add("--png", type=Path, metavar="FILE", help="the report as a picture (needs matplotlib)")
@@ -242,6 +275,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Measure, print the table and write the reports; 1 if nothing matches."""
     options = arguments(argv)
     workloads = chosen(options.only, options.family, options.size)
+    why_not = gpu.missing() if options.device == "cuda" else None
+    if why_not is not None:
+        print(why_not, file=sys.stderr)
+        return 1
     if not workloads:
         print("no workload matches", file=sys.stderr)
         return 1
@@ -255,6 +292,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         statistic=options.statistic,
         memory=not options.quick,
         imports=imports,
+        device=options.device,
     )
     print(as_text(report))
     for path, write in (

@@ -99,9 +99,10 @@ class Process:
     request a Failure, and the next request starts another.
     """
 
-    def __init__(self, library: Library, limit: float = TIME_LIMIT) -> None:
+    def __init__(self, library: Library, limit: float = TIME_LIMIT, device: str = "cpu") -> None:
         self.library = library
         self.limit = limit
+        self.device = device
         self.log = tempfile.TemporaryFile()
         self.process: subprocess.Popen | None = None
 
@@ -114,7 +115,7 @@ class Process:
 
     def start(self) -> subprocess.Popen:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", f"{__package__}.worker", self.library.name],
+            [sys.executable, "-m", f"{__package__}.worker", self.library.name, self.device],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self.log,

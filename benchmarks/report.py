@@ -8,6 +8,7 @@ import math
 from pathlib import Path
 from typing import Any
 
+from . import gpu
 from .summary import Mean, Row, families, overall, rows
 
 Record = dict[str, Any]
@@ -96,6 +97,37 @@ def memory_table(report: Record) -> str:
     return table(["peak memory of a step", *heads, ""], lines)
 
 
+def flags_table(report: Record) -> str:
+    """On a GPU: what decides how each library computes."""
+    found = {name: about.get("flags", {}) for name, about in report.get("about", {}).items()}
+    return "\n".join(
+        [
+            f"{name}: " + ", ".join([f"{key} {value}" for key, value in flags.items()])
+            for name, flags in found.items()
+            if flags
+        ]
+    )
+
+
+def roofline_table(report: Record) -> str:
+    """On a GPU: the share of what the workload could take at best, at rates of this run."""
+    peaks = report["peaks"]
+    lines = []
+    for record in report["workloads"]:
+        work = record.get("work")
+        cells = []
+        for name in report["libraries"]:
+            seconds = record.get("seconds", {}).get(name)
+            found = gpu.share(seconds, work, peaks) if seconds and work else None
+            cells.append("-" if found is None else f"{found:.0%}")
+        if work:
+            size = [f"{work['bytes'] / 1e6:.3g} MB", f"{work['flops'] / 1e9:.3g} GFLOP"]
+            lines.append([record["key"], *size, *cells, ""])
+    rates = f"{peaks['bytes'] / 1e9:.0f} GB/s, {peaks['flops'] / 1e12:.1f} TFLOP/s"
+    heads = [f"share of {rates}", "at least", "", *report["libraries"], ""]
+    return table(heads, lines)
+
+
 def about_table(report: Record) -> str:
     lines = []
     for name, about in report.get("about", {}).items():
@@ -122,7 +154,11 @@ def as_text(report: Record) -> str:
     parts = [against(report, peer) for peer in report["libraries"][1:]]
     if report["memory"]:
         parts.append(memory_table(report))
+    if report.get("peaks"):
+        parts.append(roofline_table(report))
     parts.append(about_table(report))
+    if flags := flags_table(report):
+        parts.append(flags)
     return "\n\n".join([heading(report), *parts])
 
 

@@ -17,6 +17,7 @@ from minigrad.backend.cuda import max_memory_reserved as max_memory_reserved
 from minigrad.backend.cuda import memory_allocated as memory_allocated
 from minigrad.backend.cuda import memory_reserved as memory_reserved
 from minigrad.backend.cuda import memory_stats as memory_stats
+from minigrad.backend.cuda import reset_accumulated_memory_stats as reset_accumulated_memory_stats
 from minigrad.backend.cuda import reset_peak_memory_stats as reset_peak_memory_stats
 from minigrad.backend.cuda import set_device as set_device_index
 from minigrad.backend.cuda import set_stream as set_stream

@@ -71,7 +71,10 @@ def fake_cupy(monkeypatch: pytest.MonkeyPatch) -> Iterator[types.ModuleType]:
 
     module: Any = types.ModuleType("cupy")
     module.ndarray = ndarray
-    module.cuda = types.SimpleNamespace(Device=lambda: types.SimpleNamespace(id=1))
+    module.cuda = types.SimpleNamespace(
+        Device=lambda: types.SimpleNamespace(id=1), memory=None, set_allocator=lambda function: None
+    )
+    module.get_default_memory_pool = lambda: types.SimpleNamespace(malloc=None)
     monkeypatch.setitem(sys.modules, "cupy", module)
     monkeypatch.setattr(devices, "_driver_device_count", lambda: 2)
     yield module

@@ -53,6 +53,45 @@ def test_products_of_matrices(data: Any) -> None:
 
 @few
 @given(st.data())
+def test_one_row_times_a_layer(data: Any) -> None:
+    """Any number of weights, with and without biases, float32 and float64, one thread and two."""
+    k, n = [data.draw(st.integers(0, 70)) for _ in range(2)]
+    dtype = data.draw(st.sampled_from([np.float32, np.float64]))
+    a, w = np.ones((1, k), dtype), numbers(data.draw, n, k).astype(dtype, order="C")
+    a *= np.linspace(-1, 1, k, dtype=dtype)
+    bias = np.linspace(-9, 9, n, dtype=dtype) if data.draw(st.booleans()) else None
+    threads.limit(data.draw(st.integers(1, 2)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "ONE_ROW", data.draw(st.sampled_from([0, 1 << 17])))
+        c = products.one_row(a, w.T, bias)
+    want = a.astype(np.float64) @ w.T + (0 if bias is None else bias)
+    assert c.dtype == dtype
+    np.testing.assert_allclose(c, want, rtol=1e-5, atol=1e-5)
+
+
+@few
+@given(st.data())
+def test_gradients_of_a_layer(data: Any) -> None:
+    """Each of the gradients alone and together, on one thread and two."""
+    sizes = st.sampled_from([*range(1, 20), 31, 64, 97])
+    m, n, k = [data.draw(sizes) for _ in range(3)]
+    g, x, w = [
+        np.ascontiguousarray(numbers(data.draw, *shape)) for shape in ((m, n), (m, k), (n, k))
+    ]
+    needs = tuple(data.draw(st.tuples(*[st.booleans()] * 3)))
+    threads.limit(data.draw(st.integers(1, 2)))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(products, "SHARED_LAYER", data.draw(st.sampled_from([1, 1 << 17])))
+        found = products.layer_gradients(g, x, w if needs[0] else None, needs)
+    wide = g.astype(np.float64)
+    for got, want, needed in zip(found, (wide @ w, wide.T @ x, wide.sum(0)), needs, strict=True):
+        assert (got is not None) == needed
+        if needed:
+            np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-4)
+
+
+@few
+@given(st.data())
 def test_matrices_of_any_size(data: Any) -> None:
     m, k, n = [data.draw(st.integers(1, 12)) for _ in range(3)]
     a, b = numbers(data.draw, m, k), numbers(data.draw, k, n)

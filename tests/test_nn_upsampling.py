@@ -251,3 +251,72 @@ def test_bilinear_weights_interpolate(stride: int, odd: int) -> None:
     np.testing.assert_allclose(np.diff(inner[0]), 1 / stride, atol=1e-5)
     with pytest.raises(ValueError, match="3, 4, or 5"):
         mg.nn.init.bilinear_(mg.zeros(2, 2))
+
+
+# ---------------------------------------------------------------- upsampling that is learned
+def test_carafe_without_weights_is_a_mean_and_with_one_the_nearest_pixel() -> None:
+    x = mg.tensor(np.random.default_rng(0).normal(size=(2, 4, 5, 3)), dtype=mg.float32)
+    layer = mg.nn.CARAFE(4, 2, up_kernel=3, up_group=2, compressed_channels=6)
+    mg.nn.init.zeros_(layer.content_encoder.weight)
+    box = mg.nn.functional.avg_pool2d(x, 3, 1, 1).repeat_interleave(2, 2).repeat_interleave(2, 3)
+    np.testing.assert_allclose(layer(x).detach().numpy(), box.numpy(), atol=1e-6)
+    with mg.no_grad():  # channel (group, weight, row, column) of the encoder: the middle weight
+        layer.content_encoder.bias.view(2, 9, 4)[:, 4] = 100
+    near = mg.nn.functional.interpolate(x, scale_factor=2)
+    np.testing.assert_allclose(layer(x).detach().numpy(), near.numpy(), atol=1e-6)
+
+
+def test_carafe_takes_the_neighbour_that_its_weights_point_to() -> None:
+    x = mg.arange(9.0).view(1, 1, 3, 3)
+    layer = mg.nn.CARAFE(1, 2, up_kernel=3, compressed_channels=2)
+    mg.nn.init.zeros_(layer.content_encoder.weight)
+    with mg.no_grad():  # each of the 2 x 2 new pixels looks into its corner of the neighbourhood
+        for new, corner in enumerate((0, 2, 6, 8)):
+            layer.content_encoder.bias.view(9, 4)[corner, new] = 100
+    y = layer(x).detach().numpy()[0, 0]
+    np.testing.assert_allclose(y[2:4, 2:4], [[0, 2], [6, 8]], atol=1e-5)
+    np.testing.assert_allclose(y[0, :2], [0, 0], atol=1e-5)  # nothing is outside
+
+
+@pytest.mark.parametrize("style", ["lp", "pl"])
+@pytest.mark.parametrize("dyscope", [False, True])
+def test_dysample_starts_as_bilinear_interpolation(style: str, dyscope: bool) -> None:
+    x = mg.tensor(np.random.default_rng(0).normal(size=(2, 8, 5, 3)), dtype=mg.float32)
+    layer = mg.nn.DySample(8, 2, style, groups=2, dyscope=dyscope)
+    mg.nn.init.zeros_(layer.offset.weight)
+    same = mg.nn.functional.interpolate(x, scale_factor=2, mode="bilinear")
+    np.testing.assert_allclose(layer(x).detach().numpy(), same.numpy(), atol=1e-5)
+
+
+def test_dysample_moves_a_group_by_its_offset() -> None:
+    """A constant offset of one pixel to the right, in the second group only."""
+    x = mg.tensor(np.random.default_rng(0).normal(size=(1, 4, 3, 6)), dtype=mg.float32)
+    layer = mg.nn.DySample(4, 1, groups=2)
+    mg.nn.init.zeros_(layer.offset.weight)
+    with mg.no_grad():
+        layer.offset.bias.view(2, 2)[0, 1] = 4.0  # x of the second group; a quarter counts
+    y = layer(x).detach()
+    np.testing.assert_allclose(y[:, :2].numpy(), x[:, :2].numpy(), atol=1e-5)
+    np.testing.assert_allclose(y[:, 2:, :, :-1].numpy(), x[:, 2:, :, 1:].numpy(), atol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "make", [lambda nn: nn.CARAFE(4, 2, compressed_channels=3), lambda nn: nn.DySample(4, groups=2)]
+)
+def test_learned_upsampling_has_the_right_gradients(make: Callable[[Any], Any]) -> None:
+    mg.manual_seed(0)
+    layer = make(mg.nn).double()
+    x = mg.randn(1, 4, 3, 2, dtype=mg.float64, requires_grad=True)
+    assert mg.autograd.gradcheck(layer, [x])
+    layer(x).square().sum().backward()
+    assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
+
+
+def test_learned_upsampling_refuses_what_does_not_fit() -> None:
+    for make in (
+        lambda: mg.nn.CARAFE(4, 2, up_kernel=4), lambda: mg.nn.CARAFE(4, 2, up_group=3),
+        lambda: mg.nn.DySample(4, style="ll"), lambda: mg.nn.DySample(6, groups=4),
+        lambda: mg.nn.DySample(6, style="pl", groups=2),
+    ):  # fmt: skip
+        with pytest.raises(ValueError):
+            make()

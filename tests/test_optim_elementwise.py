@@ -342,6 +342,7 @@ COMPILED: list[tuple[str, dict[str, Any]]] = [
     ("Rprop", {}),
     ("ASGD", {"t0": 2}),
     ("Lion", {}),
+    ("SGDW", {"momentum": 0.9, "weight_decay": 0.1}),
 ]
 
 

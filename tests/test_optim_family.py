@@ -414,3 +414,21 @@ def test_lion_and_lamb_by_their_formulas() -> None:
     np.testing.assert_allclose(lamb.detach().numpy(), y, rtol=1e-12)
     kept = copy.deepcopy(a).state_dict()["state"][0]["exp_avg"]
     np.testing.assert_allclose(kept.numpy(), m, rtol=1e-12)
+
+
+@pytest.mark.parametrize("nesterov", [False, True])
+def test_sgdw_decays_the_weights_and_not_the_momentum(nesterov: bool) -> None:
+    """PyTorch's SGD without decay, after the weights were shrunk."""
+    w, g = arrays(np.float64, 0, [(3, 4)])[0], arrays(np.float64, 1, [(3, 4)])[0]
+    ours, theirs = mg.from_numpy(w.copy()).requires_grad_(), torch.tensor(w, requires_grad=True)
+    options = {"lr": 0.1, "momentum": 0.9, "nesterov": nesterov}
+    a = mg.optim.SGDW([ours], weight_decay=0.5, **options)
+    b = torch.optim.SGD([theirs], **options)
+    for t in range(1, 4):
+        ours.grad, theirs.grad = mg.from_numpy(g * t), torch.tensor(g * t)
+        with torch.no_grad():
+            theirs *= 1 - 0.1 * 0.5
+        a.step()
+        b.step()
+    np.testing.assert_allclose(ours.detach().numpy(), theirs.detach().numpy(), rtol=1e-12)
+    assert mg.optim.SGDW([ours]).param_groups[0]["weight_decay"] == 0.01

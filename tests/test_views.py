@@ -717,3 +717,47 @@ def test_results_can_be_viewed(name: str, shape: tuple[int, ...]) -> None:
         return found
 
     assert not isinstance(same(program), Exception)
+
+
+MADE_ON_THE_WAY: dict[str, Callable[[Any, Any], Any]] = {
+    "kron": lambda m, x: m.kron(x, x),
+    "solve": lambda m, x: m.linalg.solve(x @ x.t(), x[:, 0]),
+    "einsum outer": lambda m, x: m.einsum("i,j->ij", x[0], x[1]),
+    "einsum sum": lambda m, x: m.einsum("ij->j", x),
+    "einsum transposed": lambda m, x: m.einsum("ij->ji", x),
+    "einsum matmul": lambda m, x: m.einsum("ij,kj->ik", x, x),
+    "grid_sample": lambda m, x: m.nn.functional.grid_sample(
+        x[None, None], m.zeros(1, 2, 2, 2, dtype=x.dtype), align_corners=False
+    ),
+    "affine_grid": lambda m, x: m.nn.functional.affine_grid(x[None], (1, 1, 2, 2), False),
+    "max_pool2d": lambda m, x: m.nn.functional.max_pool2d(x[None], 2),
+    "avg_pool2d": lambda m, x: m.nn.functional.avg_pool2d(x[None], 2),
+    "adaptive_max_pool2d": lambda m, x: m.nn.functional.adaptive_max_pool2d(x[None], 2),
+    "unfold": lambda m, x: m.nn.functional.unfold(x[None], 2),
+    "fold": lambda m, x: m.nn.functional.fold(x.repeat(2, 1)[:, :2], (2, 3), 2),
+    "quantile": lambda m, x: m.quantile(x, 0.3, 1),
+    "rot90": lambda m, x: m.rot90(x),
+    "rot90 by 180": lambda m, x: m.rot90(x, 2),
+    "nll_loss": lambda m, x: m.nn.functional.nll_loss(x, m.tensor([0, 2]), reduction="none"),
+    "softmax": lambda m, x: m.softmax(x[0, 0], 0),
+    "index_select": lambda m, x: m.index_select(x[0, 0], 0, m.tensor([0])),
+    "unsafe_split": lambda m, x: m.unsafe_split(x, 2, 1)[1],
+    "view of a dtype": lambda m, x: x.view(m.int64),
+    "broadcast_tensors": lambda m, x: m.broadcast_tensors(x, x[0])[0],
+}
+
+
+@pytest.mark.torch
+@pytest.mark.parametrize("function", MADE_ON_THE_WAY.values(), ids=MADE_ON_THE_WAY)
+def test_a_view_of_what_an_op_made_on_the_way_is_none(function: Callable[[Any, Any], Any]) -> None:
+    """Where PyTorch's result is a tensor of its own, it may be changed in place afterwards, even
+    if it was made without recording.
+    """
+
+    def program(m: Any) -> Any:
+        x = m.tensor([[1.0, -2.0, 0.5], [0.25, 3.0, -1.0]], dtype=m.float64)
+        with m.no_grad():
+            y = function(m, x)
+        return y._is_view(), None if y._is_view() else y.mul_(2).tolist()
+
+    assert program(minigrad) == program(torch)

@@ -26,6 +26,8 @@ class Task:
 
     run: Callable[[], Any]
     results: Callable[[], Results]
+    touched: int = 0
+    """Bytes that have to move at least, where that is known: what is read, and what is written."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,12 @@ def generator(name: str) -> np.random.Generator:
 
 def numpy_of(tensor: Any) -> np.ndarray:
     """A copy that later calls cannot change."""
-    return np.array(tensor.detach().numpy())
+    return np.array(tensor.detach().cpu().numpy())
+
+
+def tensor_of(lib: Any, array: np.ndarray) -> Any:
+    """A tensor of the library, on the device where it makes its own."""
+    return lib.from_numpy(array).to(lib.get_default_device())
 
 
 # --- inputs
@@ -85,7 +92,7 @@ class Input:
     wanted: bool = False
 
     def tensor(self, lib: Any, rng: np.random.Generator) -> Any:
-        tensor = lib.from_numpy(self.draw(rng))
+        tensor = tensor_of(lib, self.draw(rng))
         return tensor.requires_grad_() if self.wanted else tensor
 
 
@@ -160,7 +167,9 @@ class Op:
         if not leaves:
             return self.forward_only(owner, tensors)
         shape = tuple(first(function(owner, *tensors)).shape)
-        seed = lib.from_numpy(np.array(rng.standard_normal(shape, dtype=np.float32)))
+        # the arguments and the gradient of the result are read, the result and gradients written
+        touched = sum(map(_bytes, [*tensors, *leaves])) + 8 * int(np.prod(shape))
+        seed = tensor_of(lib, np.array(rng.standard_normal(shape, dtype=np.float32)))
 
         def run() -> Any:
             for x in leaves:
@@ -176,13 +185,18 @@ class Op:
             parts = result if isinstance(result, tuple) else (result,)
             return [*map(numpy_of, parts), *(numpy_of(x.grad) for x in leaves)]
 
-        return Task(run, results)
+        return Task(run, results, touched)
 
     def forward_only(self, owner: Any, tensors: Sequence[Any]) -> Task:
         def run() -> Any:
             return self.function(owner, *tensors)
 
-        return Task(run, lambda: [numpy_of(run())])
+        touched = sum(map(_bytes, [*tensors, first(run())]))
+        return Task(run, lambda: [numpy_of(run())], touched)
+
+
+def _bytes(tensor: Any) -> int:
+    return tensor.numel() * tensor.element_size()
 
 
 def fill_parameters(lib: Any, module: Any, rng: np.random.Generator) -> list[Any]:
@@ -200,7 +214,7 @@ def fill_parameters(lib: Any, module: Any, rng: np.random.Generator) -> list[Any
                 values = rng.standard_normal(shape, dtype=np.float32) / np.float32(fan_in**0.5)
             else:
                 values = np.full(shape, 0.0 if "bias" in name else 1.0, np.float32)
-            p.copy_(lib.from_numpy(np.ascontiguousarray(values, np.float32)))
+            p.copy_(tensor_of(lib, np.ascontiguousarray(values, np.float32)))
     return [p for _, p in parameters]
 
 

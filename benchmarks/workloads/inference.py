@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from . import models
-from .base import Results, Task, Workload, fill_parameters, generator, numpy_of, plain, register
+from .base import (
+    Results,
+    Task,
+    Workload,
+    fill_parameters,
+    generator,
+    numpy_of,
+    plain,
+    register,
+    tensor_of,
+)
 
 
 @dataclass(frozen=True)
@@ -25,7 +35,7 @@ class Inference:
         rng = generator(self.key)
         model = self.make_model(lib).eval()
         fill_parameters(lib, model, rng)
-        x = lib.from_numpy(self.draw(rng))
+        x = tensor_of(lib, self.draw(rng))
 
         def run() -> Any:
             with lib.no_grad():

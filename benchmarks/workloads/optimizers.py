@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from .base import SIZES, Results, Task, Workload, generator, numpy_of, plain, register
+from .base import SIZES, Results, Task, Workload, generator, numpy_of, plain, register, tensor_of
 
 # The shapes of an RL policy, an MNIST network, a small GPT.
 SHAPES = {
@@ -44,8 +44,8 @@ class OptimizerStep:
         rng = generator(self.key)
         parameters = []
         for shape in self.shapes:
-            p = lib.from_numpy(rng.standard_normal(shape, dtype="float32")).requires_grad_()
-            p.grad = lib.from_numpy(rng.standard_normal(shape, dtype="float32"))
+            p = tensor_of(lib, rng.standard_normal(shape, dtype="float32")).requires_grad_()
+            p.grad = tensor_of(lib, rng.standard_normal(shape, dtype="float32"))
             parameters.append(p)
         return self.make(lib, parameters, lr), parameters
 

@@ -9,7 +9,17 @@ from typing import Any
 import numpy as np
 
 from . import models
-from .base import Results, Task, Workload, fill_parameters, generator, numpy_of, plain, register
+from .base import (
+    Results,
+    Task,
+    Workload,
+    fill_parameters,
+    generator,
+    numpy_of,
+    plain,
+    register,
+    tensor_of,
+)
 
 SMALL, VISIBLE = 1e-6, 1e-3
 """Learning rates. What is timed repeats one batch thousands of times: with the small one the
@@ -52,7 +62,7 @@ class Step:
         rng = generator(self.key)
         model = self.make_model(lib)
         parameters = fill_parameters(lib, model, rng)
-        batch = [lib.from_numpy(x) for x in self.batch(rng)]
+        batch = [tensor_of(lib, x) for x in self.batch(rng)]
         optimizer = self.make_optimizer(lib, list(model.parameters()), lr)
         loss_of, clip = self.loss, self.clip
 

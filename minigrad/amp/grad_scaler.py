@@ -5,6 +5,11 @@
     scaler.update()               # a smaller scale after a skipped step, a larger one after many
 
 (Micikevicius et al., "Mixed precision training", 2018, section 3.2.)
+
+On a GPU the scale, the count of good steps and whether there was an inf are in its memory: a kernel
+divides all gradients, the optimizer's kernel looks whether it is to do anything, another adapts the
+scale. Nothing is read, so that the whole step can be captured; an optimizer whose step is no such
+kernel has to be told, which means to wait.
 """
 
 from __future__ import annotations
@@ -17,10 +22,11 @@ from enum import Enum
 from typing import Any
 
 from ..backend.devices import array_module
-from ..backend.dtypes import float16, float32
+from ..backend.dtypes import float16, float32, int32
 from ..core.modes import no_grad
 from ..core.tensor import Tensor
 from ..export import export
+from ..kernels import cuda
 from ..ops.filled import full
 
 
@@ -78,7 +84,8 @@ class GradScaler:
             self._backoff_factor = backoff_factor
             self._growth_interval = growth_interval
             self._init_growth_tracker = 0
-            self._growth_tracker: int | None = None
+            self._growth_tracker: Any = None  # an int; on a GPU a tensor
+            self._found: dict[int, Tensor] = {}  # on a GPU: of each optimizer
             self._per_optimizer_states: dict[int, dict[str, Any]] = defaultdict(_fresh)
 
     # ------------------------------------------------------------ the loop
@@ -87,16 +94,18 @@ class GradScaler:
         if not self._enabled:
             return outputs
         if isinstance(outputs, Tensor):
-            return outputs * self._made_scale()
+            return outputs * self._made_scale(outputs.device)
         if isinstance(outputs, Iterable):
             scaled = map(self.scale, outputs)
             return type(outputs)(scaled) if isinstance(outputs, (list, tuple)) else scaled
         raise ValueError("outputs must be a Tensor or an iterable of Tensors")
 
-    def _made_scale(self) -> Tensor:
+    def _made_scale(self, device: Any) -> Tensor:
         if self._scale is None:
-            self._scale = full((), self._init_scale, dtype=float32)
+            self._scale = full((), self._init_scale, dtype=float32, device=device)
             self._growth_tracker = self._init_growth_tracker
+            if self._scale.is_cuda:
+                self._growth_tracker = full((), self._growth_tracker, dtype=int32, device=device)
         return self._scale
 
     def _checked(self, funcname: str) -> Tensor:
@@ -122,15 +131,28 @@ class GradScaler:
             )
         if state["stage"] is OptState.STEPPED:
             raise RuntimeError("unscale_() is being called after step().")
-        state["found_inf_per_device"] = self._unscale_grads(optimizer, 1.0 / scale.item())
+        if scale.is_cuda:
+            state["found_inf_per_device"] = self._unscale_there(optimizer, scale)
+        else:
+            state["found_inf_per_device"] = self._unscale_grads(optimizer, 1.0 / scale.item())
         state["stage"] = OptState.UNSCALED
+
+    def _unscale_there(self, optimizer: Any, scale: Tensor) -> dict[str, Tensor]:
+        """Divide all gradients on the GPU, and note there whether one was inf or nan."""
+        grads = _gradients(optimizer)
+        found = self._found.get(id(optimizer))
+        if found is None:
+            found = self._found[id(optimizer)] = full((), 0.0, device=scale.device)
+        if grads:
+            launch_many = cuda.launch_many
+            launch_many.unscale([g._data for g in grads], scale._data, found._data)
+        for g in grads:
+            g._bump()
+        return {str(found.device): found} if grads else {}
 
     def _unscale_grads(self, optimizer: Any, inverse: float) -> dict[str, Tensor]:
         """Multiply all gradients; per device whether one was inf or nan, as a float."""
-        grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
-        grads = [g for g in grads if g is not None]
-        if any(g.dtype is float16 for g in grads):
-            raise ValueError("Attempting to unscale FP16 gradients.")
+        grads = _gradients(optimizer)
         found: dict[str, Tensor] = {}
         with no_grad():
             for g in grads:
@@ -160,7 +182,13 @@ class GradScaler:
         if not state["found_inf_per_device"]:
             raise AssertionError("No inf checks were recorded for this optimizer.")
         result = None
-        if not any(v.item() for v in state["found_inf_per_device"].values()):
+        if _looks_itself(optimizer, state["found_inf_per_device"]):
+            optimizer.found_inf = next(iter(state["found_inf_per_device"].values()))
+            try:
+                result = optimizer.step(*args, **kwargs)
+            finally:
+                optimizer.found_inf = None
+        elif not any(v.item() for v in state["found_inf_per_device"].values()):
             result = optimizer.step(*args, **kwargs)
         state["stage"] = OptState.STEPPED
         return result
@@ -172,6 +200,10 @@ class GradScaler:
         scale = self._checked("update")
         if new_scale is not None:
             self._set_scale(scale, new_scale)
+            for known in self._found.values():
+                known.fill_(0.0)
+        elif scale.is_cuda:
+            self._adapt_there(scale)
         else:
             states = self._per_optimizer_states.values()
             found = [v.item() for s in states for v in s["found_inf_per_device"].values()]
@@ -179,6 +211,21 @@ class GradScaler:
                 raise AssertionError("No inf checks were recorded prior to update.")
             self._adapt(scale, any(found))
         self._per_optimizer_states = defaultdict(_fresh)
+
+    def _adapt_there(self, scale: Tensor) -> None:
+        found = [
+            v for s in self._per_optimizer_states.values()
+            for v in s["found_inf_per_device"].values()
+        ]  # fmt: skip
+        if not found:
+            raise AssertionError("No inf checks were recorded prior to update.")
+        for other in found[1:]:  # the first hears of all
+            found[0].add_(other)
+            other.fill_(0.0)
+        factors = self._growth_factor, self._backoff_factor, self._growth_interval
+        arrays = scale._data, self._growth_tracker._data, found[0]._data
+        cuda.launch_many.update_scale(*arrays, *factors)
+        scale._bump()
 
     def _set_scale(self, scale: Tensor, new_scale: float | Tensor) -> None:
         if isinstance(new_scale, Tensor):
@@ -204,6 +251,11 @@ class GradScaler:
         self._growth_tracker = steps
 
     # ------------------------------------------------------------ asking and setting
+    def tensors(self) -> list[Tensor]:
+        """What `step` and `update` change on a GPU."""
+        known = [self._scale, self._growth_tracker, *self._found.values()] if self._enabled else []
+        return [t for t in known if isinstance(t, Tensor)]
+
     def get_scale(self) -> float:
         """The scale; 1.0 if disabled."""
         if not self._enabled:
@@ -238,6 +290,8 @@ class GradScaler:
         if not self._enabled:
             return 0
         known = self._growth_tracker
+        if isinstance(known, Tensor):
+            return int(known.item())
         return self._init_growth_tracker if known is None else known
 
     def is_enabled(self) -> bool:
@@ -272,7 +326,9 @@ class GradScaler:
         self._backoff_factor = state_dict["backoff_factor"]
         self._growth_interval = state_dict["growth_interval"]
         self._init_growth_tracker = state_dict["_growth_tracker"]
-        if self._growth_tracker is not None:
+        if isinstance(self._growth_tracker, Tensor):
+            self._growth_tracker.fill_(state_dict["_growth_tracker"])
+        elif self._growth_tracker is not None:
             self._growth_tracker = state_dict["_growth_tracker"]
 
     def __getstate__(self) -> dict[str, Any]:
@@ -287,7 +343,26 @@ class GradScaler:
             state["_init_growth_tracker"] = self._get_growth_tracker()
             state["_scale"] = None
             state["_growth_tracker"] = None
+            state["_found"] = {}
         return state
+
+
+def _gradients(optimizer: Any) -> list[Tensor]:
+    """All gradients of an optimizer; ValueError for one in float16."""
+    grads = [p.grad for group in optimizer.param_groups for p in group["params"]]
+    grads = [g for g in grads if g is not None]
+    if any(g.dtype is float16 for g in grads):
+        raise ValueError("Attempting to unscale FP16 gradients.")
+    return grads
+
+
+def _looks_itself(optimizer: Any, found: dict[str, Tensor]) -> bool:
+    """Whether the optimizer's step is a kernel that looks whether there was an inf."""
+    return (
+        getattr(optimizer, "_step_supports_amp_scaling", False)
+        and all([v.is_cuda for v in found.values()])
+        and all([p.is_cuda for group in optimizer.param_groups for p in group["params"]])
+    )
 
 
 @export("cpu.amp.GradScaler")

@@ -8,11 +8,12 @@ what is missing. With CuPy and a GPU, CuPy is asked.
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from ..export import export
-from . import random
-from .devices import cuda_is_available, cuda_module, device, require_cuda
+from . import allocator, random
+from .devices import cuda_device_count, cuda_is_available, cuda_module, device, require_cuda
 
 Device = device
 
@@ -98,6 +99,7 @@ def get_device_properties(device: Any = None) -> Any:
         minor=found["minor"],
         total_memory=found["totalGlobalMem"],
         multi_processor_count=found["multiProcessorCount"],
+        L2_cache_size=found["l2CacheSize"],
     )
 
 
@@ -136,14 +138,21 @@ def empty_cache() -> None:
 
 @export("cuda.memory_allocated", "cuda.memory.memory_allocated", "accelerator.memory_allocated")
 def memory_allocated(device: Any = None) -> int:
-    """Bytes of GPU memory that tensors use; 0 without a GPU."""
-    return cuda_module().get_default_memory_pool().used_bytes() if cuda_is_available() else 0
+    """Bytes of GPU memory that arrays use; 0 without a GPU."""
+    return allocator.counts(_index(device)).bytes if cuda_is_available() else 0
 
 
 @export("cuda.memory_reserved", "cuda.memory.memory_reserved", "accelerator.memory_reserved")
 def memory_reserved(device: Any = None) -> int:
-    """Bytes of GPU memory that are kept for tensors; 0 without a GPU."""
-    return cuda_module().get_default_memory_pool().total_bytes() if cuda_is_available() else 0
+    """Bytes of GPU memory that are kept for arrays; 0 without a GPU."""
+    if not cuda_is_available():
+        return 0
+    with cuda_module().cuda.Device(_index(device)) as place:
+        found = cuda_module().get_default_memory_pool().total_bytes()
+        known = allocator.counts(place.id)
+    found = max(found, known.bytes)  # graphs have pools of their own
+    known.peak_reserved = max(known.peak_reserved, found)
+    return found
 
 
 @export(
@@ -151,10 +160,8 @@ def memory_reserved(device: Any = None) -> int:
     "accelerator.max_memory_allocated",
 )  # fmt: skip
 def max_memory_allocated(device: Any = None) -> int:
-    """The most that `memory_allocated` has been, as far as it is known: what is kept for tensors,
-    which never shrinks by itself. 0 without a GPU.
-    """
-    return memory_reserved(device)
+    """The most that `memory_allocated` has been since `reset_peak_memory_stats`."""
+    return allocator.counts(_index(device)).peak_bytes if cuda_is_available() else 0
 
 
 @export(
@@ -162,8 +169,11 @@ def max_memory_allocated(device: Any = None) -> int:
     "accelerator.max_memory_reserved",
 )  # fmt: skip
 def max_memory_reserved(device: Any = None) -> int:
-    """The most that `memory_reserved` has been; 0 without a GPU."""
-    return memory_reserved(device)
+    """The most that `memory_reserved` has been, as far as it was asked for; 0 without a GPU."""
+    if not cuda_is_available():
+        return 0
+    known = allocator.counts(_index(device))
+    return max(memory_reserved(device), known.peak_reserved, known.peak_bytes)
 
 
 @export(
@@ -171,65 +181,89 @@ def max_memory_reserved(device: Any = None) -> int:
     "cuda.reset_max_memory_allocated", "accelerator.reset_peak_memory_stats",
 )  # fmt: skip
 def reset_peak_memory_stats(device: Any = None) -> None:
-    """Start the peak anew: memory that no tensor uses is given back first."""
-    empty_cache()
+    """Let the peaks be what is in use now."""
+    if cuda_is_available():
+        known = allocator.counts(_index(device))
+        known.peak_bytes, known.peak_blocks, known.peak_reserved = known.bytes, known.blocks, 0
+
+
+@export(
+    "cuda.reset_accumulated_memory_stats", "cuda.memory.reset_accumulated_memory_stats",
+    "accelerator.reset_accumulated_memory_stats",
+)  # fmt: skip
+def reset_accumulated_memory_stats(device: Any = None) -> None:
+    """Let what has been given in all begin at 0."""
+    if cuda_is_available():
+        known = allocator.counts(_index(device))
+        known.bytes_given = known.blocks_given = known.retries = known.failures = 0
 
 
 @export("cuda.mem_get_info", "cuda.memory.mem_get_info")
 def mem_get_info(device: Any = None) -> tuple[int, int]:
     """Free and total bytes of a GPU's memory; RuntimeError without one."""
-    return _runtime("mem_get_info()").runtime.memGetInfo()
+    with _runtime("mem_get_info()").Device(_index(device)):
+        return cuda_module().cuda.runtime.memGetInfo()
 
 
 @export("cuda.memory_stats", "cuda.memory.memory_stats", "accelerator.memory_stats")
 def memory_stats(device: Any = None) -> dict[str, int]:
-    """Bytes in use and kept, under PyTorch's keys; empty without a GPU."""
+    """Bytes and blocks in use and kept, under PyTorch's keys; empty without a GPU."""
     if not cuda_is_available():
         return {}
-    return {
-        "allocated_bytes.all.current": memory_allocated(device),
-        "reserved_bytes.all.current": memory_reserved(device),
-    }
+    known = allocator.counts(_index(device))
+    found = {}
+    for name, now, peak, given in (
+        ("allocated_bytes", known.bytes, known.peak_bytes, known.bytes_given),
+        ("active_bytes", known.bytes, known.peak_bytes, known.bytes_given),
+        ("allocation", known.blocks, known.peak_blocks, known.blocks_given),
+    ):
+        found[f"{name}.all.current"], found[f"{name}.all.peak"] = now, peak
+        found[f"{name}.all.allocated"], found[f"{name}.all.freed"] = given, max(0, given - now)
+    found["reserved_bytes.all.current"] = memory_reserved(device)
+    found["reserved_bytes.all.peak"] = max_memory_reserved(device)
+    found["num_alloc_retries"], found["num_ooms"] = known.retries, known.failures
+    return found
 
 
 @export("cuda.memory_summary", "cuda.memory.memory_summary")
 def memory_summary(device: Any = None, abbreviated: bool = False) -> str:
-    """Bytes in use and kept, as text."""
-    return f"allocated {memory_allocated(device)} bytes, reserved {memory_reserved(device)} bytes"
+    """Bytes and blocks in use and kept as a table, with the largest blocks and what they are."""
+    index = _index(device) if cuda_is_available() else 0
+    return allocator.summary(index, memory_reserved(device))
+
+
+@export("cuda.memory_snapshot", "cuda.memory.memory_snapshot")
+def memory_snapshot() -> list[dict[str, Any]]:
+    """All blocks in use: device, address, size, and where they were made if that is recorded."""
+    return allocator.blocks()
 
 
 # ------------------------------------------------------------ random numbers
 @export("cuda.manual_seed", "cuda.random.manual_seed", "mps.manual_seed")
 def manual_seed(seed: int) -> None:
-    """Seed the GPU's generator. There is one generator for all devices, seeded by
-    `minigrad.manual_seed`: without a GPU nothing happens, as in PyTorch.
-    """
+    """Seed the generator of the current GPU; without a GPU nothing happens, as in PyTorch."""
     if cuda_is_available():
-        random.manual_seed(seed)
+        random.cuda_generator(current_device()).manual_seed(int(seed))
 
 
 @export("cuda.manual_seed_all", "cuda.random.manual_seed_all")
 def manual_seed_all(seed: int) -> None:
     """`manual_seed` for all GPUs; nothing without one."""
-    manual_seed(seed)
+    for index in range(cuda_device_count()):
+        random.cuda_generator(index).manual_seed(int(seed))
 
 
 @export("cuda.seed", "cuda.seed_all", "cuda.random.seed", "cuda.random.seed_all")
 def seed() -> None:
-    """Seed the GPUs' generator at random; nothing without one."""
+    """Seed the GPUs' generators at random; nothing without one."""
     if cuda_is_available():
-        random.seed()
+        manual_seed_all(int.from_bytes(os.urandom(8), "little"))
 
 
-@export("cuda.get_rng_state_all", "cuda.random.get_rng_state_all")
-def get_rng_state_all() -> list[Any]:
-    """The states of the GPUs' own generators: there are none."""
-    return []
-
-
-@export("cuda.set_rng_state_all", "cuda.random.set_rng_state_all")
-def set_rng_state_all(new_states: Any) -> None:
-    """Set the states that `get_rng_state_all` gave: none."""
+@export("cuda.initial_seed", "cuda.random.initial_seed")
+def initial_seed() -> int:
+    """The seed that the sequence of the current GPU's generator started from."""
+    return random.cuda_generator(current_device()).initial_seed()
 
 
 # ------------------------------------------------------------ streams and events
@@ -331,8 +365,3 @@ class device_context:
     def __exit__(self, *exc: object) -> None:
         if self._entered is not None:
             self._entered.__exit__(*exc)
-
-
-@export("cuda.OutOfMemoryError", "OutOfMemoryError")
-class OutOfMemoryError(RuntimeError):
-    """The GPU has no memory left."""

@@ -264,7 +264,14 @@ def cuda_module() -> Any:
     if found is None:
         require_cuda("this operation")
         found = importlib.import_module("cupy")
+    if found is not _prepared.get("cupy"):
+        _prepared["cupy"] = found
+        importlib.import_module(".allocator", __package__).install(found)
     return found
+
+
+_prepared: dict[str, Any] = {}
+"""The CuPy that has been told where to ask for memory."""
 
 
 def row_major(x: Any) -> Any:

@@ -9,16 +9,19 @@ The work is what the GPU was asked to do, with the addresses that it was asked w
 run again. So inputs have to be kept, and written into the tensors that were there; results lie
 where they lay, and reading a number while noting is an error. Memory that is asked for while noting
 comes from a pool of the graph's own and stays there as long as the graph does: blocks that went
-back to the common pool would be given to others, and overwritten by every replay.
+back to the common pool would be given to others, and overwritten by every replay. Random numbers of
+kernels are others in every replay, those that would be drawn without the graph (philox.py).
 
 Run the work once before noting it: kernels are compiled, and workspaces made, on first use.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from ..export import export
+from . import allocator, philox
 from .devices import cuda_is_available, cuda_module, require_cuda
 
 
@@ -30,6 +33,9 @@ class CUDAGraph:
         require_cuda("CUDAGraph")
         self._graph: Any = None
         self._pool: Any = None
+        self._noted = philox.Noted()
+        self.before: list[Callable[[], None]] = []
+        self.kept: list[Any] = []
         self._entered: list[Any] = []
 
     def capture_begin(self, pool: Any = None, capture_error_mode: str = "global") -> None:
@@ -38,9 +44,14 @@ class CUDAGraph:
         """
         cuda = cuda_module().cuda
         self._pool = cuda.MemoryPool() if pool is None else pool
-        allocator = cuda.using_allocator(self._pool.malloc)
-        allocator.__enter__()
-        self._entered.append(allocator)
+        malloc = allocator.counted(self._pool.malloc, cuda_module())
+        inside = cuda.using_allocator(malloc)
+        inside.__enter__()
+        self._entered.append(inside)
+        self._noted = philox.Noted()
+        self.before = [self._noted.advance]
+        _noting.append(self)
+        philox.begin(self._noted)
         cuda.get_current_stream().begin_capture()
 
     def capture_end(self) -> None:
@@ -48,12 +59,16 @@ class CUDAGraph:
         try:
             self._graph = cuda_module().cuda.get_current_stream().end_capture()
         finally:
+            philox.end(self._noted)
+            _noting.remove(self)
             self._entered.pop().__exit__(None, None, None)
 
     def replay(self) -> None:
         """Start the work on the current stream."""
         if self._graph is None:
             raise RuntimeError("Called CUDAGraph::replay without a preceding successful capture.")
+        for tell in self.before:
+            tell()
         self._graph.launch()
 
     def pool(self) -> Any:
@@ -63,6 +78,27 @@ class CUDAGraph:
     def reset(self) -> None:
         """Forget the work, and give its memory back."""
         self._graph = self._pool = None
+        self._noted, self.before, self.kept = philox.Noted(), [], []
+
+
+_noting: list[CUDAGraph] = []
+"""The graphs that are being noted, the innermost last."""
+
+
+def before_replay(tell: Callable[[], None]) -> bool:
+    """Whether work is being noted; then `tell` is called before every replay. It lets the device
+    know of what has changed in main memory since: a learning rate.
+    """
+    if _noting:
+        _noting[-1].before.append(tell)
+    return bool(_noting)
+
+
+def keep(what: Any) -> bool:
+    """Whether work is being noted; then `what` lives as long as the graph does."""
+    if _noting:
+        _noting[-1].kept.append(what)
+    return bool(_noting)
 
 
 @export("cuda.graph")
@@ -92,6 +128,9 @@ class graph:
     def __exit__(self, *exc: object) -> None:
         try:
             self.cuda_graph.capture_end()
+        except Exception:
+            if exc[0] is None:  # else CUDA says again that what failed has failed
+                raise
         finally:
             self.stream.__exit__(*exc)
 

@@ -50,6 +50,12 @@ def keep() -> bool:
     )
 
 
+def trim() -> None:
+    """Give the system what `keep` holds back and nothing uses: after work that is done once."""
+    if _is_glibc():
+        ctypes.CDLL(None).malloc_trim(0)
+
+
 def _is_glibc() -> bool:
     if sys.platform != "linux":
         return False

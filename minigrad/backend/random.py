@@ -37,6 +37,7 @@ _MAX = 2**64 - 1
 # leaves over.
 _LAYOUT = struct.Struct("<8sQ4Q2I")
 _MARK = b"mgSFC64\1"
+_OFFSET = struct.Struct("<Q")  # follows for a GPU: how many numbers its kernels have drawn
 
 _creation = threading.Lock()
 _alive: weakref.WeakSet[Generator] = weakref.WeakSet()
@@ -49,12 +50,15 @@ class Generator:
     `Generator().manual_seed(0)` is passed as `generator=` to sampling functions. Safe to share
     between threads (which then take numbers from one sequence in turn); after `os.fork` parent and
     child both go on from the same state, as in PyTorch. Copies and pickles carry the state.
+
+    `offset` counts the numbers that kernels on a GPU have drawn (backend/philox.py).
     """
 
-    __slots__ = ("__weakref__", "_device", "_rng", "_seed")
+    __slots__ = ("__weakref__", "_device", "_rng", "_seed", "offset")
 
     def __init__(self, device: Any = "cpu"):
         self._device = canonical_device(device)
+        self.offset = 0
         self._seed = DEFAULT_SEED
         self._rng: np.random.Generator | None = None
         _alive.add(self)
@@ -84,7 +88,7 @@ class Generator:
         """
         seed = _checked_seed(seed)
         with _creation:
-            self._seed = seed
+            self._seed, self.offset = seed, 0
             if self._rng is not None:  # keep the object: others may hold it
                 bits = self._rng.bit_generator
                 with bits.lock:
@@ -108,14 +112,19 @@ class Generator:
             state = bits.state
         words, half = state["state"]["state"], (state["has_uint32"], state["uinteger"])
         packed = _LAYOUT.pack(_MARK, self._seed, *(int(word) for word in words), *half)
+        if self._device.type == "cuda":
+            packed += _OFFSET.pack(self.offset)
         return np.frombuffer(packed, np.uint8).copy()
 
     def set_state(self, state: Any) -> None:
         """Go back to a state of `get_state`; TypeError or RuntimeError if it is none."""
-        seed, new = _unpack(state)
+        offset = _OFFSET.size if self._device.type == "cuda" else 0
+        seed, new = _unpack(state, offset)
         bits: Any = self.numpy.bit_generator
         with bits.lock:
             self._seed = seed
+            if offset:
+                self.offset = _OFFSET.unpack(state[-offset:].tobytes())[0]
             bits.state = new
 
     def clone_state(self) -> Generator:
@@ -150,18 +159,18 @@ def _checked_seed(seed: Any) -> int:
     return seed & _MAX
 
 
-def _unpack(state: Any) -> tuple[int, dict[str, Any]]:
-    """(seed, NumPy's state) of an array made by get_state."""
+def _unpack(state: Any, more: int) -> tuple[int, dict[str, Any]]:
+    """(seed, NumPy's state) of an array made by get_state, which `more` bytes may follow."""
     if not isinstance(state, np.ndarray):
         raise TypeError(f"expected a minigrad.ByteTensor, but got {type(state).__name__}")
     if state.dtype != np.uint8:
         raise TypeError(f"RNG state must be a minigrad.ByteTensor, but its dtype is {state.dtype}")
-    if state.size != _LAYOUT.size:
+    if state.size != _LAYOUT.size + more:
         raise RuntimeError(
-            f"Expected a generator state of size {_LAYOUT.size} but found the input RNG state size "
-            f"to be {state.size}"
+            f"Expected a generator state of size {_LAYOUT.size + more} but found the input RNG "
+            f"state size to be {state.size}"
         )
-    mark, seed, *words, has_half, half = _LAYOUT.unpack(state.tobytes())
+    mark, seed, *words, has_half, half = _LAYOUT.unpack(state[: _LAYOUT.size].tobytes())
     if mark != _MARK or has_half > 1:
         raise RuntimeError("Invalid RNG state: this version's Generator.get_state did not make it")
     bits = {
@@ -196,6 +205,23 @@ export_constant(__name__, "default_generator", "default_generator")
 export_constant(__name__, "random.default_generator", "default_generator")
 
 
+_cuda_generators: dict[int, Generator] = {}
+
+
+def cuda_generator(index: int) -> Generator:
+    """The default generator of a GPU; it starts from the seed of the CPU's."""
+    found = _cuda_generators.get(index)
+    if found is None:
+        made = Generator(device("cuda", index)).manual_seed(default_generator._seed)
+        found = _cuda_generators.setdefault(index, made)
+    return found
+
+
+def cuda_generators() -> list[Generator]:
+    """The default generators of the GPUs that have been used."""
+    return list(_cuda_generators.values())
+
+
 def rng_of(generator: Generator | None) -> np.random.Generator:
     """NumPy's generator of `generator`, or of the default one; TypeError for anything else."""
     if generator is None:
@@ -211,15 +237,25 @@ def rng_of(generator: Generator | None) -> np.random.Generator:
 def manual_seed(seed: Any) -> Generator:
     """Seed the default generator, and return it: the same program then draws the same numbers.
 
-    ValueError outside of [-2^63, 2^64 - 1].
+    So are those of the GPUs. ValueError outside of [-2^63, 2^64 - 1].
     """
-    return default_generator.manual_seed(int(seed))
+    default_generator.manual_seed(int(seed))
+    seed_cuda(int(seed))
+    return default_generator
+
+
+def seed_cuda(seed: int) -> None:
+    """Seed the default generators of all GPUs."""
+    for generator in _cuda_generators.values():
+        generator.manual_seed(seed)
 
 
 @export("seed", "random.seed")
 def seed() -> int:
-    """Seed the default generator from the operating system, and return the seed."""
-    return default_generator.seed()
+    """Seed the default generators from the operating system, and return the seed."""
+    seed = default_generator.seed()
+    seed_cuda(seed)
+    return seed
 
 
 @export("initial_seed", "random.initial_seed")

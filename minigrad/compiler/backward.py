@@ -145,7 +145,8 @@ def _accumulate(recorder: Recorder, leaf: Any, g: Any) -> None:
     if recorder.collecting:  # the gradient of a function: handed on, not added to anything
         recorder.grads.append((leaf, g))
         return
-    if g.base is not None or id(g) in recorder.inputs or id(g) in recorder.constants:
+    taken = any(g is other for _, other in recorder.grads)  # two biases that are only added, say
+    if g.base is not None or taken or id(g) in recorder.inputs or id(g) in recorder.constants:
         g = recorder.call("pure", "copy", np.copy, (g,), {})
     known = leaf._grad
     if known is not None:

@@ -15,24 +15,17 @@ once, it is found again on disk by later processes.
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ..backend.memory import address as address_of
-from ..kernels.cpu import blas, formulas, threads
+from ..kernels.cpu import blas
 from ..kernels.cpu.compiler import REASSOCIATE, Kernel, Lazy
-from ..optim.elementwise import Elementwise
 from .trace import Op
 
 ndarray = np.ndarray
 F32, I64 = np.dtype(np.float32), np.dtype(np.int64)
-
-LARGEST = threads.PARALLEL
-"""Elements up to which a loop stays on one thread, and so in here."""
-LARGEST_PRODUCT = 1 << 18
-"""Multiplications up to which OpenBLAS stays on one thread anyway."""
 
 
 class Map(NamedTuple):
@@ -101,268 +94,6 @@ class Numbers:
         self.prepare: list[Callable[[Any], None]] = []
 
 
-# ------------------------------------------------------------------------------ what can be lowered
-def lowered(op: Op, table: Numbers) -> list[Any] | None:
-    """The loops that compute what `op` does, or None."""
-    y = op.results
-    if op.kind == "write":
-        target, source = op.args
-        if not _plain(target) or not _plain(source) or target.size > LARGEST:
-            return None
-        return [Map(*_scalar(_copy, None), (source,), target)]
-    if op.kind == "effect" and "optimizer" in op.options:
-        return _optimizer_step(op.options["optimizer"], table)
-    own = _OWN_CHECKS.get(op.name)
-    if own is not None and op.kind == "pure":
-        return own(op)
-    if op.kind != "pure" or not _plain(y) or y.size > LARGEST:
-        return None
-    if not all(_plain(x) for x in op.args if isinstance(x, ndarray)):
-        return None
-    special = _SPECIAL.get(op.name)
-    if special is not None:
-        return special(op)
-    loop = op.function.__dict__.get("loop") if callable(op.function) else None
-    if loop is None:
-        return None
-    numbers = [op.options.get(o, loop.defaults.get(o)) for o in loop.options]
-    operands = (*op.args, *numbers)
-    if not all(isinstance(x, (ndarray, int, float)) for x in operands):
-        return None
-    try:
-        return [Map(*_scalar(loop.formula, loop.name), operands, y)]
-    except formulas.NoScalarForm:
-        return None
-
-
-def _optimizer_step(optimizer: Any, table: Numbers) -> list[Any] | None:
-    """The updates of all parameters, if the optimizer is a formula over elements."""
-    if not isinstance(optimizer, Elementwise) or optimizer._hooks is not None:
-        return None
-    sizes = [p._data.size for group in optimizer.param_groups for p in group["params"]]
-    if sum(sizes) > 2 * LARGEST:
-        return None  # its own threaded loops are faster
-    steps: list[Any] = []
-    first = len(table.values)
-    try:
-        function, identity = _scalar(type(optimizer).formula, None)
-    except formulas.NoScalarForm:
-        return None
-    for group in optimizer.param_groups:
-        params = [p for p in group["params"] if p._grad is not None]
-        plans = (optimizer._plans or {}).get(id(group), ())
-        first_values = optimizer._first(group)
-        plan = next((p for p in plans if p.fits(optimizer, params, first_values)), None)
-        if plan is None:
-            return None
-        for run in plan.runs:
-            numbers = optimizer._numbers(group, list(run.values), False)
-            if not all(isinstance(n, (int, float)) for n in numbers):
-                return None
-            place = (len(table.values), len(table.values) + len(numbers))
-            table.values += map(float, numbers)
-            table.prepare.append(_preparation(optimizer, group, run, place))
-            for part in run.parts:
-                updates = _part_updates(part, function, identity, place, group["maximize"])
-                if updates is None:
-                    del table.values[first:]
-                    return None
-                steps += updates
-    return steps
-
-
-def _part_updates(
-    part: Any, function: Any, identity: str, place: tuple[int, int], turned: bool
-) -> list[Any] | None:
-    """One update for every parameter of a part, whose states lie side by side."""
-    updates = []
-    start = 0
-    for p in part.params:
-        w, g = p._data, p._grad._data
-        if not (_plain(w) and _plain(g) and w.flags.c_contiguous and g.flags.c_contiguous):
-            return None
-        span = slice(start, start + w.size)
-        states = tuple([None if x is None else x[span] for x in part.states])
-        w, g = w.reshape(-1), g.reshape(-1)
-        updates.append(Update(function, identity, w, g, states, place, turned))
-        start += w.size
-    return updates
-
-
-def _preparation(optimizer: Any, group: Any, run: Any, place: tuple[int, int]) -> Callable:
-    first, last = place
-
-    def prepare(table: ndarray) -> None:
-        run.agrees()
-        table[first:last] = optimizer._numbers(group, run.values, False)
-        for flat, value in zip(run.counters, run.values, strict=True):
-            flat[...] = value
-        for part in run.parts:
-            for p in part.params:
-                p._bump()
-
-    return prepare
-
-
-def product_of(op: Op) -> tuple[ndarray, ndarray, ndarray] | None:
-    """(A, B, Y) if the call is a product of matrices whose result can be written in place."""
-    special = _SPECIAL.get(op.name)
-    y = op.results
-    if special is None or not isinstance(y, ndarray) or not y.flags.c_contiguous:
-        return None
-    if op.name in ("matrix_product.a", "matrix_product.b") or op.name.startswith("affine."):
-        steps = special(op)
-        if steps is not None and len(steps) == 1 and isinstance(steps[0], Product):
-            a, b, y = steps[0]
-            return a, b, y
-    if op.name == "matrix_product" and op.args[0].ndim == 2 == op.args[1].ndim:
-        return (*op.args, y)
-    return None
-
-
-def _plain(x: Any) -> bool:
-    return isinstance(x, ndarray) and x.dtype == F32 and x.size > 0
-
-
-def _scalar(formula: Callable, name: str | None) -> tuple[Any, str]:
-    return formulas.scalar(formula, name, F32)
-
-
-def _copy(x):
-    return x
-
-
-def _plus(x, y):
-    return x + y
-
-
-def _times(x, y):
-    return x * y
-
-
-def _matrix(x: ndarray) -> bool:
-    """Whether BLAS can read it: rows or columns without gaps inside."""
-    return x.ndim == 2 and (x.strides[1] == 4 or x.strides[0] == 4) and min(x.strides) > 0
-
-
-def _product(a: ndarray, b: ndarray, y: ndarray) -> list[Any] | None:
-    if not (_matrix(a) and _matrix(b) and y.ndim == 2 and y.flags.c_contiguous):
-        return None
-    if not blas.available() or prod((*a.shape, b.shape[1])) > LARGEST_PRODUCT:
-        return None
-    return [Product(a, b, y)]
-
-
-def _affine(op: Op) -> list[Any] | None:
-    x, weight, bias = op.args
-    if x.ndim != 2:
-        return None
-    steps = _product(x, weight.T, op.results)
-    if bias is None:
-        return steps
-    return steps and [*steps, Map(*_scalar(_plus, None), (op.results, bias), op.results)]
-
-
-def _sum_over(x: ndarray, y: ndarray, factor: float = 1.0) -> list[Any]:
-    """y, seen with x's rank: its dimensions are those of x that are kept."""
-    return [Sum(x, y, factor)]
-
-
-def _sum_to_size(op: Op) -> list[Any] | None:
-    x, y = op.args[0], op.results
-    size = op.options["size"]
-    return _sum_over(x, y.reshape((1,) * (x.ndim - len(size)) + tuple(size)))
-
-
-def _reduced(mean: bool) -> Callable[[Op], list[Any] | None]:
-    def lower(op: Op) -> list[Any] | None:
-        x, y, axes = op.args[0], op.results, op.options["axes"]
-        full = tuple([1 if d in axes else n for d, n in enumerate(x.shape)])
-        count = prod([x.shape[d] for d in axes])
-        return _sum_over(x, y.reshape(full), 1.0 / count if mean else 1.0)
-
-    return lower
-
-
-def _spread(op: Op, mean: bool) -> list[Any] | None:
-    """The gradient of a sum or mean: one number for many, held once and seen as many."""
-    g, axes, _, shape = op.args
-    once = _owner(op.results)
-    if once.size != g.size:
-        return None
-    factor = 1.0 / max(prod([shape[d] for d in axes]), 1) if mean else 1.0
-    return [Map(*_scalar(_times, None), (g, factor), once.reshape(g.shape))]
-
-
-def _small(*arrays: Any) -> bool:
-    return all([_plain(x) and x.ndim > 0 and x.size <= LARGEST for x in arrays])
-
-
-def _gather(op: Op) -> list[Any] | None:
-    (x, index), y = op.args, op.results
-    fits = _small(x, y) and index.dtype == I64 and index.ndim == x.ndim
-    return [Pick(x, index, y, op.options["dim"])] if fits else None
-
-
-def _gather_back(op: Op) -> list[Any] | None:
-    (g, index, dim, _), y = op.args, op.results
-    fits = _small(g, y) and index.dtype == I64 and index.ndim == y.ndim
-    return [Put(g, index, y, dim)] if fits else None
-
-
-def _mse(op: Op) -> list[Any] | None:
-    (x, t), y = op.args, op.results
-    if not _small(x, t):
-        return None
-    return [Sum(x, y.reshape((1,) * x.ndim), 1 / op.options["over"], t)]
-
-
-def _mse_slope(g, x, t, factor):
-    return g * factor * (x - t)
-
-
-def _mse_back(op: Op) -> list[Any] | None:
-    g, x, t, _, over, needs = op.args
-    if not _small(x, t) or needs[1]:
-        return None
-    return [Map(*_scalar(_mse_slope, None), (g, x, t, 2 / over), op.results[0])]
-
-
-_OWN_CHECKS: dict[str, Callable[[Op], list[Any] | None]] = {
-    "gather": _gather,
-    "gather.x": _gather_back,
-    "mse": _mse,
-    "mse.joint": _mse_back,
-}
-"""Calls whose arguments or results are not all float32 arrays."""
-_SPECIAL: dict[str, Callable[[Op], list[Any] | None]] = {
-    "affine": _affine,
-    "affine.x": lambda op: (
-        _product(op.args[0], op.args[1], op.results) if op.args[0].ndim == 2 else None
-    ),
-    "affine.weight": lambda op: (
-        _product(op.args[0].T, op.args[1], op.results) if op.args[0].ndim == 2 else None
-    ),
-    "affine.bias": lambda op: _sum_over(
-        op.args[0], op.results.reshape((1,) * (op.args[0].ndim - 1) + op.results.shape)
-    ),
-    "matrix_product": lambda op: _product(op.args[0], op.args[1], op.results),
-    "matrix_product.a": lambda op: _product(op.args[0], op.args[1].T, op.results),
-    "matrix_product.b": lambda op: _product(op.args[1].T, op.args[0], op.results),
-    "sum_to_size": _sum_to_size,
-    "reduce_mean.x": lambda op: _spread(op, mean=True),
-    "reduce_sum.x": lambda op: _spread(op, mean=False),
-    "reduce_sum": _reduced(mean=False),
-    "reduce_mean": _reduced(mean=True),
-    "copy": lambda op: [Map(*_scalar(_copy, None), (op.args[0],), op.results)],
-    "add": lambda op: (
-        [Map(*_scalar(_plus, None), op.args, op.results)]
-        if all(isinstance(x, (ndarray, int, float)) for x in op.args)
-        else None
-    ),
-}
-
-
 # ------------------------------------------------------------------------------ source code
 class Source:
     """The text of one function, and what it refers to."""
@@ -371,11 +102,14 @@ class Source:
         self.uses = uses
         self.lines: list[str] = []
         self.pointers: dict[int, str] = {}  # address -> name
+        self.arrays: list[ndarray] = []  # one for each pointer
         self.whole: set[str] = set()  # those of int64 numbers
         self.functions: dict[str, tuple[str, Any]] = {}  # identity -> (name, function)
 
     def pointer(self, x: ndarray) -> str:
         name = self.pointers.setdefault(address_of(x), f"p{len(self.pointers)}")
+        if len(self.arrays) < len(self.pointers):
+            self.arrays.append(x)
         if x.dtype == I64:
             self.whole.add(name)
         return name
@@ -392,15 +126,34 @@ class Source:
         return "\n".join(["def segment(P, N):", *head, *self.lines]) + "\n"
 
 
-def segment(
-    run: list[tuple[Op, list[Any]]], uses: dict[int, int], numbers: Numbers
-) -> Callable[[], None]:
-    """All steps of a run as one compiled call."""
+class Segment:
+    """All steps of a run as one compiled function of the addresses of `arrays`."""
+
+    def __init__(self, source: Source, numbers: Numbers):
+        self.arrays = source.arrays
+        self.compiled = _compile(source)
+        self.numbers = numbers
+
+    def bound(self, table: ndarray) -> Callable[[], None]:
+        """A call for the addresses that `table` holds when it runs."""
+        compiled, prepare = self.compiled, tuple(self.numbers.prepare)
+        values = np.array(self.numbers.values, np.float32)
+
+        def run() -> None:
+            for f in prepare:
+                f(values)
+            compiled(table, values)
+
+        return run
+
+
+def segment(run: list[tuple[Op, list[Any]]], uses: dict[int, int], numbers: Numbers) -> Segment:
+    """All steps of a run as one compiled function."""
     source = Source(uses)
     maps: list[Map] = []
     for _, steps in run:
         for step in steps:
-            if isinstance(step, Map) and (not maps or _together(maps[0], step)):
+            if isinstance(step, Map) and _together(maps, step):
                 maps.append(step)
                 continue
             _write_maps(source, maps)
@@ -416,24 +169,25 @@ def segment(
             else:
                 _write_product(source, step)
     _write_maps(source, maps)
-    compiled = _compile(source)
-    table = np.array(list(source.pointers), np.int64)
-    values = np.array(numbers.values, np.float32)
-    prepare = tuple(numbers.prepare)
-
-    def run_segment() -> None:
-        for f in prepare:
-            f(values)
-        compiled(table, values)
-
-    return run_segment
+    return Segment(source, numbers)
 
 
-def _together(first: Map, step: Map) -> bool:
-    """Whether a map can join a loop: same shape, and it reads nothing that the loop writes except
-    at the same place.
+def _together(maps: list[Map], step: Map) -> bool:
+    """Whether a map can join a loop: same shape, and memory that either of them writes is read by
+    the other at the same place only.
     """
-    return first.y.shape == step.y.shape
+    if maps and maps[0].y.shape != step.y.shape:
+        return False
+    for m in maps:
+        pairs = [(m.y, x) for x in (*step.operands, step.y)] + [(step.y, x) for x in m.operands]
+        for y, x in pairs:
+            if isinstance(x, ndarray) and owner_of(x) is owner_of(y) and not _same_place(x, y):
+                return False
+    return True
+
+
+def _same_place(x: ndarray, y: ndarray) -> bool:
+    return address_of(x) == address_of(y) and x.shape == y.shape and x.strides == y.strides
 
 
 def _compile(source: Source) -> Callable:
@@ -532,7 +286,7 @@ def _write_maps(source: Source, maps: list[Map]) -> None:
     sizes, joined = _collapsed(shape, [_steps_of(x, shape) for x in arrays])
     places = {id(x): _index(j) for x, j in zip(arrays, joined, strict=True)}
     pad = _open_loops(source, sizes)
-    values: dict[tuple[str, str], str] = {}  # (pointer, index) -> the variable that has it
+    values: dict[tuple[int, str], str] = {}  # (address, index) -> the variable that has it
     inside = _reads(maps)
     for k, m in enumerate(maps):
         terms = []
@@ -540,18 +294,18 @@ def _write_maps(source: Source, maps: list[Map]) -> None:
             if not isinstance(x, ndarray):
                 terms.append(f"f32({float(x)!r})" if np.isfinite(x) else f"f32(float('{x}'))")
                 continue
-            key = (source.pointer(x), places[id(x)])
+            key = (address_of(x), places[id(x)])
             if key not in values:
                 values[key] = f"x{len(values)}_{k}"
-                source.lines.append(f"{pad}{values[key]} = {key[0]}[{key[1]}]")
+                source.lines.append(f"{pad}{values[key]} = {source.pointer(x)}[{key[1]}]")
             terms.append(values[key])
-        key = (source.pointer(m.y), places[id(m.y)])
+        key = (address_of(m.y), places[id(m.y)])
         source.lines.append(f"{pad}y{k} = {source.function(m)}({', '.join(terms)})")
         values[key] = f"y{k}"
-        owner = id(_owner(m.y))
-        last = all(_owner(n.y) is not _owner(m.y) for n in maps[k + 1 :])
+        owner = id(owner_of(m.y))
+        last = all(owner_of(n.y) is not owner_of(m.y) for n in maps[k + 1 :])
         if last and source.uses.get(owner, 0) > inside.get(owner, 0) or not _whole(m.y):
-            source.lines.append(f"{pad}{key[0]}[{key[1]}] = y{k}")
+            source.lines.append(f"{pad}{source.pointer(m.y)}[{key[1]}] = y{k}")
 
 
 def _reads(maps: list[Map]) -> dict[int, int]:
@@ -560,20 +314,20 @@ def _reads(maps: list[Map]) -> dict[int, int]:
     written: set[int] = set()
     for m in maps:
         for x in m.operands:
-            if isinstance(x, ndarray) and id(_owner(x)) in written:
-                reads[id(_owner(x))] = reads.get(id(_owner(x)), 0) + 1
-        written.add(id(_owner(m.y)))
+            if isinstance(x, ndarray) and id(owner_of(x)) in written:
+                reads[id(owner_of(x))] = reads.get(id(owner_of(x)), 0) + 1
+        written.add(id(owner_of(m.y)))
     return reads
 
 
-def _owner(x: ndarray) -> ndarray:
+def owner_of(x: ndarray) -> ndarray:
     while isinstance(x.base, ndarray):
         x = x.base
     return x
 
 
 def _whole(y: ndarray) -> bool:
-    return _owner(y).size == y.size
+    return owner_of(y).size == y.size
 
 
 def _write_sum(source: Source, step: Sum) -> None:

@@ -1,62 +1,89 @@
-"""A record as a list of steps that compute the same into the same memory.
+"""A record as a list of steps that compute the same again.
 
-The arrays of the record are its memory: every step writes its results where they were first
-computed, so nothing is allocated in a replay, and views, being views of that memory, need no step
-at all. Steps that native.py can write as loops are joined into compiled functions; the others are
-calls of the functions that were noted.
+What lowering.py can write as loops is joined into compiled functions; everything else is calls of
+the functions that were noted. steps.py says where their arguments and results live.
 """
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from ..kernels.cpu import compiler
-from . import native
+from . import lowering, native
+from .steps import Builder, Group, Layout, root
 from .trace import Op, Recorder, arrays_in
 
 ndarray = np.ndarray
 
 
 class Program:
-    """Steps, in order; calling it runs them."""
+    """Steps, in order; calling it runs them. `later` are those that only a backward asks for.
 
-    def __init__(self, ops: list[Op], kept: list[ndarray]):
-        ops = _checks_first(_needed(ops, kept))
-        self.ops = ops
-        self.steps: list[Callable[[], Any]] = []
-        self.compiled = 0  # ops that run in compiled segments
-        run: list[Any] = []
-        numbers = native.Numbers()
-        uses = _uses(ops, kept)
-        for op in ops:
-            loops = native.lowered(op, numbers) if compiler.enabled() else None
-            if loops is not None:
-                run.append((op, loops))
-                continue
-            self._close(run, uses, numbers)
-            run, numbers = [], native.Numbers()
-            self.steps.append(_call(op))
-        self._close(run, uses, numbers)
+    inputs   arrays of the record for which every call brings others
+    seeds    the same for `backward`
+    kept     arrays of the record that somebody wants to see: `value` and `take` find what they are
+    arrived  by id of a kept array: who is told as soon as it is there
+    state    arrays that are there before and afterwards
+    """
 
-    def _close(self, run: list[Any], uses: dict[int, int], numbers: native.Numbers) -> None:
-        if run:
-            self.steps.append(native.segment(run, uses, numbers))
-            self.compiled += len(run)
+    def __init__(
+        self,
+        ops: list[Op],
+        later: list[Op],
+        inputs: list[ndarray],
+        seeds: list[ndarray],
+        kept: list[ndarray],
+        state: list[ndarray],
+        arrived: dict[int, Callable[[ndarray], None]],
+    ):
+        chosen = _needed(ops + later, kept + state)
+        first = set(map(id, ops))
+        parts = [_checks_first([op for op in chosen if id(op) in first]),
+                 [op for op in chosen if id(op) not in first]]  # fmt: skip
+        uses = _uses(chosen, kept)
+        groups = [_grouped(part, uses) for part in parts]
+        self.count = len(chosen)  # ops
+        self.groups = len(groups[0]), len(groups[1])  # what is left of them: calls of functions
+        built = Builder(groups[0] + groups[1], len(groups[0]), inputs, seeds, kept, arrived)
+        self.steps, self.later = built.steps()
+        self.slots, self.stale, self.places = built.slots, built.stale, built.places
+        self.inputs, self.seeds = built.inputs[: len(inputs)], built.inputs[len(inputs) :]
 
-    def __call__(self) -> None:
+    def __call__(self, arguments: list[ndarray]) -> None:
+        for i in self.stale:
+            self.slots[i] = None
+        self._fill(self.inputs, arguments)
         for step in self.steps:
             step()
 
+    def _fill(self, places: list[tuple[int, Layout]], arrays: list[ndarray]) -> None:
+        for (i, layout), x in zip(places, arrays, strict=True):
+            self.slots[i] = x if x.strides == layout.strides else layout.fitted(x)
 
-def root(x: ndarray) -> ndarray:
-    """The array that owns x's memory."""
-    while isinstance(x.base, ndarray):
-        x = x.base
-    return x
+    def backward(self, seeds: Sequence[ndarray | None]) -> None:
+        """Compute the gradients from those of the results; None is zero."""
+        pairs = zip(seeds, self.seeds, strict=True)
+        zeros = [np.zeros(p.shape, p.dtype) if g is None else g for g, (_, p) in pairs]
+        self._fill(self.seeds, zeros)
+        for step in self.later:
+            step()
+
+    def fixed(self, which: int) -> ndarray | None:
+        """The kept array of this number if it is in the same place after every call."""
+        slot, passed, _ = self.places[which]
+        return None if passed else self.slots[slot]
+
+    def take(self, which: int) -> ndarray:
+        """The kept array of this number, for somebody to own; once after each call."""
+        slot, _, alone = self.places[which]
+        y = self.slots[slot]
+        if not alone:
+            return y.copy()
+        self.slots[slot] = None
+        return y
 
 
 def computing(recorder: Recorder) -> list[Op]:
@@ -65,8 +92,7 @@ def computing(recorder: Recorder) -> list[Op]:
              for x in table.values()}  # fmt: skip
     ops = []
     for op in recorder.ops:
-        results = list(arrays_in((op.results,)))
-        fresh = [y for y in results if id(root(y)) not in known]
+        fresh = [y for y in arrays_in((op.results,)) if id(root(y)) not in known]
         known.update(id(root(y)) for y in fresh)
         if op.kind != "pure" or fresh:
             ops.append(op)
@@ -81,7 +107,7 @@ def _needed(ops: list[Op], kept: list[ndarray]) -> list[Op]:
         written = [id(root(y)) for y in arrays_in((op.results,))]
         if op.kind == "pure" and not any(w in live for w in written):
             continue
-        live.update(id(root(x)) for x in arrays_in((*op.args, *op.options.values())))
+        live.update(id(root(x)) for x in op.reads())
         chosen.append(op)
     return chosen[::-1]
 
@@ -92,7 +118,7 @@ def _checks_first(ops: list[Op]) -> list[Op]:
     made |= {id(root(op.args[0])) for op in ops if op.kind == "write"}
     early = [
         op for op in ops
-        if op.kind == "check" and not any(id(root(x)) in made for x in arrays_in(op.args))
+        if op.kind == "check" and not any(id(root(x)) in made for x in op.reads())
     ]  # fmt: skip
     moved = set(map(id, early))
     return early + [op for op in ops if id(op) not in moved]
@@ -104,35 +130,30 @@ def _uses(ops: list[Op], kept: list[ndarray]) -> dict[int, int]:
     for x in kept:
         uses[id(root(x))] = uses.get(id(root(x)), 0) + 1
     for op in ops:
-        for x in arrays_in((*op.args, *op.options.values())):
+        for x in op.reads():
             uses[id(root(x))] = uses.get(id(root(x)), 0) + 1
     return uses
 
 
-def _call(op: Op) -> Callable[[], Any]:
-    """The noted call itself, its results copied to where they belong."""
-    function, args, options = op.function, op.args, op.options
-    if op.kind == "write":
-        target, source = args
-        return lambda: np.copyto(target, source, casting="unsafe")
-    product = native.product_of(op)
-    if product is not None:
-        a, b, y = product
-        return functools.partial(np.matmul, a, b, y)
-    results = op.results
-    if "optimizer" in options:
-        return options["optimizer"].step
-    if results is None:
-        return lambda: function(*args, **options)
-    if isinstance(results, ndarray):
-        loop = getattr(function, "loop", None)
-        if loop is not None and loop(args, options, results) is results:
-            return lambda: loop(args, options, results)
-        return lambda: np.copyto(results, function(*args, **options))
-    places = list(arrays_in((results,)))
+def _grouped(ops: list[Op], uses: dict[int, int]) -> list[Group]:
+    """Ops that can be written as loops together, every other op by itself."""
+    groups: list[Group] = []
+    run: list[tuple[Op, list[Any]]] = []
+    numbers = native.Numbers()
 
-    def call() -> None:
-        for place, value in zip(places, arrays_in((function(*args, **options),)), strict=True):
-            np.copyto(place, value)
+    def close() -> None:
+        nonlocal run, numbers
+        if run:
+            segment = native.segment(run, uses, numbers)
+            groups.append(Group([op for op, _ in run], segment))
+        run, numbers = [], native.Numbers()
 
-    return call
+    for op in ops:
+        loops = lowering.lowered(op, numbers) if compiler.enabled() else None
+        if loops is not None:
+            run.append((op, loops))
+        else:
+            close()
+            groups.append(Group([op], None))
+    close()
+    return groups

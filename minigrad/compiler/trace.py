@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -53,9 +54,34 @@ class Op:
         self.options = options
         self.results = results
 
+    def reads(self) -> Iterator[ndarray]:
+        return arrays_in((*self.args, *self.options.values()))
+
+    def call(self) -> tuple[Callable, tuple[Any, ...]]:
+        """A function, and what to give it, that does the same once more."""
+        function, names = self.function, tuple(self.options)
+        if self.kind == "write":
+            return _overwrite, self.args
+        if "optimizer" in self.options:
+            return self.options["optimizer"].step, ()
+        if not names:
+            return function, tuple(self.args)
+        if not any(True for _ in arrays_in(self.options.values())):
+            return partial(function, **self.options), tuple(self.args)
+        count = len(self.args)
+
+        def with_options(*values: Any) -> Any:
+            return function(*values[:count], **dict(zip(names, values[count:], strict=True)))
+
+        return with_options, (*self.args, *self.options.values())
+
     def __repr__(self) -> str:
         shapes = ", ".join(str(x.shape) if type(x) is ndarray else repr(x) for x in self.args)
         return f"{self.name}({shapes})"
+
+
+def _overwrite(target: ndarray, source: Any) -> None:
+    np.copyto(target, source, casting="unsafe")
 
 
 class Recorder:
@@ -85,6 +111,10 @@ class Recorder:
         """Stop noting; the run goes on as usual, so that nothing is computed twice."""
         self.failed = self.failed or what
 
+    def forget(self) -> None:
+        """Let go of what was computed."""
+        self.ops, self.made, self.grads, self.constants = [], {}, [], {}
+
     def call(self, kind: str, name: str, function: Callable, args: Any, options: Any) -> Any:
         """Run the function and note the call."""
         self.depth += 1
@@ -92,14 +122,12 @@ class Recorder:
             results = function(*args, **options)
         finally:
             self.depth -= 1
-        results = _as_arrays(results)
+        results = as_arrays(results)
         self.note(Op(kind, name, function, args, options, results))
         return results
 
     def note(self, op: Op) -> None:
-        for x in arrays_in(op.args):
-            self.use(x)
-        for x in arrays_in(op.options.values()):
+        for x in op.reads():
             self.use(x)
         for y in arrays_in((op.results,)):
             if not self.knows(y):
@@ -124,12 +152,12 @@ class Recorder:
         self.outside[id(x)] = x
 
 
-def _as_arrays(values: Any) -> Any:
+def as_arrays(values: Any) -> Any:
     """NumPy's scalars, which reductions return, as arrays of no dimension."""
     if isinstance(values, np.generic):
         return np.asarray(values)
     if type(values) in (tuple, list):
-        return type(values)(map(_as_arrays, values))
+        return type(values)(map(as_arrays, values))
     return values
 
 
@@ -192,7 +220,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         noted(extrema, "_place")
         noted(order, "_top_places")
         noted(order, "sorted_places")
-        for name in _DRAWS:
+        for name in DRAWS:
             noted(sampling, name, "effect")
         for module in (filled, steps, data):
             put(module, "wrap", _constant_maker(recorder, module.wrap))
@@ -204,7 +232,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         put(engine, "walk", walk)
         put(engine, "walk_single", lambda *where: False)
         refused(walking, "accumulate", "retain_grad()")
-        for kind in _optimizers():
+        for kind in optimizers():
             put(kind, "step", _stepper(recorder, kind.step))
         refused(LRScheduler, "step", "a learning-rate scheduler's step")
         for name in ("item", "tolist", "numpy", "__bool__", "__array__"):
@@ -215,7 +243,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
             step()
 
 
-_DRAWS = (
+DRAWS = (
     "uniform normal log_normal randint random_from randperm bernoulli geometric exponential cauchy "
     "poisson binomial standard_gamma dirichlet multinomial"
 ).split()
@@ -247,7 +275,7 @@ def _writer(recorder: Recorder, original: Callable) -> Callable:
     return overwrite
 
 
-def _optimizers() -> list[type]:
+def optimizers() -> list[type]:
     """Every class that defines a step."""
     found, stack = [], [Optimizer]
     while stack:

@@ -74,7 +74,8 @@ class PrimitiveNode(Node):
         else:
             dtype = self.dtype
             if not (dtype is F32 or dtype is F64) and dtype in HALF:
-                g, saved = widen(g), [widen(s) for s in saved]
+                if self.primitive.half != "device" or type(g) is ndarray:
+                    g, saved = widen(g), [widen(s) for s in saved]
             if needed is None or plan.fast_joint is not None:
                 return plan.all_fast(g, saved)
             rules, joint = plan.fast, None
@@ -201,6 +202,7 @@ class Primitive:
         self.joint_rule: Callable | None = None
         self.fast_rules: dict[str, Callable] = {}
         self.fast_joint_rule: Callable | None = None
+        self.together_rules: dict[tuple[bool, ...], Callable] = {}
         self.plans: dict[tuple[bool, ...], Plan] = {}
         title = "".join(part[:1].upper() + part[1:] for part in self.name.split("_"))
         self.node_class: type[PrimitiveNode] = type(
@@ -241,6 +243,13 @@ class Primitive:
         """The same for the rule of `joint`."""
         self._check_names(rule, f"{self.name}.fast_joint")
         self.fast_joint_rule = hosted(rule) if self.hosted else rule
+
+    def together(self, wanted: tuple[bool, ...], rule: Callable) -> None:
+        """One rule in the place of all `fast` ones where exactly the `wanted` arguments require
+        gradients. It uses what those keep, and returns a gradient, or None, for each argument.
+        """
+        self._check_names(rule, f"{self.name}.together")
+        self.together_rules[wanted] = hosted(rule) if self.hosted else rule
 
     def _looped(self, rule: Callable) -> Callable:
         """The rule as one loop over memory, if it computes anything and only from elements."""
@@ -331,7 +340,13 @@ class Primitive:
             )
 
         frees = any(kind in ("arg", "args", "y", "residual") for kind, _ in keep)
-        if fast_joint is None:
+        together = self.together_rules.get(wanted)
+        if together is not None:
+            all_fast = _written(
+                f"lambda g, saved: rule(g{_listed(places[n] for n in _wanted_names(together))})",
+                {"rule": together},
+            )
+        elif fast_joint is None:
             calls: dict[int, Any] = {i: (rule, _wanted_names(rule)) for i, rule, _ in fast}
             parts = [
                 f"rule{i}(g{_listed(places[n] for n in calls[i][1])})" if i in calls else "None"

@@ -25,7 +25,7 @@ from typing import Any
 
 import numpy as np
 
-from ..backend import dtypes
+from ..backend import dtypes, pinned
 from ..backend.devices import CPU, array_module, device, device_of
 from ..backend.dtypes import DType, from_numpy_dtype
 from ..export import export
@@ -261,8 +261,8 @@ class Tensor:
         return self._counter is INFERENCE
 
     def is_pinned(self) -> bool:
-        """Always False: main memory is pageable here."""
-        return False
+        """Whether it is in main memory that a GPU reads by itself: see `pin_memory`."""
+        return self.is_cpu and pinned.is_pinned(self._data)
 
     def is_shared(self) -> bool:
         """Always False: data loading moves batches by itself."""

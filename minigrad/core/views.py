@@ -159,12 +159,14 @@ def _requires_grad(self: Tensor) -> bool:
 
 def _set_requires_grad(self: Tensor, value: bool) -> None:
     value = bool(value)
-    if not value and self.grad_fn is not None:
-        raise RuntimeError(
-            "you can only change requires_grad flags of leaf variables. If you want to use a"
-            " computed variable in a subgraph that doesn't require differentiation use var_no_grad"
-            " = var.detach()."
-        )
+    if self.grad_fn is not None:
+        message = "you can only change requires_grad flags of leaf variables."
+        if not value:
+            message += (
+                " If you want to use a computed variable in a subgraph that doesn't require"
+                " differentiation use var_no_grad = var.detach()."
+            )
+        raise RuntimeError(message)
     if value and not (self.is_floating_point() or self.is_complex()):
         raise RuntimeError("only Tensors of floating point dtype can require gradients")
     if value and self._counter is INFERENCE and not MODE.get().inference:
@@ -176,7 +178,8 @@ def _set_requires_grad(self: Tensor, value: bool) -> None:
 
 def _requires_grad_(self: Tensor, requires_grad: bool = True) -> Tensor:
     """Set requires_grad and return the tensor itself."""
-    self.requires_grad = requires_grad
+    if self.grad_fn is None or not requires_grad:
+        self.requires_grad = requires_grad
     return self
 
 

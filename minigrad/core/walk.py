@@ -161,7 +161,7 @@ def walk(roots: Roots, run: Run) -> None:
                 new = gi is not g and gi is not before and gi.base is None and owns
             else:
                 gi = fit(_as_gradient(gi, node), shape, dtype, f"Function {node.name()}")
-                new = False
+                new = owns and gi is not g and gi is not before and _is_whole(gi)
             before = gi
             if child in pending or child.multi:
                 _add(child, index, gi, new, pending, owned, heap)
@@ -188,6 +188,8 @@ def _give(
     node: Node, leaf: Tensor, gi: Any, new: bool, part: bool, given: dict[Node, bool]
 ) -> None:
     """Add gi, a part of a leaf's gradient, to what this backward has given it."""
+    if not leaf._requires_grad:  # any more
+        return
     known = leaf._grad
     if known is None:
         accumulate(leaf, gi, new or part, False)
@@ -225,6 +227,8 @@ def _arrive_at_leaf(node: AccumulateGrad, g: Any, mine: bool, plain: bool, run: 
     to see the sum.
     """
     leaf = node.variable
+    if not leaf._requires_grad:  # any more
+        return
     if plain and leaf._hooks is None and node.hooks is None:
         accumulate(leaf, g, mine, False)
         return
@@ -237,10 +241,17 @@ def _arrive_at_leaf(node: AccumulateGrad, g: Any, mine: bool, plain: bool, run: 
         if leaf._hooks is not None and "post" in leaf._hooks:
             with UserCode(run):
                 for hook in list(leaf._hooks["post"].values()):
-                    hook(leaf)
+                    _refuse_result(hook(leaf))
     if node.hooks is not None and node.hooks.post:
         with UserCode(run):
             _call_post_hooks(node, (), g)
+
+
+def _refuse_result(result: Any) -> None:
+    if isinstance(result, Tensor):
+        raise RuntimeError("Tensor post accumulate grad hooks should return None.")
+    if result is not None:
+        raise TypeError(f"expected Variable, but hook returned '{type(result).__name__}'")
 
 
 def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, heap: list) -> None:
@@ -256,7 +267,7 @@ def _add(node: Node, index: int, g: Any, new: bool, pending: dict, owned: set, h
         heappush(heap, (-node.seq, node))
         if new:
             owned.add(node)
-    elif node in owned and type(g) is ndarray:
+    elif node in owned and not isinstance(g, Tensor):
         add(known, g, True)
     else:
         total = add(known, g, False)
@@ -272,6 +283,11 @@ def run_node(node: Node, g: Any, run: Run) -> Any:
     if node.hooks is not None and node.hooks.post:
         grads = _call_post_hooks(node, grads, g)
     return grads
+
+
+def _is_whole(gi: Any) -> bool:
+    """Whether a gradient is an array, on a GPU, of memory of its own."""
+    return not isinstance(gi, Tensor) and gi.base is None
 
 
 def _as_gradient(gi: Any, node: Node) -> Any:

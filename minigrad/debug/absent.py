@@ -22,7 +22,7 @@ MODULES: dict[str, str] = {
 REASONS: dict[str, str] = {
     "tensors are dense": """
         *sparse* ccol_indices_copy col_indices_copy crow_indices_copy row_indices_copy indices_copy
-        values_copy dsmm hsmm hspmm smm spmm saddmm sspaddmm""",
+        values_copy dsmm hsmm hspmm smm saddmm sspaddmm""",
     "tensors are rectangular": "jagged *to_padded_tensor",
     "no quantised tensors": """
         *quantize* q_* qint* quint* QInt* QUInt* qscheme per_channel_* per_tensor_*

@@ -35,6 +35,7 @@ from minigrad.nn.layers.norm import BatchNorm3d as BatchNorm3d
 from minigrad.nn.layers.linear import Bilinear as Bilinear
 from minigrad.nn.layers.gated import BilinearGLU as BilinearGLU
 from minigrad.nn.parameter import Buffer as Buffer
+from minigrad.nn.layers.learned_upsampling import CARAFE as CARAFE
 from minigrad.nn.layers.activation import CELU as CELU
 from minigrad.nn.layers.modern import CReLU as CReLU
 from minigrad.nn.layers.loss import CTCLoss as CTCLoss
@@ -64,6 +65,7 @@ from minigrad.nn.layers.dropout import Dropout as Dropout
 from minigrad.nn.layers.dropout import Dropout1d as Dropout1d
 from minigrad.nn.layers.dropout import Dropout2d as Dropout2d
 from minigrad.nn.layers.dropout import Dropout3d as Dropout3d
+from minigrad.nn.layers.learned_upsampling import DySample as DySample
 from minigrad.nn.layers.activation import ELU as ELU
 from minigrad.nn.layers.embedding import Embedding as Embedding
 from minigrad.nn.layers.embedding import EmbeddingBag as EmbeddingBag

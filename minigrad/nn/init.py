@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
+from ..backend.devices import array_module
 from ..backend.random import default_generator
 from ..core.tensor import Tensor
 from ..export import export
@@ -20,7 +21,8 @@ _LINEAR += ("conv_transpose1d", "conv_transpose2d", "conv_transpose3d")
 
 
 def _write(tensor: Tensor, values: Any) -> Tensor:
-    tensor._data[...] = values
+    xp = array_module(tensor._data)
+    tensor._data[...] = values if isinstance(values, (int, float)) else xp.asarray(values)
     tensor._bump()
     return tensor
 

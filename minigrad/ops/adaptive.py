@@ -21,6 +21,7 @@ from ..kernels.cpu import pooling as kernels
 from .arguments import dtype_title
 from .beside import beside
 from .columns import each_dim
+from .max_pool import unbatched
 from .mean_pool import sum_windows
 from .plans import planned
 from .shape import squeeze, unsqueeze
@@ -188,7 +189,7 @@ def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) ->
     batch = unsqueeze(input, 0) if single else input
     index = _windows_argmax(batch._data, bounds)
     y = take_flat(batch, index=index)
-    y = squeeze(y, 0) if single else y
+    y = unbatched(y, n) if single else y
     if not return_indices:
         return y
     return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
@@ -271,7 +272,7 @@ def _fractional(
         bounds = [[(s, s + k) for s in dim] for dim, k in zip(starts, kernel, strict=True)]
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)
-    y = squeeze(y, 0) if single else y
+    y = unbatched(y, n) if single else y
     if not return_indices:
         return y
     return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
@@ -369,7 +370,7 @@ def _unpool(
     batch = unsqueeze(input, 0) if single else input
     index = (index[None] if single else index).copy()  # the node's own
     y = set_flat(batch, index=index, size=out)
-    return squeeze(y, 0) if single else y
+    return unbatched(y, n) if single else y
 
 
 @primitive(half="keep")

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from typing import Any
+import math
+from collections.abc import Callable
+from functools import wraps
+from typing import Any, TypeVar
 
 import numpy as np
 
-from ..backend.dtypes import from_numpy_dtype
+from ..backend.dtypes import finfo, from_numpy_dtype
 from ..core.primitive import write_out
 from ..core.tensor import Tensor
 from ..errors import broadcast_error
+
+R = TypeVar("R")
 
 
 def data_of(x: Any) -> Any:
@@ -20,6 +25,27 @@ def data_of(x: Any) -> Any:
 def is_number(x: Any) -> bool:
     """Whether x is a Python number, as opposed to a tensor or an array."""
     return isinstance(x, (bool, int, float, complex))
+
+
+def numpy_names(op: Callable[..., R]) -> Callable[..., R]:
+    """The function with NumPy's names of two arguments, too: axis (dim), keepdims (keepdim)."""
+
+    @wraps(op)
+    def named(*args: Any, **kwargs: Any) -> R:
+        if "axis" in kwargs:
+            kwargs["dim"] = kwargs.pop("axis")
+        if "keepdims" in kwargs:
+            kwargs["keepdim"] = kwargs.pop("keepdims")
+        return op(*args, **kwargs)
+
+    return named
+
+
+def needed_dim(name: str, dim: Any, axis: Any) -> Any:
+    """A dimension that must be given, under one of its two names."""
+    if dim is None and (dim := axis) is None:
+        raise TypeError(f"{name}() missing 1 required positional argument: 'dim'")
+    return dim
 
 
 def finish(result: Any, out: Any, same_dtype: bool = False) -> Any:
@@ -79,10 +105,20 @@ def misfit(*operands: Any) -> Exception:
 
 
 def check_fits(value: Any, dtype: np.dtype) -> None:
-    """RuntimeError for a number outside an integer dtype; negative ints wrap around in uint8."""
-    info = np.iinfo(dtype)
-    wraps = dtype.kind == "u" and not isinstance(value, (float, np.floating))
-    low = -info.max if wraps else info.min
-    if isinstance(value, complex) or not low <= value <= info.max:
-        name = f"{dtype.name}_t"
+    """RuntimeError for a number that the dtype cannot hold; negative ints wrap around in uint8."""
+    kind = dtype.kind
+    if kind == "b" or kind == "c" and isinstance(value, (complex, np.complexfloating)):
+        return
+    if kind in "iu":
+        info = np.iinfo(dtype)
+        wraps = kind == "u" and not isinstance(value, (float, np.floating))
+        low = -info.max if wraps else info.min
+        fits = not isinstance(value, complex) and low <= value <= info.max
+    elif isinstance(value, (complex, np.complexfloating)) and value.imag:
+        fits = False
+    else:
+        size = abs(value)
+        fits = not 65504 < size < math.inf or size <= finfo(from_numpy_dtype(dtype)).max
+    if not fits:
+        name = f"{dtype.name}_t" if kind in "iu" else dtype.name
         raise RuntimeError(f"value cannot be converted to type {name} without overflow")

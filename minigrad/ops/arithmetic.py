@@ -79,7 +79,7 @@ def _alpha(x: Any, alpha: Any) -> Any:
         raise RuntimeError(
             "For non-complex input tensors, argument alpha must not be a complex number."
         )
-    return np.asarray(alpha).astype(x.dtype)
+    return np.asarray(alpha).astype(x.dtype)[()]  # a number: no array on a GPU takes one of NumPy's
 
 
 @primitive(promote="type")

@@ -11,6 +11,7 @@ from ..backend.devices import array_module
 from ..backend.dtypes import F64, I64
 from ..core.primitive import as_array, primitive
 from ..core.tensor import wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels import cuda
 from ..kernels.cpu import losses
@@ -247,7 +248,7 @@ def _nll(input: Any, target: Any, weight: Any, ignore_index: int, reduction: str
     t, scale = _scales(t, raw, ignore_index, classes, dtype)
     loss = pick_class(rows, t, scale) if classes else wrap(np.zeros(t.shape, dtype))
     if reduction == "none":
-        return view_(loss, size=target._data.shape)
+        return unlinked(view_(loss, size=target._data.shape))
     return sum(loss) if reduction == "sum" else sum(loss) / _total(scale)
 
 

@@ -152,6 +152,9 @@ def isposinf(x: Any) -> Any:
     return x == math.inf
 
 
+isposinf.primitive.same_dtype = True
+
+
 @export("isneginf")
 @primitive
 def isneginf(x: Any) -> Any:
@@ -159,6 +162,9 @@ def isneginf(x: Any) -> Any:
     if x.dtype.kind == "c":
         raise RuntimeError("isneginf does not support complex inputs.")
     return x == -math.inf
+
+
+isneginf.primitive.same_dtype = True
 
 
 @export("isreal")
@@ -335,4 +341,4 @@ def isin(
         dtype = F32
     x, among = np.asarray(x).astype(dtype), np.asarray(among).astype(dtype)
     found = np.isin(x, among, assume_unique=assume_unique, invert=invert)
-    return finish(wrap(np.asarray(found)), out)
+    return finish(wrap(np.asarray(found)), out, True)

@@ -57,7 +57,7 @@ def conj(input: Any) -> Any:
 def conj_physical(input: Any, *, out: Any = None) -> Any:
     """The complex conjugate in memory of its own; a real tensor itself.  x̄ = conj(ȳ)."""
     result = conj(input)
-    return result if out is None else write_out(result, out)
+    return result if out is None else write_out(result, out, True)
 
 
 @export("resolve_conj")

@@ -10,8 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import pinned
 from ..backend.devices import CPU, array_module, canonical_device, cuda_module, device, device_of
 from ..backend.dtypes import numpy_dtype
+from ..core import live  # noqa: F401  tells what lies on a GPU
 from ..core.chores import broadcastable, cast
 from ..core.inplace import check_inplace, commit, overwrite
 from ..core.modes import MODE
@@ -26,13 +28,15 @@ ndarray = np.ndarray
 
 
 @primitive(half="keep")
-def move_(x: Any, *, target: device, source: device) -> Any:
-    """x on another device; x̄ = ȳ brought back."""
+def move_(x: Any, *, target: device, source: device, wait: bool = True) -> Any:
+    """x on another device; x̄ = ȳ brought back. Without `wait`, copies from and into pinned memory
+    are only queued.
+    """
     if target is CPU:
-        return x.get()
+        return x.get() if wait else pinned.download(x)
     xp = cuda_module()
     with xp.cuda.Device(target.index):
-        return xp.asarray(x)
+        return xp.asarray(x) if wait or source is not CPU else pinned.upload(x)
 
 
 move_.vjp(x=lambda g, target, source: move_(g, target=source, source=target))
@@ -45,12 +49,13 @@ def convert(
     place: device | None,
     copy: bool = False,
     memory_format: Any = None,
+    wait: bool = True,
 ) -> Tensor:
     """`input` with this dtype and device (None: as it is); itself if nothing changes, or a copy."""
     x = input._data
     result = input
     if place is not None and device_of(x) is not place:
-        result = move_(result, target=place, source=device_of(x))
+        result = move_(result, target=place, source=device_of(x), wait=wait)
     if dtype is not None and x.dtype != dtype:
         result = cast(result, dtype=dtype)
     if memory_format is not None and memory_format is not preserve_format:
@@ -67,9 +72,9 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
 
         x̄ = ȳ in x's dtype and on x's device
 
-    Further keywords: dtype, device, tensor, non_blocking, copy (also when nothing changes),
-    memory_format. Returns x itself if it is already so. RuntimeError for a device that is not
-    there, TypeError for other arguments.
+    Further keywords: dtype, device, tensor, non_blocking (a copy from pinned memory is not waited
+    for, nor one to main memory), copy (also when nothing changes), memory_format. Returns x itself
+    if it is already so. RuntimeError for a device that is not there, TypeError for other arguments.
     """
     named = dict(kwargs)
     dtype, place = named.pop("dtype", None), named.pop("device", None)
@@ -106,6 +111,7 @@ def to(input: Tensor, *args: Any, **kwargs: Any) -> Tensor:
         None if place is None else canonical_device(place),
         bool(flags[1]),
         memory_format,
+        not flags[0],
     )
 
 
@@ -126,14 +132,21 @@ def cuda(
 
     RuntimeError if there is none.
     """
-    return convert(
-        input, None, canonical_device("cuda" if device is None else device), False, memory_format
-    )
+    place = canonical_device("cuda" if device is None else device)
+    return convert(input, None, place, False, memory_format, not non_blocking)
 
 
 def pin_memory(input: Tensor, device: Any = None) -> Tensor:
-    """The tensor itself: main memory is pageable here, and transfers wait for it."""
-    return input
+    """A copy in pinned memory, from which a GPU copies by itself; the tensor itself if it is there
+    already, or if there is no GPU. RuntimeError for a tensor that is not in main memory.
+    """
+    x = input._data
+    if array_module(x) is not np:
+        raise RuntimeError(
+            f"cannot pin '{input.type()}' only dense CPU tensors can be pinned"  # type: ignore[attr-defined]
+        )
+    y = pinned.pin(x)
+    return input if y is x else wrap(y)
 
 
 # ------------------------------------------------------------ contents
@@ -173,7 +186,9 @@ def copy_(self: Tensor, src: Any, non_blocking: bool = False) -> Tensor:
     check_inplace(self, src.requires_grad)
     _check_fits(src._data.shape, self._data.shape)
     if device_of(src._data) is not device_of(self._data):
-        src = move_(src, target=device_of(self._data), source=device_of(src._data))
+        places = {"target": device_of(self._data), "source": device_of(src._data)}
+        # into memory that is there already the copy would not have been made when it is read
+        src = move_(src, **places, wait=places["target"] is CPU or not non_blocking)
     recorded = MODE.get().grad and (self.requires_grad or src.requires_grad)
     result = copy(self, src) if recorded else src
     y = result._data

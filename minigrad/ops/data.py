@@ -12,6 +12,7 @@ import numpy as np
 
 from ..backend.devices import array_module, canonical_device, cuda_module, device_of
 from ..backend.dtypes import (
+    F64,
     DType,
     from_numpy_dtype,
     get_default_dtype,
@@ -129,14 +130,15 @@ def from_nested(data: Any, dtype: np.dtype | None) -> ndarray:
     kind = numpy_dtype(_common_dtype(found)) if dtype is None else dtype
     numbers = data if found <= _NUMBERS else _plain(data)
     try:
-        wide = np.array(numbers, _WORK.get(kind.kind, np.float64))
+        checked = kind.kind in "iu" and kind.itemsize < 8
+        wide = np.array(numbers, F64 if checked and float in found else _WORK.get(kind.kind, F64))
     except (ValueError, OverflowError, TypeError):
         _check_lengths(numbers, _first_shape(numbers))
         _explain(found, kind)
         raise
-    if kind.kind in "iu" and kind.itemsize < 8 and wide.size:
+    if checked and wide.size:
         for extreme in (wide.min(), wide.max()):
-            checked_value(int(extreme), kind)
+            checked_value(extreme.item(), kind)
     return wide.astype(kind)
 
 

@@ -15,6 +15,7 @@ from ..core.primitive import primitive
 from ..core.size import Size
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from .arguments import needed_dim
 from .elementwise import conj
 from .strides import common_shape, is_int, normalize_dims, sizes, strided
 from .views import clone_, view_
@@ -57,11 +58,13 @@ unsqueeze_.vjp(x=lambda g, x_shape: view_(g, size=x_shape))
 
 
 @export("unsqueeze")
-def unsqueeze(input: Tensor, dim: int) -> Tensor:
+def unsqueeze(input: Tensor, dim: int | None = None, *, axis: int | None = None) -> Tensor:
     """With a new dimension of size one, which becomes dimension `dim`; a view.
 
     x̄ = ȳ in x's shape.
     """
+    if dim is None:
+        dim = needed_dim("unsqueeze", dim, axis)
     return unsqueeze_(input, dim=normalize_dim(index(dim), input._data.ndim + 1))
 
 
@@ -119,7 +122,7 @@ def adjoint(input: Tensor) -> Tensor:
         raise RuntimeError(
             "tensor.adjoint() is only supported on matrices or batches of matrices. Got 1-D tensor."
         )
-    turned = transpose(input, -2, -1) if ndim else chores.alias(input)
+    turned = transpose(input, -2, -1) if ndim else input
     return conj(turned) if input._data.dtype.kind == "c" else turned
 
 
@@ -129,9 +132,11 @@ def numpy_T(input: Tensor) -> Tensor:
 
 
 def matrix_T(input: Tensor) -> Tensor:
-    """`x.mT`: the last two dimensions exchanged. RuntimeError for a vector or a 0-d tensor."""
+    """`x.mT`: the last two dimensions exchanged. RuntimeError for a vector."""
     ndim = input._data.ndim
-    if ndim < 2:
+    if not ndim:
+        return input
+    if ndim == 1:
         raise RuntimeError(
             f"tensor.mT is only supported on matrices or batches of matrices. Got {ndim}-D tensor."
         )
@@ -152,12 +157,9 @@ def matrix_H(input: Tensor) -> Tensor:
 
 
 def matrices_H(input: Tensor) -> Tensor:
-    """`x.mH`: the conjugate transposes of a batch of matrices.
-
-    RuntimeError below two dimensions.
-    """
+    """`x.mH`: the conjugate transposes of a batch of matrices. RuntimeError for a vector."""
     ndim = input._data.ndim
-    if ndim < 2:
+    if ndim == 1:
         raise RuntimeError(
             f"tensor.mH is only supported on matrices or batches of matrices. Got {ndim}-D tensor."
         )
@@ -329,7 +331,7 @@ def broadcast_tensors(*tensors: Any) -> tuple[Tensor, ...]:
     """All tensors expanded to their common shape (views). RuntimeError if there is none."""
     given = tensors[0] if len(tensors) == 1 and isinstance(tensors[0], (tuple, list)) else tensors
     size = common_shape([t._data.shape for t in given])
-    return tuple([expand_(t, size=size) for t in given])
+    return tuple([t if t._data.shape == size else expand_(t, size=size) for t in given])
 
 
 def sum_to_size(input: Tensor, *size: Any) -> Tensor:

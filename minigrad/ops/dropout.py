@@ -9,22 +9,27 @@ import numpy as np
 
 from ..backend import sampling
 from ..backend.devices import array_module
+from ..backend.philox import Bits
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
-from ..core.tensor import Tensor
+from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import random as kernels
+from .elementwise import mul
 
 
 # ------------------------------------------------------------------------------ with zeros
-@primitive
-def drop(x: Any, kept: Any, *, p: float, seed: int = 0) -> Any:
+@primitive(half="device")
+def drop(x: Any, kept: Any, *, p: float, seed: int | Bits = 0) -> Any:
     """y = x·m/(1 − p) with the mask m;  x̄ = ȳ·m/(1 − p).
 
     m is `kept`, of one byte per element, or (None) the mask that `seed` stands for, made anew
-    wherever it is needed.
+    wherever it is needed; on a GPU `seed` is a place in the sequence of its generator.
     """
     if kept is None:
+        if isinstance(seed, Bits):
+            return cuda.launch.dropout(x, p, seed)
         if type(x) is np.ndarray:
             y = kernels.drop(x, seed, p)
             if y is not None:
@@ -61,12 +66,27 @@ def _dropped(
     """Dropout with a mask of shape `size`, which broadcasts to the input."""
     if not training or p == 0.0:
         return input
+    if array_module(input._data) is not np and input.is_floating_point():
+        return _dropped_on_gpu(input, p, inplace, size, generator)
     if p < 1.0 and input._data.size >= _LARGE and size == input._data.shape:
         seed = sampling.draw_seed(generator)
         return (in_place(drop, "dropout_") if inplace else drop)(input, None, p=p, seed=seed)
     kept = sampling.bernoulli(size, 1 - p, bool, generator)
     kept = array_module(input._data).asarray(kept)
     return (in_place(drop, "dropout_") if inplace else drop)(input, kept, p=p)
+
+
+def _dropped_on_gpu(
+    input: Any, p: float, inplace: bool, size: tuple[int, ...], generator: Any
+) -> Any:
+    """By a kernel, which draws the numbers itself; whole channels times a factor each."""
+    x = input._data
+    if size == x.shape:
+        bits = cuda.launch.dropout_bits(x, generator)
+        return (in_place(drop, "dropout_") if inplace else drop)(input, None, p=p, seed=bits)
+    ones = array_module(x).ones(size, x.dtype)
+    factors = cuda.launch.dropout(ones, p, cuda.launch.dropout_bits(ones, generator))
+    return (in_place(mul, "dropout_") if inplace else mul)(input, wrap(factors))
 
 
 @export("nn.functional.dropout")
@@ -144,8 +164,8 @@ _SATURATION = -1.7580993408473766  # −λα of SELU: the value of a dropped uni
 @primitive
 def drop_to_saturation(x: Any, kept: Any, *, scale: float, low: float, high: float) -> Any:
     """y = scale·m·x + (high where m, else low);  x̄ = ȳ·scale·m."""
-    kind = x.dtype.type
-    return x * (kept * kind(scale)) + np.where(kept, kind(high), kind(low))
+    xp, kind = array_module(x), x.dtype.type
+    return x * (kept * kind(scale)) + xp.where(kept, kind(high), kind(low))
 
 
 drop_to_saturation.vjp(x=lambda g, kept, scale: g * kept * scale)
@@ -157,7 +177,7 @@ def _saturated(
 ) -> Any:
     if not training or p == 0.0:
         return input
-    kept = sampling.bernoulli(size, 1 - p, bool, generator)
+    kept = array_module(input._data).asarray(sampling.bernoulli(size, 1 - p, bool, generator))
     if p == 1.0:
         scale = low = high = 0.0
     else:  # the affine map that restores mean 0 and variance 1

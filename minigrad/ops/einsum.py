@@ -10,6 +10,7 @@ from typing import Any
 
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
+from ..core.views import unlinked
 from ..export import export
 from .complexes import conj
 from .elementwise import add, mul
@@ -105,7 +106,7 @@ def kron(input: Any, other: Any, *, out: Any = None) -> Any:
     spread_a = reshape(input, [n for s in shape_a for n in (s, 1)])
     spread_b = reshape(other, [n for s in shape_b for n in (1, s)])
     sizes = [x * y for x, y in zip(shape_a, shape_b, strict=True)]
-    return finish(reshape(mul(spread_a, spread_b), sizes), out)
+    return finish(unlinked(reshape(mul(spread_a, spread_b), sizes)), out)
 
 
 # ------------------------------------------------------------------------------ Einstein's notation
@@ -139,7 +140,9 @@ def einsum(equation: Any, *operands: Any) -> Any:
     if gone:
         current = sum(current, gone)
         letters = [letter for letter in letters if letter in output]
-    return permute(current, [letters.index(letter) for letter in output])
+    result = permute(current, [letters.index(letter) for letter in output])
+    made = current._view is None and not any([current is x for x in operands])
+    return unlinked(result) if made else result
 
 
 def _from_sublists(args: tuple[Any, ...]) -> tuple[str, tuple[Any, ...]]:

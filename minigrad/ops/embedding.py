@@ -161,15 +161,16 @@ def _padding(
     return padding_idx % rows
 
 
-def _check_range(index: Any, rows: int) -> None:
+def _check_range(index: Any, rows: int, error: type[Exception] = IndexError) -> None:
+    """`error` for what is no row; on a GPU nothing is looked at, which would mean to wait."""
+    if type(index) is not np.ndarray or not index.size:
+        return
     if index.size == 1:
         fits = 0 <= index.item() < rows
-    elif type(index) is np.ndarray:  # read as unsigned, what is negative is too large
-        fits = not index.size or index.view(f"u{index.itemsize}").max() < rows
-    else:
-        fits = not index.size or (index.min() >= 0 and index.max() < rows)
+    else:  # read as unsigned, what is negative is too large
+        fits = index.view(f"u{index.itemsize}").max() < rows
     if not fits:
-        raise IndexError("index out of range in self")
+        raise error("index out of range in self")
 
 
 def _renormalise(weight: Any, index: Any, max_norm: float, norm_type: float) -> None:
@@ -215,7 +216,7 @@ def embedding_bag(
     flat = reshape(input, (index.size,))
     in_order = mode != "max" and starts.size > 0 and bool((ends[:-1] == starts[1:]).all())
     if in_order and per_sample_weights is None and not scale_grad_by_freq:
-        _check_range(index, weight._data.shape[0])
+        _check_range(index, weight._data.shape[0], RuntimeError)
         if max_norm is not None:
             _renormalise(weight, index, max_norm, norm_type)
         return _summed_bags(flat, weight, starts, ends, padding_idx, mode == "mean")

@@ -18,7 +18,7 @@ from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim, sharing, wrap
 from ..export import export
 from ..kernels.cpu import reductions
-from .arguments import need_tensors
+from .arguments import need_tensors, numpy_names
 from .compare import eq
 from .elementwise import maximum, minimum
 from .piecewise import dtype_title, finish, refuse, where, zeros_as
@@ -149,11 +149,11 @@ def _arg(which: str, input: Tensor, dim: int | None, keepdim: bool, out: Any) ->
                 f"{name}(): Expected reduction dim to be specified for input.numel() == 0."
             )
         place = as_array(_place(which, x.reshape(-1), 0))
-        return finish(wrap(place.reshape((1,) * x.ndim if keepdim else ())), out)
+        return finish(wrap(place.reshape((1,) * x.ndim if keepdim else ())), out, True)
     dim = check_dim(name, x, dim)
     place = array_module(x).asarray(_place(which, x, dim))
     kept = tuple([1 if d == dim else n for d, n in enumerate(x.shape)])
-    return finish(wrap(place.reshape(kept) if keepdim or not x.ndim else place), out)
+    return finish(wrap(place.reshape(kept) if keepdim or not x.ndim else place), out, True)
 
 
 @export("argmax")
@@ -263,6 +263,7 @@ def min(
 
 # ------------------------------------------------------------ kthvalue, median, mode
 @export("kthvalue")
+@numpy_names
 def kthvalue(
     input: Tensor, k: int, dim: int = -1, keepdim: bool = False, *, out: Any = None
 ) -> Any:
@@ -333,6 +334,7 @@ def median(
 
 
 @export("nanmedian")
+@numpy_names
 def nanmedian(
     input: Tensor, dim: int | None = None, keepdim: bool = False, *, out: Any = None
 ) -> Any:
@@ -341,6 +343,7 @@ def nanmedian(
 
 
 @export("mode")
+@numpy_names
 def mode(input: Tensor, dim: int = -1, keepdim: bool = False, *, out: Any = None) -> Any:
     """The most frequent element along `dim` (of several the smallest) and the index of its last.
 

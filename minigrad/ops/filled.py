@@ -13,6 +13,7 @@ from ..backend.devices import CPU, canonical_device, cuda_module
 from ..backend.dtypes import finfo, from_numpy_dtype, get_default_dtype, numpy_dtype
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from .arguments import check_fits
 from .layout import strided as strided_layout
 from .strides import memory_order, strided
 from .views import contiguous
@@ -256,12 +257,9 @@ def checked_value(value: Any, dtype: np.dtype) -> Any:
         return value
     if isinstance(value, (complex, np.complexfloating)) and not value.imag:
         value = value.real
-    limits = np.iinfo(dtype)
-    low = -limits.max if kind == "u" else limits.min
-    if isinstance(value, complex) or not (math.isfinite(value) and low <= value <= limits.max):
-        raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
+    check_fits(value, dtype)
     value = int(value)
-    return value + limits.max + 1 if value < 0 and kind == "u" else value
+    return value + np.iinfo(dtype).max + 1 if value < 0 and kind == "u" else value
 
 
 # ------------------------------------------------------------ like another tensor

@@ -6,6 +6,7 @@ import math
 from typing import Any
 
 from ..core.primitive import primitive
+from ..core.views import unlinked
 from ..export import export
 from .columns import Ints, columns_of, each_dim, out_size, scatter_columns
 from .shape import squeeze, unsqueeze
@@ -73,7 +74,7 @@ def unfold_windows(
         )
     batch = unsqueeze(input, 0) if x.ndim == 3 else input
     y = gather_windows(batch, kernel=k, stride=s, padding=p, dilation=d)
-    return squeeze(y, 0) if x.ndim == 3 else y
+    return unlinked(squeeze(y, 0)) if x.ndim == 3 else y
 
 
 @export("nn.functional.fold")
@@ -110,4 +111,4 @@ def fold(
         )
     batch = unsqueeze(input, 0) if x.ndim == 2 else input
     y = scatter_windows(batch, size=size, kernel=k, stride=s, padding=p, dilation=d)
-    return squeeze(y, 0) if x.ndim == 2 else y
+    return unlinked(squeeze(y, 0)) if x.ndim == 2 else y

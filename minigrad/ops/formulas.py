@@ -375,7 +375,7 @@ def angle(input: Any, *, out: Any = None) -> Any:
 def fill_with(x: Any, value: Any) -> Any:
     """y = value everywhere, in x's shape and dtype;  x̄ = 0, value gets Σȳ (by the engine)."""
     y = np.empty_like(x)
-    if x.dtype.kind in "iu" and is_number(value):
+    if is_number(value):
         check_fits(value, x.dtype)
         value = np.asarray(value).astype(x.dtype)[()]
     y[...] = value

@@ -19,6 +19,7 @@ from ..backend.dtypes import F32, HALF
 from ..core.chores import cast
 from ..core.primitive import primitive
 from ..core.tensor import wrap
+from ..core.views import unlinked
 from ..export import export
 from .arguments import dtype_title
 from .beside import beside
@@ -206,7 +207,7 @@ def _sample(input: Any, grid: Any, mode: str, padding: str, align: bool) -> Any:
                 for p, n in zip(folded, size, strict=True)
             ]
             y = beside(take_places(input, index=_flat(axes, size)), grid)
-            return reshape(y, result)
+            return unlinked(reshape(y, result))
         taps = [_linear_taps(p, n) for p, n in zip(folded, size, strict=True)]
     total: Any = None
     for corner in itertools.product(*taps):
@@ -216,7 +217,7 @@ def _sample(input: Any, grid: Any, mode: str, padding: str, align: bool) -> Any:
         values = take_places(input, index=_flat([tap[1] for tap in corner], size))
         part = values * reshape(weight, (x.shape[0], 1, math.prod(out)))
         total = part if total is None else total + part
-    return reshape(total, result)
+    return unlinked(reshape(total, result))
 
 
 def _linear_taps(place: Any, size: int) -> list[tuple[Any, tuple[Any, Any]]]:
@@ -277,7 +278,8 @@ def affine_grid_generator(theta: Any, size: Sequence[int], align_corners: bool) 
     base = np.stack([*axes[::-1], np.ones(spatial)], -1).reshape(-1, len(spatial) + 1)
     xp = array_module(theta._data)
     base = xp.broadcast_to(xp.asarray(base, theta._data.dtype), (int(size[0]), *base.shape))
-    return reshape(matmul(wrap(base), transpose(theta, -2, -1)), (-1, *spatial, len(spatial)))
+    places = matmul(wrap(base), transpose(theta, -2, -1))
+    return unlinked(reshape(places, (-1, *spatial, len(spatial))))
 
 
 @export("nn.functional.affine_grid")

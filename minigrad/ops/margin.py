@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from ..core.tensor import wrap
+from ..core.views import unlinked
 from ..export import export
 from .activation import log_sigmoid, relu_, softplus
 from .arguments import dtype_title
@@ -173,7 +174,7 @@ def multi_margin_loss(
         z = z * wrap(weight._data[index][:, None])
     others = wrap(np.arange(classes) != index[:, None])
     loss = sum(where(others, z, 0.0), 1) / classes
-    return reduced(reshape(loss, t.shape if x.ndim > 1 else ()), reduction)
+    return reduced(unlinked(reshape(loss, t.shape)), reduction)
 
 
 @export("nn.functional.multilabel_margin_loss")

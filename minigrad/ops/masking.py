@@ -4,6 +4,7 @@ replaced.
 
 from __future__ import annotations
 
+import math
 from operator import index as as_int
 from typing import Any
 
@@ -62,7 +63,7 @@ def _fill_args(x: Any, mask: Any, value: Any) -> Any:
         raise RuntimeError(
             f"masked_fill_ only supports boolean masks, but got mask with dtype {name}"
         )
-    if type(value) is float and x.dtype.kind == "f":  # nothing more to check
+    if type(value) is float and x.dtype.kind == "f" and not 65504 < abs(value) < math.inf:
         return np.asarray(value, x.dtype)
     v = data_of(value)
     if not isinstance(v, (bool, int, float, complex, np.generic, np.ndarray)):
@@ -74,10 +75,7 @@ def _fill_args(x: Any, mask: Any, value: Any) -> Any:
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{np.ndim(v)} dimension(s)."
         )
-    if np.iscomplexobj(v) and x.dtype.kind != "c":
-        raise RuntimeError("value cannot be converted to type float without overflow")
-    if x.dtype.kind in "iu":
-        check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
+    check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
     return value if isinstance(value, Tensor) else np.asarray(v).astype(x.dtype)
 
 
@@ -124,7 +122,7 @@ def masked_select(input: Tensor, mask: Tensor, *, out: Any = None) -> Tensor:
         mask = expand_(mask, size=shape)
     if not shape:
         input, mask = view_(input, size=(1,)), view_(mask, size=(1,))
-    return finish(index(input, mask, dims=(0,)), out)
+    return finish(index(input, mask, dims=(0,)), out, True)
 
 
 @export("masked_scatter")

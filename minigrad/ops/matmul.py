@@ -2,7 +2,7 @@
 
 Every product is one primitive, `matrix_product`, over the last two dimensions; vectors are rows or
 columns of it. `linear` has a primitive of its own, which adds the bias in place. Half precision is
-multiplied in float32 and rounded once.
+multiplied in float32 and rounded once: on the CPU by casts, on a GPU by the library.
 """
 
 from __future__ import annotations
@@ -11,16 +11,20 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from ..backend.dtypes import result_dtype
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..core.views import unlinked
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import products
+from .beside import beside
 from .complexes import conj
 from .elementwise import add, mul
-from .matrix_product import _rows, matrix_product, matvec
+from .matrix_product import _rows, matrices, matrix_product, matvec
 from .piecewise import dtype_title, finish, need_tensors
 from .reduction import reduce_sum, sum
 from .shape import squeeze, transpose, transpose_, unsqueeze, view_
@@ -55,7 +59,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
     a, b = input._data, other._data
     if a.ndim == 2 == b.ndim and a.shape[1] == b.shape[0] and a.dtype is b.dtype:
         if a.dtype.kind == "f":
-            return finish(matrix_product(input, other), out)
+            return finish(matrix_product(input, other), out, True)
     if a.ndim == 0 or b.ndim == 0:
         raise RuntimeError(
             f"both arguments to matmul need to be at least 1D, but they are {a.ndim}D and {b.ndim}D"
@@ -73,7 +77,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
         result = unlinked(squeeze(result, -2))
     if b.ndim == 1:
         result = unlinked(squeeze(result, -1))
-    return finish(result, out)
+    return finish(result, out, True)
 
 
 def operator_matmul(self: Any, other: Any) -> Any:
@@ -130,11 +134,13 @@ def _need_rank(name: str, x: Any, rank: int, what: str) -> None:
         )
 
 
-@export("mm")
+@export("mm", "spmm")
 def mm(input: Any, mat2: Any, *, out: Any = None) -> Any:
     """The product of two matrices, (n, m) and (m, p) to (n, p); RuntimeError for other ranks.
 
     C = A B,  Ā = C̄ Bᴴ,  B̄ = Aᴴ C̄
+
+    `spmm` is the name for a sparse A, which PyTorch takes for dense ones as well.
     """
     _need_rank("mm", input, 2, "self")
     _need_rank("mm", mat2, 2, "mat2")
@@ -156,7 +162,7 @@ def bmm(input: Any, mat2: Any, *, out: Any = None) -> Any:
             f"got: [{b[0]}, {b[1]}]."
         )
     same_dtype(input, mat2)
-    return finish(matrix_product(input, mat2), out)
+    return finish(matrix_product(input, mat2), out, True)
 
 
 @export("mv")
@@ -244,8 +250,8 @@ def _fused(name: str, input: Any, product: Any, beta: Any, alpha: Any, out: Any)
     beta, alpha = _factor(beta, dtype), _factor(alpha, dtype)
     scaled = product if alpha == 1 else mul(product, alpha)
     if beta == 0:
-        return finish(scaled, out)
-    return finish(add(scaled, input if beta == 1 else mul(input, beta)), out)
+        return finish(beside(scaled, input), out, True)
+    return finish(add(scaled, input if beta == 1 else mul(input, beta)), out, True)
 
 
 @export("addmm")
@@ -286,7 +292,8 @@ def addr(
     if kind == "b":  # sums are or, products and
         beta, alpha = bool(beta), bool(alpha)
     scaled = product if alpha == 1 else mul(product, alpha)
-    return finish(scaled if beta == 0 else add(scaled, mul(input, beta)), out)
+    y = beside(scaled, input) if beta == 0 else add(scaled, mul(input, beta))
+    return finish(y, out)
 
 
 @export("baddbmm")
@@ -307,11 +314,11 @@ def addbmm(
 
 
 # ------------------------------------------------------------------------------ the layer
-@primitive
+@primitive(half="device")
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """y = x Wᵀ + b for x (..., in), W (out, in), b (out) or None;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = products.matrices(flat, weight.T, bias)
+    y = matrices(flat, weight.T, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -337,23 +344,56 @@ affine.vjp(
 
 def _affine_x_fast(g: Any, weight: Any, x_shape: Any) -> Any:
     if g.ndim == 2 and g.dtype.kind == "f":
-        return products.matrices(g, weight)
+        return matrices(g, weight)
     return _affine_x_vjp(g, weight, x_shape)
 
 
 def _affine_weight_fast(g: Any, x: Any) -> Any:
+    if type(g) is not np.ndarray:
+        return cuda.gemm.weight_gradient(g, x)
     if g.ndim == 2 and g.dtype.kind == "f":
-        return products.matrices(g.T, x)
+        return matrices(g.T, x)
     return _affine_weight_vjp(g, x)
 
 
 def _affine_bias_fast(g: Any) -> Any:
-    if g.ndim == 2 and len(g) == 1:
-        return g[0].copy()
-    return sum_to_size.primitive.forward(g, size=g.shape[-1:])
+    if type(g) is np.ndarray:
+        if g.ndim == 2 and len(g) == 1:
+            return g[0].copy()
+        return sum_to_size.primitive.forward(g, size=g.shape[-1:])
+    found = cuda.gemm.column_sums(g)
+    return sum_to_size(g, size=g.shape[-1:]) if found is None else found
 
 
-affine.fast(x=_affine_x_fast, weight=_affine_weight_fast, bias=_affine_bias_fast)
+affine.fast(
+    x=_affine_x_fast,
+    weight=_affine_weight_fast,
+    bias=_affine_bias_fast,
+)
+
+
+def _affine_fast(g: Any, x: Any, weight: Any, needs: tuple[bool, bool, bool]) -> tuple[Any, ...]:
+    """All gradients that `needs` asks for, in one call where the matrices are small."""
+    if g.size and type(g) is np.ndarray:
+        flat_g = g if g.ndim == 2 else g.reshape(-1, g.shape[-1])
+        flat_x = x if x.ndim == 2 else x.reshape(-1, x.shape[-1])
+        found = products.layer_gradients(flat_g, flat_x, weight, needs)
+        if found is not None:
+            x_bar, w_bar, b_bar = found
+            return x_bar if x_bar is None or x.ndim == 2 else x_bar.reshape(x.shape), w_bar, b_bar
+    return (
+        _affine_x_fast(g, weight, x.shape) if needs[0] else None,
+        _affine_weight_fast(g, x),
+        _affine_bias_fast(g) if needs[2] else None,
+    )
+
+
+affine.together((True, True, True), lambda g, x, weight: _affine_fast(g, x, weight, (True,) * 3))
+affine.together(
+    (True, True, False), lambda g, x, weight: _affine_fast(g, x, weight, (True, True, False))
+)
+affine.together((False, True, True), lambda g, x: _affine_fast(g, x, None, (False, True, True)))
+affine.together((False, True, False), lambda g, x: _affine_fast(g, x, None, (False, True, False)))
 affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 

@@ -15,6 +15,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import pooling as kernels
 from .beside import beside
@@ -228,6 +229,12 @@ def prepare(
     return unsqueeze(input, 0) if single else input, single, *sizes
 
 
+def unbatched(y: Any, n: int) -> Any:
+    """y without the dimension of its one batch: a view in PyTorch in one dimension only."""
+    y = squeeze(y, 0)
+    return y if n == 1 else unlinked(y)
+
+
 @planned
 def _geometry(
     name: str, n: int, shape: tuple[int, ...], kernel_size: Any, stride: Any, padding: Any,
@@ -280,7 +287,7 @@ def _max_pool(n: int, input: Any, *how: Any, return_indices: bool) -> Any:
     if x._data.dtype.kind == "b":
         raise NotImplementedError(f"\"max_pool{n}d\" not implemented for 'Bool'")
     y = max_windows(x, kernel=kernel, out=out, stride=stride, padding=padding, dilation=dilation)
-    result = squeeze(y, 0) if single else y
+    result = unbatched(y, n) if single else y
     if not return_indices:
         return result
     _, which = max_windows.primitive.forward(

@@ -19,8 +19,8 @@ from .arguments import dtype_title
 from .beside import beside
 from .columns import each_dim
 from .elementwise import abs, pow, sign
-from .max_pool import extended, inner, prepare, slices
-from .shape import squeeze
+from .max_pool import extended, inner, prepare, slices, unbatched
+from .piecewise import finish
 
 Ints = int | Sequence[int]
 
@@ -128,7 +128,7 @@ def _avg_pool(
         y = y / wrap(array_module(x._data).asarray(counts.astype(x._data.dtype)))
     if whole:
         y = cast(y, dtype=np.dtype(np.int64))  # towards zero
-    return squeeze(y, 0) if single else y
+    return unbatched(y, n) if single else y
 
 
 @export("nn.functional.avg_pool1d", "avg_pool1d")
@@ -153,13 +153,16 @@ def avg_pool2d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Any = None,
 ) -> Any:
     """The mean of each window of (N, C, H, W) or (C, H, W); divisor_override divides the sums
     instead.
     """
-    return _avg_pool(
+    y = _avg_pool(
         2, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
+    return finish(y, out)
 
 
 @export("nn.functional.avg_pool3d")
@@ -171,13 +174,16 @@ def avg_pool3d(
     ceil_mode: bool = False,
     count_include_pad: bool = True,
     divisor_override: int | None = None,
+    *,
+    out: Any = None,
 ) -> Any:
     """The mean of each window of (N, C, D, H, W) or (C, D, H, W); divisor_override divides the sums
     instead.
     """
-    return _avg_pool(
+    y = _avg_pool(
         3, input, kernel_size, stride, padding, ceil_mode, count_include_pad, divisor_override
     )
+    return finish(y, out)
 
 
 # ------------------------------------------------------------------------------ p-norm

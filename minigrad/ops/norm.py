@@ -30,6 +30,7 @@ from .reduction import mean, vector_norm
 from .shape import reshape
 from .slices import narrow, put_range
 from .sums import reduced
+from .views import clone
 
 
 # ------------------------------------------------------------------------------ over given axes
@@ -470,6 +471,8 @@ def batch_norm(
     x = _floating("batch_norm", input)
     each = (running_mean, running_var, weight, bias)
     count = _batch_count(x.shape, training, *[_size(p) for p in each])
+    if x.ndim == 1:  # empty, or it would have been an error
+        return clone(input)
     if not training:
         if running_mean is None or running_var is None:
             raise RuntimeError(
@@ -489,10 +492,12 @@ def _batch_count(
 ) -> int:
     """The number of values per channel, where sizes are found to fit."""
     count = _check_count(shape) if training else 0
-    normalize_dim(1, len(shape))  # the channels
+    channels = shape[1] if len(shape) > 1 else 0
     _check_channels(
-        "batch_norm", shape[1], running_mean=mean, running_var=var, weight=weight, bias=bias
+        "batch_norm", channels, running_mean=mean, running_var=var, weight=weight, bias=bias
     )
+    if 0 not in shape:
+        normalize_dim(1, len(shape))  # the channels
     return count
 
 
@@ -506,7 +511,10 @@ def move_average(running: Any, batch: Any, momentum: float, factor: float) -> No
 
 def count_up(number: Any) -> None:
     """number ← number + 1, for an array."""
-    number.fill(number.item() + 1)  # a 0-d array + 1 takes NumPy eight times as long
+    if type(number) is np.ndarray:
+        number.fill(number.item() + 1)  # a 0-d array + 1 takes NumPy eight times as long
+    else:
+        number += 1
 
 
 def count_batch(batches: Any) -> None:

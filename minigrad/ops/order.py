@@ -12,8 +12,10 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import sorting as kernels
+from .arguments import numpy_names
 from .arithmetic import add, sub
 from .dims import movedim
 from .extrema import comparable, lines
@@ -172,7 +174,7 @@ def _quantile(
     count = q._data.size
     result = view_(movedim(result, -1, 0), size=(count, *kept))
     size = kept if keepdim else kept[:d] + kept[d + 1 :] if dim is not None else ()
-    return view_(result, size=size if scalar else (count, *size))
+    return unlinked(view_(result, size=size if scalar else (count, *size)))
 
 
 def _at_ranks(ordered: Tensor, q: Any, skip_nan: bool, interpolation: str) -> Tensor:
@@ -203,6 +205,7 @@ def _at_ranks(ordered: Tensor, q: Any, skip_nan: bool, interpolation: str) -> Te
 
 
 @export("quantile")
+@numpy_names
 def quantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear", out: Any = None,
@@ -214,13 +217,14 @@ def quantile(
     A vector q adds a first dimension. interpolation: linear, lower, higher, midpoint or nearest.
     nan where there is a nan. RuntimeError for an empty x, other dtypes than float32 and float64.
     """
-    return finish(_quantile("quantile", input, q, dim, keepdim, interpolation), out)
+    return finish(_quantile("quantile", input, q, dim, keepdim, interpolation), out, True)
 
 
 @export("nanquantile")
+@numpy_names
 def nanquantile(
     input: Tensor, q: Any, dim: int | None = None, keepdim: bool = False, *,
     interpolation: str = "linear", out: Any = None,
 ) -> Tensor:  # fmt: skip
     """The q-quantiles of the elements that are not nan: as `quantile`."""
-    return finish(_quantile("nanquantile", input, q, dim, keepdim, interpolation), out)
+    return finish(_quantile("nanquantile", input, q, dim, keepdim, interpolation), out, True)

@@ -10,6 +10,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
 from ..kernels.cpu import planes as kernels
+from .arguments import check_fits
 from .beside import beside
 from .plans import planned
 from .taps import Copies, Maps, apply_all, resample_vjp
@@ -74,6 +75,8 @@ def pad(input: Any, pad: Sequence[int], mode: str = "constant", value: float | N
     """
     plan = _plan(input._data.shape, pad, mode)
     if mode == "constant":
+        if value:
+            check_fits(value, input._data.dtype)
         return _framed(input, plan, 0 if value is None else value)
     if value is not None and value != 0:
         raise RuntimeError(f'Padding mode "{mode}" doesn\'t take in value argument')

@@ -14,8 +14,10 @@ import numpy as np
 from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import copying
+from .arguments import numpy_names
 from .dims import expand_
 from .slices import slice_
 from .strides import common_shape, sizes
@@ -131,6 +133,7 @@ def split(
 
 
 @export("split_with_sizes")
+@numpy_names
 def split_with_sizes(input: Tensor, split_sizes: Sequence[int], dim: int = 0) -> tuple[Tensor, ...]:
     """Consecutive pieces of the given lengths, which must add up to the size of `dim`; views.
 
@@ -189,18 +192,22 @@ def _ranges(input: Tensor, stops: Sequence[int], dim: int) -> tuple[Tensor, ...]
     return tuple(pieces)
 
 
+def _unlinked_ranges(input: Tensor, lengths: Sequence[int], dim: int) -> tuple[Tensor, ...]:
+    return tuple(map(unlinked, _ranges(input, np.cumsum(lengths)[:-1].tolist(), dim)))
+
+
 @export("unsafe_chunk")
 def unsafe_chunk(input: Tensor, chunks: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Like `chunk`, but the pieces may be modified in place under autograd."""
     lengths, dim = _chunk_lengths(input, chunks, dim)
-    return _ranges(input, np.cumsum(lengths)[:-1].tolist(), dim)
+    return _unlinked_ranges(input, lengths, dim)
 
 
 @export("unsafe_split")
 def unsafe_split(tensor: Tensor, split_size: int, dim: int = 0) -> tuple[Tensor, ...]:
     """Like `split` with one length, but the pieces may be modified in place under autograd."""
     lengths = [p._data.shape[dim] for p in split(tensor.detach(), split_size, dim)]
-    return _ranges(tensor, np.cumsum(lengths)[:-1].tolist(), normalize_dim(dim, tensor._data.ndim))
+    return _unlinked_ranges(tensor, lengths, normalize_dim(dim, tensor._data.ndim))
 
 
 @export("unsafe_split_with_sizes")
@@ -209,12 +216,11 @@ def unsafe_split_with_sizes(
 ) -> tuple[Tensor, ...]:
     """Like `split_with_sizes`, but the pieces may be modified in place under autograd."""
     split_with_sizes(input.detach(), split_sizes, dim)
-    return _ranges(
-        input, np.cumsum(sizes((split_sizes,)))[:-1].tolist(), normalize_dim(dim, input._data.ndim)
-    )
+    return _unlinked_ranges(input, sizes((split_sizes,)), normalize_dim(dim, input._data.ndim))
 
 
 @export("tensor_split")
+@numpy_names
 def tensor_split(
     input: Tensor,
     indices_or_sections: Any = None,

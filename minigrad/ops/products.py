@@ -22,6 +22,7 @@ from ..core.primitive import primitive, refuse_recorded
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import scans
+from .arguments import needed_dim
 from .complexes import conj
 from .piecewise import data_of, finish
 from .views import view_
@@ -169,7 +170,10 @@ def _prod_vjp(g: Any, x: Any, y: Any, axis: int, keepdim: bool, x_shape: Any) ->
     x = conj(x)
     left = shift(cumprod_(x, dim=axis, reverse=False), dim=axis, by=1, fill=1)
     right = shift(cumprod_(x, dim=axis, reverse=True), dim=axis, by=-1, fill=1)
-    return g * (left * right)
+    others = left * right
+    if type(others) is np.ndarray:  # 0 whatever g is: PyTorch, too, leaves out what has other zeros
+        return np.where(others == 0, g.dtype.type(0), g * others)
+    return g * others
 
 
 reduce_prod.vjp(x=_prod_vjp)
@@ -210,21 +214,27 @@ def _scan(op: Any, input: Tensor, dim: int, dtype: Any, out: Any) -> Any:
 
 
 @export("cumsum")
-def cumsum(input: Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> Tensor:
+def cumsum(
+    input: Tensor, dim: int | None = None, *, dtype: Any = None, out: Any = None,
+    axis: int | None = None,
+) -> Tensor:  # fmt: skip
     """Sums of the elements so far along `dim`; of integers and bools in int64.
 
     y_k = Σ_{i≤k} x_i,  x̄_k = Σ_{i≥k} ȳ_i
     """
-    return _scan(cumsum_, input, dim, dtype, out)
+    return _scan(cumsum_, input, needed_dim("cumsum", dim, axis), dtype, out)
 
 
 @export("cumprod")
-def cumprod(input: Tensor, dim: int, *, dtype: Any = None, out: Any = None) -> Tensor:
+def cumprod(
+    input: Tensor, dim: int | None = None, *, dtype: Any = None, out: Any = None,
+    axis: int | None = None,
+) -> Tensor:  # fmt: skip
     """Products of the elements so far along `dim`; of integers and bools in int64.
 
     y_k = Π_{i≤k} x_i,  x̄_k = Σ_{i≥k} ȳ_i Π_{j≤i, j≠k} x_j (right at zeros, too)
     """
-    return _scan(cumprod_, input, dim, dtype, out)
+    return _scan(cumprod_, input, needed_dim("cumprod", dim, axis), dtype, out)
 
 
 def _in_place(op: Any, name: str) -> Any:

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import philox, sampling
 from ..backend import random as generators
-from ..backend import sampling
+from ..backend.devices import array_module, canonical_device, cuda_device_count
 from ..backend.dtypes import dtype_by_name
 from ..backend.random import Generator
 from ..core.inplace import check_inplace, commit, overwrite
@@ -24,6 +25,7 @@ from ..core.node import without_derivative
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels.cuda.hosted import hosted
 from .convert import nothing
 from .filled import check_layout, checked_dtype, dtype_or_default, finish, on_device, shape_of
 from .strides import common_shape, memory_order
@@ -238,7 +240,8 @@ def bernoulli(
     if p is None:
         y = bernoulli_sample(input, generator=generator)
     else:
-        y = wrap(sampling.bernoulli(input._data.shape, p, input._data.dtype, generator))
+        x = input._data
+        y = wrap(array_module(x).asarray(sampling.bernoulli(x.shape, p, x.dtype, generator)))
         without_derivative("aten::bernoulli", y, input)
     return y if out is None else write_out(y, out)
 
@@ -264,7 +267,7 @@ def poisson(input: Tensor, generator: Generator | None = None) -> Tensor:
 @export("binomial")
 def binomial(count: Tensor, prob: Tensor, generator: Generator | None = None) -> Tensor:
     """The number of successes in `count` trials of probability `prob`, in count's dtype."""
-    y = wrap(sampling.binomial(count._data, prob._data, generator))
+    y = wrap(hosted(sampling.binomial)(count._data, prob._data, generator))
     return without_derivative("aten::binomial", y, count, prob)
 
 
@@ -278,7 +281,8 @@ def multinomial(
     RuntimeError for weights that are negative, not finite or all zero, or too few of them without
     replacement.
     """
-    y = wrap(sampling.multinomial(input._data, index(num_samples), bool(replacement), generator))
+    draw = hosted(sampling.multinomial)
+    y = wrap(draw(input._data, index(num_samples), bool(replacement), generator))
     return y if out is None else write_out(y, out)
 
 
@@ -295,7 +299,8 @@ overwritten.vjp(x=lambda g: nothing(g))
 def _fill(self: Tensor, name: str, draw: Callable[..., Any]) -> Tensor:
     """Overwrite with draw(shape, dtype); the gradient of the old contents is zero."""
     check_inplace(self, False)
-    sample = draw(self._data.shape, self._data.dtype)
+    x = self._data
+    sample = array_module(x).asarray(draw(x.shape, x.dtype))
     recorded = MODE.get().grad and self.requires_grad
     result = overwritten(self, sample=sample) if recorded else wrap(sample)
     overwrite(self, sample, name)
@@ -329,6 +334,8 @@ def exponential_(self: Tensor, lambd: float = 1.0, *, generator: Any = None) -> 
 def bernoulli_(self: Tensor, p: Any = 0.5, *, generator: Any = None) -> Tensor:
     """Fill with 1 at probability p (a number, or a tensor that broadcasts), else 0."""
     chance = p._data if isinstance(p, Tensor) else p
+    if array_module(chance) is not np:
+        chance = chance.get()
     return _fill(self, "bernoulli_", lambda n, d: sampling.bernoulli(n, chance, d, generator))
 
 
@@ -383,18 +390,57 @@ def get_rng_state() -> Tensor:
 @export("set_rng_state", "random.set_rng_state")
 def set_rng_state(new_state: Tensor) -> None:
     """Go back to a state of get_rng_state. TypeError for a tensor of another dtype."""
-    if not isinstance(new_state, Tensor) or new_state.dtype is not dtype_by_name("uint8"):
+    generators.default_generator.set_state(_state_bytes(new_state))
+
+
+def _state_bytes(state: Any) -> np.ndarray:
+    if not isinstance(state, Tensor) or state.dtype is not dtype_by_name("uint8"):
         raise TypeError("RNG state must be a minigrad.ByteTensor")
-    generators.default_generator.set_state(np.ascontiguousarray(new_state._data))
+    return np.ascontiguousarray(state._data)
+
+
+def _cuda_index(which: Any) -> int:
+    found = canonical_device("cuda" if which is None else which)
+    if found.type != "cuda":
+        raise ValueError(f"Expected a cuda device, but got: {found}")
+    return found.index or 0
+
+
+@export("cuda.get_rng_state", "cuda.random.get_rng_state")
+def cuda_get_rng_state(device: Any = "cuda") -> Tensor:
+    """The state of a GPU's default generator, a tensor of bytes; RuntimeError without the GPU."""
+    return wrap(generators.cuda_generator(_cuda_index(device)).get_state())
+
+
+@export("cuda.set_rng_state", "cuda.random.set_rng_state")
+def cuda_set_rng_state(new_state: Tensor, device: Any = "cuda") -> None:
+    """Go back to a state of `cuda.get_rng_state`."""
+    generators.cuda_generator(_cuda_index(device)).set_state(_state_bytes(new_state))
+
+
+@export("cuda.get_rng_state_all", "cuda.random.get_rng_state_all")
+def cuda_get_rng_state_all() -> list[Tensor]:
+    """The states of all GPUs' generators; an empty list without one."""
+    return [cuda_get_rng_state(i) for i in range(cuda_device_count())]
+
+
+@export("cuda.set_rng_state_all", "cuda.random.set_rng_state_all")
+def cuda_set_rng_state_all(new_states: Any) -> None:
+    """Go back to states of `cuda.get_rng_state_all`."""
+    for i, state in enumerate(new_states):
+        cuda_set_rng_state(state, i)
 
 
 @export("random.fork_rng")
 @contextmanager
 def fork_rng(devices: Any = None, enabled: bool = True) -> Any:
-    """With the block over, the default generator is back in the state in which it was before it."""
-    before = generators.default_generator.get_state()
+    """With the block over, the default generators are back in the states in which they were before
+    it.
+    """
+    before, on_gpus = generators.default_generator.get_state(), philox.position()
     try:
         yield
     finally:
         if enabled:
             generators.default_generator.set_state(before)
+            philox.move_to(on_gpus)

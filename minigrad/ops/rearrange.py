@@ -15,10 +15,12 @@ from ..backend.devices import array_module, row_major
 from ..core import chores
 from ..core.primitive import primitive, write_out
 from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu import copying
 from . import dims as turned
 from . import pieces, reinterpret, slices, views
+from .arguments import numpy_names
 from .dims import transpose_
 from .slices import diagonal, diagonal_, put_diagonal, two_dims
 from .strides import normalize_dims, sizes
@@ -121,11 +123,11 @@ def rot90(input: Tensor, k: int = 1, dims: Sequence[int] = (0, 1)) -> Tensor:
     first, second = normalize_dim(dims[0], ndim), normalize_dim(dims[1], ndim)
     turns = k % 4
     if turns == 1:
-        return transpose_(flip_(input, dims=(second,)), dim0=first, dim1=second)
+        return unlinked(transpose_(flip_(input, dims=(second,)), dim0=first, dim1=second))
     if turns == 2:
         return flip_(input, dims=(first, second))
     if turns == 3:
-        return transpose_(flip_(input, dims=(first,)), dim0=first, dim1=second)
+        return unlinked(transpose_(flip_(input, dims=(first,)), dim0=first, dim1=second))
     return clone_(input, order="C")
 
 
@@ -203,6 +205,7 @@ put_picked.vjp(x=lambda g, where, dim: pick_(g, where=where, dim=dim))
 
 
 @export("repeat_interleave")
+@numpy_names
 def repeat_interleave(
     input: Tensor,
     repeats: int | Tensor | None = None,

@@ -8,9 +8,11 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
+from ..backend.devices import array_module
 from ..core.inplace import inplace as in_place
 from ..core.primitive import primitive
 from ..export import export
+from .beside import beside
 from .compare import gt, le
 from .elementwise import exp, where
 from .join import cat
@@ -78,7 +80,7 @@ def prelu_(x: Any, weight: Any) -> Any:
 
 
 prelu_.vjp(
-    x=lambda g, x, weight: where(gt(x, 0), g, g * weight),
+    x=lambda g, x, weight: beside(where(gt(x, 0), g, g * weight), x),
     weight=lambda g, x: where(gt(x, 0), 0, g * x),
 )
 
@@ -122,7 +124,7 @@ def rrelu_(x: Any, slope: Any) -> Any:
     return np.where(x <= 0, x * slope, x)
 
 
-rrelu_.vjp(x=lambda g, x, slope: where(le(x, 0), g * slope, g))
+rrelu_.vjp(x=lambda g, x, slope: beside(where(le(x, 0), g * slope, g), x))
 
 
 @export("nn.functional.rrelu", "rrelu")
@@ -146,7 +148,8 @@ def rrelu(
     if not training:
         return leaky_relu(input, (lower + upper) / 2, inplace)
     x = input._data
-    slope = sampling.uniform(x.shape, lower, upper, x.dtype, generator)
+    drawn = sampling.uniform(x.shape, lower, upper, x.dtype, generator)
+    slope = array_module(x).asarray(drawn)
     return (in_place(rrelu_, "rrelu_") if inplace else rrelu_)(input, slope)
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from ..backend.dtypes import from_numpy_dtype
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
+from ..core.views import unlinked
 from ..export import export
 from .strides import strided
 
@@ -48,7 +49,7 @@ def view_as_dtype(input: Tensor, dtype: np.dtype) -> Tensor:
                 f"self.stride() must be divisible by {new // old} to view {input.dtype} as "
                 f"{from_numpy_dtype(dtype)} (different element sizes)"
             )
-    return view_dtype(input, dtype=dtype)
+    return unlinked(view_dtype(input, dtype=dtype))
 
 
 # ------------------------------------------------------------ complex numbers as pairs

@@ -11,6 +11,7 @@ import numpy as np
 
 from ..core.inplace import inplace
 from ..core.tensor import Tensor, normalize_dim, sharing, wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels.cpu.indexing import inside
 from .arguments import check_fits
@@ -71,7 +72,7 @@ def index_select(input: Tensor, dim: int, index: Tensor, *, out: Any = None) -> 
     if i.ndim == 0:
         index = sharing(index, i.reshape(1))
     y = pick_index(_one_dim(input), index, dims=(dim,))
-    return finish(y if x.ndim else view_(y, size=()), out)
+    return finish(y if x.ndim else unlinked(view_(y, size=())), out)
 
 
 # ------------------------------------------------------------ index_add, index_reduce
@@ -136,7 +137,7 @@ def index_add(
     _check_rows(index._data, x, dim, IndexError if x.ndim < 2 else RuntimeError)
     source = _one_dim(_scaled(x, source, alpha))
     y = index_put(_one_dim(input), source, index, dims=(dim,), accumulate=True)
-    return finish(y if x.ndim else view_(y, size=()), out)
+    return finish(y if x.ndim else unlinked(view_(y, size=())), out)
 
 
 def _check_rows(i: Any, x: Any, dim: int, error: type[Exception] = RuntimeError) -> None:
@@ -181,7 +182,7 @@ def index_reduce(
     shape = source._data.shape
     every = np.broadcast_to(i.reshape((-1,) + (1,) * (len(shape) - 1 - dim)), shape)
     y = reduce_along(_one_dim(input), sharing(index, every), source, dim, reduce, include_self)
-    return finish(y if x.ndim else view_(y, size=()), out)
+    return finish(y if x.ndim else unlinked(view_(y, size=())), out)
 
 
 # ------------------------------------------------------------ index_copy, index_fill
@@ -233,7 +234,7 @@ def index_copy(
     """
     dim, index = _copy_args(input._data, dim, index, source)
     y = index_put(_one_dim(input), source, index, dims=(dim,), accumulate=False)
-    return finish(y if input._data.ndim else view_(y, size=()), out)
+    return finish(y if input._data.ndim else unlinked(view_(y, size=())), out)
 
 
 def index_copy_(self: Tensor, dim: int, index: Tensor, source: Tensor) -> Tensor:
@@ -263,8 +264,7 @@ def _fill_args(x: Any, dim: int, index: Any, value: Any) -> tuple[int, Tensor, A
         raise RuntimeError(
             "index_fill_(): Converting complex Scalar to non-complex type is not supported"
         )
-    if x.dtype.kind in "iu":
-        check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
+    check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
     n = x.shape[dim] if x.ndim else 1
     if i.size and not (i.min() >= -n and i.max() < n):
         bad = int(i[(i < -n) | (i >= n)][0])
@@ -286,7 +286,7 @@ def index_fill(input: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:
     """
     dim, index, value = _fill_args(input._data, dim, index, value)
     y = index_put(_one_dim(input), value, index, dims=(dim,), accumulate=False)
-    return y if input._data.ndim else view_(y, size=())
+    return y if input._data.ndim else unlinked(view_(y, size=()))
 
 
 def index_fill_(self: Tensor, dim: int, index: Tensor, value: Any) -> Tensor:

@@ -17,6 +17,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from ..kernels.cpu import scans
+from .arguments import numpy_names
 from .arithmetic import sub
 from .compare import eq, isinf, logical_xor
 from .complexes import conj
@@ -59,6 +60,7 @@ def _running(name: str, input: Tensor, dim: int, ufunc: Any, named: Any, out: An
 
 
 @export("cummax")
+@numpy_names
 def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """The largest element so far along `dim` and its index (the last of equals).
 
@@ -68,6 +70,7 @@ def cummax(input: Tensor, dim: int, *, out: Any = None) -> Any:
 
 
 @export("cummin")
+@numpy_names
 def cummin(input: Tensor, dim: int, *, out: Any = None) -> Any:
     """The smallest element so far along `dim` and its index (the last of equals).
 
@@ -106,6 +109,8 @@ def _logcumsumexp_vjp(g: Any, x: Any, y: Any, dim: int) -> Any:
 
 
 def _logcumsumexp_fast(g: Any, x: Any, y: Any, dim: int) -> Any:
+    if x.dtype.kind == "f" and np.isnan(g).any():
+        g = np.where(np.isnan(g), g.dtype.type(0), g)  # PyTorch adds up what is > 0 and what is < 0
     x_bar = scans.logcumsumexp_backward(g, x, y, dim) if x.dtype.kind == "f" else None
     return _logcumsumexp_vjp(g, x, y, dim) if x_bar is None else x_bar
 
@@ -116,6 +121,7 @@ logcumsumexp_.primitive.node_class.__name__ = "LogcumsumexpBackward0"
 
 
 @export("logcumsumexp")
+@numpy_names
 def logcumsumexp(input: Tensor, dim: int, *, out: Any = None) -> Tensor:
     """log Σ exp of the elements so far along `dim`, without overflow.
 
@@ -139,6 +145,7 @@ def _part(x: Tensor, dim: int, start: int, stop: int | None) -> Tensor:
 
 
 @export("diff")
+@numpy_names
 def diff(
     input: Tensor, n: int = 1, dim: int = -1, prepend: Tensor | None = None,
     append: Tensor | None = None, *, out: Any = None,
@@ -163,7 +170,7 @@ def diff(
     op = logical_xor if x._data.dtype.kind == "b" else sub
     for _ in range(min(n, x._data.shape[dim])):
         x = op(_part(x, dim, 1, None), _part(x, dim, 0, -1))
-    return finish(x, out)
+    return finish(x, out, True)
 
 
 # ------------------------------------------------------------ the trapezoid rule
@@ -219,6 +226,7 @@ def _trapezoid(name: str, y: Tensor, x: Any, dx: Any, dim: int, total: bool) -> 
 
 
 @export("trapezoid", "trapz")
+@numpy_names
 def trapezoid(y: Tensor, x: Any = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral of samples y at places x (default: dx = 1 apart) along `dim`.
 
@@ -228,6 +236,7 @@ def trapezoid(y: Tensor, x: Any = None, *, dx: Any = None, dim: int = -1) -> Ten
 
 
 @export("cumulative_trapezoid")
+@numpy_names
 def cumulative_trapezoid(y: Tensor, x: Any = None, *, dx: Any = None, dim: int = -1) -> Tensor:
     """The integral from the first sample to each of the others: `trapezoid` up to there."""
     return _trapezoid("cumulative_trapezoid", y, x, dx, dim, False)
@@ -298,6 +307,7 @@ def _one_sided(f0: Any, f1: Any, f2: Any, p: Any, q: Any) -> Any:
 
 
 @export("gradient")
+@numpy_names
 def gradient(
     input: Tensor, *, spacing: Any = None, dim: Any = None, edge_order: int = 1
 ) -> list[Tensor]:

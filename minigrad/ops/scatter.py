@@ -22,7 +22,7 @@ from ..core.tensor import Tensor, normalize_dim, wrap
 from ..export import export
 from ..kernels.cpu import along, copying
 from ..kernels.cpu.indexing import inside
-from .arguments import check_fits
+from .arguments import check_fits, numpy_names
 from .arithmetic import div
 from .compare import eq
 from .dims import expand_
@@ -57,8 +57,10 @@ def mesh(index: Any, dim: int) -> tuple:
 
 
 def check_range(index: Any, n: int, dim: int, error: type[Exception] = RuntimeError) -> None:
-    """PyTorch's error for an index outside [0, n)."""
-    if not inside(index, 0, n):
+    """PyTorch's error for an index outside [0, n); on a GPU nothing is looked at, which would mean
+    to wait.
+    """
+    if type(index) is np.ndarray and not inside(index, 0, n):
         bad = index[(index < 0) | (index >= n)]
         raise error(f"index {int(bad[0])} is out of bounds for dimension {dim} with size {n}")
 
@@ -134,6 +136,7 @@ def gather(
 
 
 @export("take_along_dim")
+@numpy_names
 def take_along_dim(
     input: Tensor, indices: Tensor, dim: int | None = None, *, out: Any = None
 ) -> Tensor:
@@ -273,8 +276,7 @@ def _source(x: Any, src: Any, value: Any) -> Any:
         raise TypeError(
             f"scatter(): argument 'src' (position 3) must be Tensor, not {type(src).__name__}"
         )
-    if x.dtype.kind in "iu":
-        check_fits(src, x.dtype)
+    check_fits(src, x.dtype)
     return np.asarray(src).astype(x.dtype)
 
 
@@ -365,11 +367,16 @@ def scatter_combine(x: Any, index: Any, src: Any, *, dim: int, reduce: str) -> A
     return y
 
 
+def _hits(x: Any, y: Any) -> Any:
+    """1 where x is y, else 0."""
+    return where(eq(x, y), 1.0, 0.0)  # an array even in no dimensions, which can be added to
+
+
 def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int) -> list[Any]:
     """The others' product: of the cell without zeros, divided by the factor; by the zeros'
     count.
     """
-    zeros = scatter_add_(eq(x, 0) + 0.0, index, eq(src, 0) + 0.0, dim=dim)
+    zeros = scatter_add_(_hits(x, 0), index, _hits(src, 0), dim=dim)
     full = scatter_combine(
         where(eq(x, 0), 1, x), index, where(eq(src, 0), 1, src), dim=dim, reduce="prod"
     )
@@ -384,7 +391,7 @@ def _prod_vjp(g: Any, x: Any, index: Any, src: Any, dim: int) -> list[Any]:
 
 
 def _extremum_vjp(g: Any, x: Any, index: Any, src: Any, y: Any, dim: int) -> list[Any]:
-    hit_x, hit_src = eq(x, y) + 0.0, eq(src, gather_(y, index, dim=dim)) + 0.0
+    hit_x, hit_src = _hits(x, y), _hits(src, gather_(y, index, dim=dim))
     share = g / scatter_add_(hit_x, index, hit_src, dim=dim)
     return [hit_x * share, None, hit_src * gather_(share, index, dim=dim)]
 

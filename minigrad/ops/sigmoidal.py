@@ -12,6 +12,7 @@ from ..core.primitive import primitive
 from ..export import export
 from .elementwise import abs, sigmoid, tanh
 from .kinks import need_floating
+from .piecewise import finish
 from .special import erf
 
 
@@ -25,13 +26,13 @@ log_sigmoid.vjp(x=lambda g, x: g * sigmoid(-x))
 
 
 @export("nn.functional.logsigmoid")
-def logsigmoid(input: Any) -> Any:
+def logsigmoid(input: Any, *, out: Any = None) -> Any:
     """The logarithm of the sigmoid, without overflow.
 
     y = −log(1 + e^−x),  x̄ = ȳ σ(−x)
     """
     need_floating("log_sigmoid", input)
-    return log_sigmoid(input)
+    return finish(log_sigmoid(input), out)
 
 
 @export("nn.functional.softsign")

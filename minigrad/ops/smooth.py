@@ -79,7 +79,7 @@ gelu_tanh.primitive.node_class.__name__ = "GeluBackward0"
 
 
 @export("nn.functional.gelu")
-def gelu(input: Any, *, approximate: str = "none") -> Any:
+def gelu(input: Any, *, approximate: str = "none", out: Any = None) -> Any:
     """x Φ(x) with the normal distribution function Φ (Hendrycks and Gimpel 2016).
 
         y = x/2 (1 + erf(x/√2)),  x̄ = ȳ (Φ(x) + x φ(x))
@@ -88,9 +88,9 @@ def gelu(input: Any, *, approximate: str = "none") -> Any:
     """
     need_floating("GeluKernelImpl", input)
     if approximate == "none":
-        return gelu_erf(input)
+        return finish(gelu_erf(input), out)
     if approximate == "tanh":
-        return gelu_tanh(input)
+        return finish(gelu_tanh(input), out)
     raise RuntimeError("approximate argument must be either none or tanh.")
 
 

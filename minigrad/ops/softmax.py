@@ -12,6 +12,7 @@ from ..backend.dtypes import numpy_dtype
 from ..core.chores import cast
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim, wrap
+from ..core.views import unlinked
 from ..export import export
 from ..kernels import cuda
 from ..kernels.cpu import rows
@@ -91,7 +92,7 @@ def _along(op: Any, name: str, input: Any, dim: int | None, dtype: Any, out: Any
     if ndim:
         result = op(input, axis=axis)
     else:
-        result = view_(op(view_(input, size=(1,)), axis=0), size=())
+        result = unlinked(view_(op(view_(input, size=(1,)), axis=0), size=()))
     return finish(result, out)
 
 
@@ -168,7 +169,8 @@ def gumbel_softmax(
     """
     x = logits._data
     refuse("gumbel_softmax", x, "biu")
-    noise = -np.log(sampling.exponential(x.shape, 1.0, x.dtype, generator))
+    drawn = -np.log(sampling.exponential(x.shape, 1.0, x.dtype, generator))
+    noise = array_module(x).asarray(drawn)
     soft = softmax((logits + wrap(noise)) / tau, dim)
     if not hard:
         return soft

@@ -10,6 +10,7 @@ import numpy as np
 
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
+from ..core.views import unlinked
 from ..export import export
 from .arguments import finish
 from .arithmetic import neg
@@ -170,7 +171,7 @@ def _try_system(name: str, A: Tensor, B: Tensor, left: bool) -> tuple[Tensor, An
         )
         x = wrap(data)
     x = x if left else swapped(x)
-    return (squeeze_(x, dims=(x._data.ndim - 1,)) if vector else x), info
+    return (unlinked(squeeze_(x, dims=(x._data.ndim - 1,))) if vector else x), info
 
 
 def _need_solution(info: Any) -> None:

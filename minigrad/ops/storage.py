@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend import pinned
 from ..backend.devices import array_module, device, device_of
 from ..backend.dtypes import DType, from_numpy_dtype
 from ..core.tensor import Tensor
@@ -88,8 +89,8 @@ class _Storage:
         return False
 
     def is_pinned(self) -> bool:
-        """Always False: main memory is pageable here."""
-        return False
+        """Whether it is in main memory that a GPU reads by itself."""
+        return type(self._flat) is np.ndarray and pinned.is_pinned(self._flat)
 
     def fill_(self, value: Any) -> Any:
         """Every element becomes `value`."""

@@ -340,7 +340,7 @@ def _check_number(x: Any, value: Any) -> None:
             kind.__name__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__name__}"
         )
         raise TypeError(f"can't assign a {name} to a minigrad.{dtype_title(x.dtype)}Tensor")
-    if x.dtype.kind != "c":
+    if x.dtype.kind not in "bc":
         raise RuntimeError("value cannot be converted to type float without overflow")
 
 

@@ -19,6 +19,7 @@ from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels.cpu import reductions, rows
+from .arguments import needed_dim, numpy_names
 from .compare import eq, isnan
 from .complexes import conj
 from .piecewise import data_of, dtype_title, finish, where
@@ -181,6 +182,7 @@ def mean(
 
 # ------------------------------------------------------------ without nan
 @export("nansum")
+@numpy_names
 def nansum(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
 ) -> Tensor:
@@ -192,6 +194,7 @@ def nansum(
 
 
 @export("nanmean")
+@numpy_names
 def nanmean(
     input: Tensor, dim: Dim = None, keepdim: bool = False, *, dtype: Any = None, out: Any = None
 ) -> Tensor:
@@ -287,6 +290,7 @@ def amin(
 
 
 @export("aminmax")
+@numpy_names
 def aminmax(
     input: Tensor, *, dim: int | None = None, keepdim: bool = False, out: Any = None
 ) -> Any:
@@ -391,15 +395,18 @@ reduce_logsumexp.fast(x=_logsumexp_fast)
 
 
 @export("logsumexp", "special.logsumexp")
-def logsumexp(input: Tensor, dim: Dim, keepdim: bool = False, *, out: Any = None) -> Tensor:
+def logsumexp(
+    input: Tensor, dim: Dim = None, keepdim: bool = False, *, out: Any = None, axis: Dim = None,
+    keepdims: bool = False,
+) -> Tensor:  # fmt: skip
     """log Σ exp x over `dim`, without overflow; integers become the default dtype.
 
     y = log Σ eˣ,  x̄ = ȳ·softmax(x)
     """
     if not is_floating(input):
         input = to_dtype(input, get_default_dtype().np)
-    axes = axes_of(dim, input._data.ndim)
-    return finish(reduce_logsumexp(input, axes=axes, keepdim=keepdim), out)
+    axes = axes_of(needed_dim("logsumexp", dim, axis), input._data.ndim)
+    return finish(reduce_logsumexp(input, axes=axes, keepdim=keepdim or keepdims), out)
 
 
 for _op, _name in (

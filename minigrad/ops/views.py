@@ -18,6 +18,7 @@ import numpy as np
 from ..backend.devices import array_module
 from ..backend.dtypes import DType, numpy_dtype
 from ..core.inplace import check_inplace
+from ..core.modes import MODE
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
@@ -113,10 +114,7 @@ def flatten(input: Tensor, start_dim: int = 0, end_dim: int = -1) -> Tensor:
 @export("ravel")
 def ravel(input: Tensor) -> Tensor:
     """All elements in row-major order, as one dimension; a view if x is contiguous."""
-    x = input._data
-    if x.ndim == 1 and x.flags.c_contiguous:
-        return input
-    return view_(input, size=(x.size,))
+    return view_(input, size=(input._data.size,))
 
 
 @export("unflatten")
@@ -193,12 +191,9 @@ def reshaping(op: Callable[..., Tensor], name: str) -> Callable[..., Tensor]:
         link = y._view
         if link is not None and link.base is not self:
             self._view = link  # x was a view of something else, and still is
-        self._data, self._node, self._index, self._requires_grad = (
-            y._data,
-            y._node,
-            y._index,
-            y._requires_grad,
-        )
+        self._data = y._data
+        if MODE.get().grad:
+            self._node, self._index, self._requires_grad = y._node, y._index, y._requires_grad
         return self
 
     method.__name__ = method.__qualname__ = name

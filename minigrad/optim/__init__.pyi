@@ -42,4 +42,5 @@ from minigrad.optim.radam import RAdam as RAdam
 from minigrad.optim.rmsprop import RMSprop as RMSprop
 from minigrad.optim.rprop import Rprop as Rprop
 from minigrad.optim.sgd import SGD as SGD
+from minigrad.optim.sgd import SGDW as SGDW
 from minigrad.optim.sparse_adam import SparseAdam as SparseAdam

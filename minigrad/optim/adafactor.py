@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..backend.dtypes import finfo
 from ..core.tensor import Tensor, wrap
 from ..export import export
@@ -111,5 +112,5 @@ class Adafactor(Optimizer):
 
 
 def _root_mean_square(x: Any) -> float:
-    x = np.asarray(x).reshape(-1)
+    x = array_module(x).asarray(x).reshape(-1)
     return float(np.linalg.norm(x)) / math.sqrt(x.size) if x.size else 0.0

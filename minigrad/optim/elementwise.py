@@ -13,6 +13,8 @@ is copied back. As nothing in it depends on a shape, the formula is run on whate
                       (compiled.py), or without Numba in pieces that stay in the processor's cache
                       through all operations, which halves the time for a million numbers.
 
+Parameters on a GPU are moved by kernels (on_device.py), a launch for all.
+
 `Part.step` is the one place where a formula is executed.
 
 A plan (which parameters are gathered where) is kept from step to step, as long as it fits, and so
@@ -32,8 +34,7 @@ from typing import Any
 
 import numpy as np
 
-from ..core.tensor import Tensor, array_module, wrap
-from ..kernels import cuda
+from ..core.tensor import Tensor, wrap
 from .compiled import enabled, loop_for, serves
 from .optimizer import Optimizer
 from .options import counter
@@ -64,6 +65,8 @@ class Elementwise(Optimizer):
     arrays: tuple[str, ...] = ()
     counters: tuple[str, ...] = ("step",)
     newer: dict[str, Any] = {"foreach": None, "maximize": False, "differentiable": False}
+    _step_supports_amp_scaling = True  # PyTorch's name for: on a GPU, `found_inf` is looked at
+    found_inf: Any = None  # a tensor on the GPU; no step is made where it is not 0 (GradScaler)
     _plans: dict[int, list[Plan]] | None = None  # by group, of disjoint parameters; not pickled
 
     def _first(self, group: dict[str, Any]) -> dict[str, float]:
@@ -141,7 +144,7 @@ class Plan:
     ):
         self.params = params
         self.names = list(first)
-        self.runs: list[Run] = []
+        self.runs: list[Any] = []
         alike: defaultdict[Any, list[Tensor]] = defaultdict(list)
         ages = set()
         for p in params:
@@ -153,7 +156,12 @@ class Plan:
             alike[key].append(p)
         self.once = len(ages) > 1  # from the next step on they may go together
         for key, members in alike.items():
-            self.runs.append(Run(optimizer, members, first, fresh=key[0]))
+            if members[0].is_cuda:
+                from .on_device import DeviceRun  # when the first parameter is there
+
+                self.runs.append(DeviceRun(optimizer, group, members, first, fresh=key[0]))
+            else:
+                self.runs.append(Run(optimizer, members, first, fresh=key[0]))
         self.arrays = [p._data for p in params]
         self.states = [optimizer.state[p] for p in params] if first else []
         self.values = list(chain.from_iterable(map(dict.values, self.states)))
@@ -215,8 +223,6 @@ class Run:
         for flat, value in zip(self.counters, self.values, strict=True):
             flat[...] = value
         packed = np.array(numbers, self.dtype) if self.compiled and enabled() else None
-        if (xp := array_module(self.parts[0].w)) is not np:
-            packed = xp.asarray(np.array(numbers, self.dtype))
         for part in self.parts:
             part.step(optimizer.formula, numbers, packed, group["maximize"])
 
@@ -263,9 +269,7 @@ class Part:
                 g = np.negative(g)
         if packed is not None and self.loop is not None:
             self.loop(self.w, g, *self.given, packed)
-        elif type(self.w) is np.ndarray or not cuda.launch.step(
-            formula, self.w, g, self.states, packed
-        ):
+        else:
             apply(formula, [self.w, g, *self.states], numbers)
         if views:
             for p, w in zip(params, views, strict=True):
@@ -279,7 +283,7 @@ def apply(formula: Callable, arrays: list[Any], numbers: tuple[Any, ...]) -> Non
     gradient), by what `formula(*arrays, *numbers)` returns.
     """
     w = arrays[0]
-    if w.size <= CHUNK or type(w) is not np.ndarray:  # launches on a GPU cost more than its memory
+    if w.size <= CHUNK:
         _apply_once(formula, arrays, numbers)
         return
     for start in range(0, w.size, CHUNK):
@@ -299,8 +303,7 @@ def _apply_once(formula: Callable, arrays: list[Any], numbers: tuple[Any, ...]) 
 # ---------------------------------------------------------------------------- flat memory
 def _alone(x: Any) -> bool:
     """Whether a parameter is updated where it is, rather than gathered."""
-    here = type(x) is np.ndarray  # on a GPU a copy is a launch, too
-    return x.flags.c_contiguous and (not here or x.size > SMALL or serves(x, x.size))
+    return x.flags.c_contiguous and (x.size > SMALL or serves(x, x.size))
 
 
 def _flat(x: Any) -> Any:
@@ -311,7 +314,7 @@ def _flat(x: Any) -> Any:
 
 def _buffer(tensors: list[Tensor], like: Any) -> tuple[Any, list[Any]]:
     """A flat array (real, of the dtype of `like`) for all tensors, and their places in it."""
-    memory = array_module(like).empty(sum(t._data.size for t in tensors), like.dtype)
+    memory = np.empty(sum(t._data.size for t in tensors), like.dtype)
     views = []
     start = 0
     for t in tensors:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.devices import array_module
 from ..core.tensor import wrap
 from ..export import export
 from .optimizer import Optimizer, gradients
@@ -72,4 +73,4 @@ class Lamb(Optimizer):
 
 
 def _norm(x: Any) -> float:
-    return float(np.linalg.norm(np.asarray(x).reshape(-1)))
+    return float(np.linalg.norm(array_module(x).asarray(x).reshape(-1)))

@@ -23,6 +23,17 @@ def sgd(w, g, b, lr, momentum, damped, decay, nesterov):
     return w, b
 
 
+def sgdw(w, g, b, lr, momentum, damped, shrink, nesterov):
+    """One step; damped is 1 − dampening, shrink 1 − lr·weight_decay."""
+    w *= shrink
+    if b is not None:
+        b *= momentum
+        b += g * damped
+        g = g + b * momentum if nesterov else b
+    w -= g * lr
+    return w, b
+
+
 @export("optim.SGD", "optim.sgd.SGD")
 class SGD(Elementwise):
     r"""Descend along the gradient, smoothed by momentum.
@@ -77,3 +88,31 @@ class SGD(Elementwise):
         damped = 1.0 if fresh else 1.0 - group["dampening"]
         decay = number(group["weight_decay"])
         return number(group["lr"]), group["momentum"], damped, decay, group["nesterov"]
+
+
+@export("optim.SGDW", "optim.sgd.SGDW")
+class SGDW(SGD):
+    r"""SGD whose decay shrinks the weights themselves (algorithm 1): w ← (1 − γλ) w, then SGD's
+    step. Not in PyTorch.
+
+    With momentum, SGD's decay goes through the buffer; this one does not. As in AdamW it is scaled
+    by lr, in the paper only by the schedule. (Loshchilov and Hutter 2019)
+    """
+
+    formula = staticmethod(sgdw)
+
+    def __init__(
+        self,
+        params: Any,
+        lr: Any = 1e-3,
+        momentum: float = 0,
+        dampening: float = 0,
+        weight_decay: float = 1e-2,
+        nesterov: bool = False,
+        **options: Any,
+    ):
+        super().__init__(params, lr, momentum, dampening, weight_decay, nesterov, **options)
+
+    def _numbers(self, group: dict[str, Any], counters: list[float], fresh: bool) -> tuple:
+        lr, momentum, damped, decay, nesterov = super()._numbers(group, counters, fresh)
+        return lr, momentum, damped, 1 - lr * decay, nesterov

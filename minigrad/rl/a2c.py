@@ -6,7 +6,8 @@
         one step on   −E[log π(a|s) A] + c_v ½ E[(v(s) − G)²] − c_e E[entropy]
 
 Differs from the paper: no asynchronous workers, Adam instead of RMSprop, policy and value are two
-networks, advantages may be normalised.
+networks. Advantages may be normalised; but where nothing is left to learn, that makes noise as
+large as any advantage.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ class A2COptions(Options):
 
     total_steps: int = knob(200_000, "steps of all environments together")
     envs: int = knob(8, "environments stepped together")
-    learning_rate: float = knob(1e-3, "of Adam")
+    learning_rate: float = knob(2e-3, "of Adam")
+    anneal: bool = knob(True, "learning rates fall linearly to 0 over the run")
+    normalise_obs: bool = knob(True, "observations to mean 0 and variance 1")
+    normalise_reward: bool = knob(True, "rewards divided by the deviation of the return")
     rollout: int = knob(16, "steps of each environment between updates")
     lam: float = knob(0.95, "λ of the advantages")
-    normalise_advantage: bool = knob(True, "advantages to mean 0 and deviation 1")
+    normalise_advantage: bool = knob(False, "advantages to mean 0 and deviation 1")
     entropy: float = knob(0.0, "weight of the entropy")
     value: float = knob(0.5, "weight of the value loss")
+    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 @export("rl.A2C")

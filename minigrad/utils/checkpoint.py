@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from ..backend import philox
 from ..backend.random import default_generator
 from ..core.engine import backward
 from ..core.function import Function
@@ -17,6 +18,16 @@ from ..core.modes import enable_grad, is_grad_enabled, no_grad
 from ..core.tensor import Tensor
 from ..core.trees import flatten, unflatten
 from ..export import export
+
+
+def _random_state() -> tuple[Any, Any]:
+    """Where the generators of the CPU and of the GPUs are."""
+    return default_generator.get_state(), philox.position()
+
+
+def _set_random_state(state: tuple[Any, Any]) -> None:
+    default_generator.set_state(state[0])
+    philox.move_to(state[1])
 
 
 class _Recompute(Function):
@@ -34,17 +45,15 @@ class _Recompute(Function):
         for fresh, old in zip(args, ctx.args, strict=True):
             if isinstance(old, Tensor):
                 fresh.requires_grad = old.requires_grad
-        outer = default_generator.get_state()
+        outer = _random_state()
         if ctx.random_state is not None:
-            default_generator.set_state(
-                ctx.random_state
-            )  # the same dropout masks as in the forward
+            _set_random_state(ctx.random_state)  # the same dropout masks as in the forward
         try:
             with enable_grad():
                 outputs = ctx.run_again(*args)
         finally:
             if ctx.random_state is not None:
-                default_generator.set_state(outer)
+                _set_random_state(outer)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [
             (o, g)
@@ -78,7 +87,7 @@ def checkpoint(
     if not is_grad_enabled():
         return function(*args, **kwargs)
     leaves, spec = flatten(args)
-    state = default_generator.get_state() if preserve_rng_state else None
+    state = _random_state() if preserve_rng_state else None
 
     def run(*flat: Any) -> Any:
         return function(*unflatten(list(flat), spec), **kwargs)

@@ -106,6 +106,8 @@ def _scatter_reduce(r: Make) -> list[S]:
         S(ties, 0, index, r.values(np.ones((5, 4))), "amin", include_self=False, grad=False),
         S(r(3, 4), 1, r.int(0, 4, 2, 3), r(3, 4), "sum", grad=False),
         S(r(), 0, r.int(0, 1), r(), "prod"),
+        S(r.distinct(), 0, r.int(0, 1), _others(r), "amax"),
+        S(r.distinct(), 0, r.int(0, 1), _others(r), "amin", include_self=False),
         S(r.int(0, 9, 3, 4), 0, index, r.int(-9, 9, 5, 4), "mean"),
         S(r.int(0, 9, 3, 4), 0, index, r.int(-9, 9, 5, 4), "amax", include_self=False),
     ]

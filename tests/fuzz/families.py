@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from .program import Name, Ref, Statement
-from .recipes import FLOATS, Maker, _distinct, _index_tensor, _result, create, operand
+from .recipes import FLOATS, Maker, _distinct, _index_tensor, _result, create, level, operand
 
 
 def _kind(t: Any) -> str:
@@ -34,6 +35,8 @@ def module(m: Maker) -> list[Statement] | None:
     name, args, options, training = _module_for(m, tuple(t.shape))
     if ("Conv" in name or "Bilinear" in name) and not t.isfinite().all():
         return None  # how far nan spreads is the algorithm's
+    if "Norm" in name and level(t):
+        return None
     made = m.fresh("m")
     seed = m.rng.randint(0, 99)
     statements = [Statement("module", name, (seed, *args), tuple(options.items()), (made,))]
@@ -43,9 +46,19 @@ def module(m: Maker) -> list[Statement] | None:
         statements.append(Statement("method", "eval", (Ref(made),)))
     for _ in range(m.rng.choice((1, 1, 2))):
         inputs = (ref, ref) if name == "nn.Bilinear" else (ref,)
-        targets = 2 if name in ("nn.LSTM", "nn.GRU", "nn.RNN") else 1
-        statements.append(_result(m, "call", "", (Ref(made), *inputs), targets=targets))
+        called = _result(m, "call", "", (Ref(made), *inputs))
+        statements.append(with_state(m, called) if name in RECURRENT else called)
     return statements
+
+
+RECURRENT = ("nn.LSTM", "nn.GRU", "nn.RNN", "nn.LSTMCell")
+
+
+def with_state(m: Maker, called: Statement) -> Statement:
+    """The call with its second result, which is not used again: in PyTorch the first depends on it,
+    here both are results of one function.
+    """
+    return dataclasses.replace(called, targets=(*called.targets, m.fresh("q")))
 
 
 def _module_for(m: Maker, shape: tuple[int, ...]) -> tuple[str, tuple, dict[str, Any], bool]:
@@ -275,7 +288,7 @@ def _interpolate(m: Maker, ref: Ref, h: int, w: int) -> Statement:
     options: dict[str, Any] = {"mode": mode}
     if mode.startswith("bi"):
         options["align_corners"] = m.chance(0.5)
-        if m.chance(0.3):
+        if m.chance(0.3) and not options["align_corners"]:  # to one pixel: PyTorch repeats a row
             options["antialias"] = True
     if m.chance(0.5):
         options["size"] = (m.rng.randint(1, 5), m.rng.randint(1, 5))
@@ -361,6 +374,8 @@ def beside(m: Maker) -> Statement | None:
         return None
     if name == "cross" and other is not None and m.env[other] is t:
         return None  # what rounding leaves of 0
+    if name == "kron" and (t.requires_grad or m.env.get(other, t).requires_grad):
+        return None  # PyTorch does not notice that what it saved was changed
     if name == "kron" and not (t.is_contiguous() and m.env.get(other, t).is_contiguous()):
         return None  # PyTorch fails in a view of its own
     if name in ("cdist", "dist"):

@@ -8,10 +8,18 @@ from typing import Any
 
 from .compare import comparable
 from .families import MORE
+from .layers import clip, embedded, more_losses, more_modules, more_products, scheduler
+from .places import more_complex, more_out, tensor_subscript, write
 from .program import Program, Ref, Statement
 from .recipes import RECIPES, Maker, create
+from .wider import graph, hook, more_inplace, more_shapes, read, several
 
 ALL = RECIPES | MORE
+ALL |= {
+    hook: 2, read: 3, graph: 2, more_inplace: 6, several: 6, more_shapes: 6, tensor_subscript: 4,
+    write: 4, more_out: 3, more_complex: 7, more_modules: 5, more_losses: 3, more_products: 3,
+    scheduler: 2, clip: 1, embedded: 1,
+}  # fmt: skip
 
 LARGEST = 1e4  # beyond, rounding decides what comes out
 ELEMENTS = 200
@@ -35,7 +43,8 @@ def generate(rng: Random, library: Any, length: int | None = None) -> Program:
         for statement in made if isinstance(made, list) else [made]:
             if statement.missing(maker.env):
                 break
-            no_grad = quiet > 0 and statement.name not in ("backward", "autograd.grad")
+            quietly = quiet > 0 and statement.name not in ("backward", "autograd.grad")
+            no_grad = statement.no_grad or quietly
             _append(program, dataclasses.replace(statement, no_grad=no_grad), maker)
         quiet = max(quiet - 1, 0)
     _finish(program, maker)

@@ -33,6 +33,13 @@ class Name:
 
 
 @dataclass(frozen=True)
+class Lambda:
+    """A function, as source."""
+
+    source: str
+
+
+@dataclass(frozen=True)
 class Statement:
     """One line. `kind` says how `name` is used:
 
@@ -41,6 +48,7 @@ class Statement:
     index      args[0][args[1]]                   assign     args[0][args[1]] = args[2]
     module     fill(T.name(*args[1:]), args[0])   call       args[0](*args[1:])
     optimizer  T.name(args[0]), a list of tensors or a module
+    set        args[0].name = args[1]
     """
 
     kind: str
@@ -82,6 +90,8 @@ class Statement:
         if self.kind == "optimizer":
             what = args[0] if isinstance(args[0], list) else args[0].parameters()
             return _resolve(library, self.name)(what, **kwargs)
+        if self.kind == "set":
+            return setattr(args[0], self.name, args[1])
         args[0][args[1]] = args[2]
         return None
 
@@ -111,6 +121,8 @@ class Statement:
             text = f"{args[0]}.{self.name}({', '.join(args[1:] + named)})"
         elif self.kind == "attribute":
             text = f"{args[0]}.{self.name}"
+        elif self.kind == "set":
+            return f"{args[0]}.{self.name} = {args[1]}"
         elif self.kind == "module":
             text = f"fill(T.{self.name}({', '.join(args[1:] + named)}), {args[0]})"
         elif self.kind == "call":
@@ -140,7 +152,8 @@ class Program:
         """A file that runs the program with each library and prints its variables."""
         lines = [f"import {name}" for name in libraries]
         if any(s.kind == "module" for s in self.statements):
-            lines += ["import random", "", "", *inspect.getsource(fill).splitlines()]
+            lines += ["import random", "from typing import Any", "", ""]
+            lines += inspect.getsource(fill).splitlines()
         lines += ["", "", "def program(T):", "    nan, inf = float('nan'), float('inf')"]
         for s in self.statements:
             lines += (
@@ -179,6 +192,8 @@ def _value(literal: Any, library: Any, env: dict[str, Any]) -> Any:
         return env[literal.name]
     if isinstance(literal, Name):
         return _resolve(library, literal.path)
+    if isinstance(literal, Lambda):
+        return eval(literal.source)
     if isinstance(literal, (tuple, list)):
         return type(literal)(_value(item, library, env) for item in literal)
     return literal
@@ -197,6 +212,8 @@ def _text(literal: Any) -> str:
         return literal.name
     if isinstance(literal, Name):
         return f"T.{literal.path}"
+    if isinstance(literal, Lambda):
+        return literal.source
     if isinstance(literal, list):
         return f"[{', '.join(map(_text, literal))}]"
     if isinstance(literal, tuple):

@@ -619,6 +619,18 @@ def product(m: Maker) -> Statement | list[Statement] | None:
 
 
 # ---------------------------------------------------------------- norms and losses
+def level(t: Any) -> bool:
+    """Whether some part over which a norm is taken hardly varies: what rounding leaves of its
+    deviations is made large.
+    """
+    t = t.detach().double()
+    alone = [[d for d in range(t.ndim) if d != left] for left in range(t.ndim)]
+    for over in ([-1], list(range(2, t.ndim)), list(range(t.ndim)), *alone):
+        if over and bool((t.amax(over) - t.amin(over) < 1e-2 * t.abs().amax(over)).any()):
+            return True
+    return False
+
+
 def layer(m: Maker) -> Statement | list[Statement] | None:
     x = m.tensor(lambda t: t.is_floating_point() and t.ndim > 0 and t.numel())
     if x is None:
@@ -629,6 +641,8 @@ def layer(m: Maker) -> Statement | list[Statement] | None:
         "group_norm avg_pool1d max_pool1d".split()
     )
     f = f"nn.functional.{name}"
+    if name in ("layer_norm", "batch_norm", "group_norm") and level(t):
+        return None
     if name in ("softmax", "log_softmax", "softmin"):
         return _result(m, "function", f, (ref,), dim=m.dim(t.ndim))
     if name in ("layer_norm", "rms_norm"):

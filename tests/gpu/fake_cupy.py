@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sys
+import time
 import types
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -21,9 +22,18 @@ from typing import Any
 
 import numpy as np
 
-from minigrad.backend import devices
+from minigrad.backend import allocator, devices, pinned
+from minigrad.kernels.cuda import launch_many
 
-from .fake_device import MACHINE, Graph, OutOfMemoryError, Pool
+from .fake_device import (
+    MACHINE,
+    POISON,
+    Graph,
+    MemoryPointer,
+    OutOfMemoryError,
+    Pool,
+    UnownedMemory,
+)
 
 _NUMBERS = (bool, int, float, complex, np.generic)
 
@@ -56,11 +66,14 @@ class ndarray:
     __module__ = "cupy"
     __array_priority__ = 100
 
-    def __init__(self, shape: Any, dtype: Any = float, *, block: Any = None, host: Any = None):
+    def __init__(
+        self, shape: Any, dtype: Any = float, memptr: Any = None, *, block: Any = None,
+        host: Any = None,
+    ):  # fmt: skip
         if host is None:
             size = int(np.prod(shape, dtype=np.int64))
             dtype = np.dtype(dtype)
-            block = MACHINE.allocate(max(1, size * dtype.itemsize))
+            block = MACHINE.allocate(max(1, size * dtype.itemsize)) if memptr is None else memptr
             host = block.bytes[: size * dtype.itemsize].view(dtype).reshape(shape)
         self._host, self._block = host, block
         self.base: ndarray | None = None
@@ -77,11 +90,10 @@ class ndarray:
     device = property(lambda self: Device(0))
     T = property(lambda self: _view(self, self._host.T))
     mT = property(lambda self: _view(self, self._host.mT))
-    data = property(
-        lambda self: types.SimpleNamespace(
-            ptr=self._host.ctypes.data, device_id=0, mem=self._block, device=Device(0)
-        )
-    )
+
+    @property
+    def data(self) -> MemoryPointer:
+        return MemoryPointer(self._block.mem, self._host.ctypes.data - self._block.mem.ptr)
 
     @property
     def real(self) -> ndarray:
@@ -93,7 +105,8 @@ class ndarray:
 
     @property
     def imag(self) -> ndarray:
-        return _wrap("imag", self._host.imag, [self])
+        mine = self._host
+        return _wrap("imag", mine.imag, [self], lambda: mine.imag)
 
     @imag.setter
     def imag(self, value: Any) -> None:
@@ -105,6 +118,12 @@ class ndarray:
 
     # ---- to and from the host
     def get(self, stream: Any = None, order: str = "C", out: Any = None, blocking: bool = True):
+        if not blocking:
+            assert pinned.is_pinned(out), "a copy to pageable memory is waited for"
+            host = self._host
+            out.view(np.uint8)[...] = POISON
+            MACHINE.under_way.append(lambda: np.copyto(out, host))
+            return out
         MACHINE.read("get")
         if out is not None:
             out[...] = self._host
@@ -112,6 +131,10 @@ class ndarray:
         return self._host.copy(order=order)
 
     def set(self, arr: Any, stream: Any = None) -> None:
+        if stream is not None and pinned.is_pinned(arr):
+            host = self._host
+            MACHINE.launch("copy from pinned memory", lambda: np.copyto(host, arr), None)
+            return
         MACHINE.write("set")
         if arr.dtype != self.dtype or arr.shape != self.shape:
             raise ValueError("set() needs an array of the same dtype and shape")
@@ -163,7 +186,10 @@ class ndarray:
     def __getitem__(self, key: Any) -> ndarray:
         _refuse_indices(key)
         host = self._host[_hosts(key)]
-        return _wrap("getitem", np.asarray(host), [self])
+        if isinstance(host, np.generic) and not _arrays(key):  # CuPy's is a view of one element
+            host = self._host[(*(key if isinstance(key, tuple) else (key,)), ...)]
+        mine, keys = self._host, _hosts(key)
+        return _wrap("getitem", np.asarray(host), [self], lambda: mine[keys])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         _refuse_indices(key)
@@ -174,7 +200,7 @@ class ndarray:
         def run() -> None:
             host[key] = value
 
-        MACHINE.launch("setitem", run, [])
+        MACHINE.launch("setitem", run, None)
 
     # ---- NumPy's protocols
     def __array_ufunc__(self, ufunc: Any, method: str, *inputs: Any, **kwargs: Any) -> Any:
@@ -295,7 +321,7 @@ def _call(name: str, function: Callable, args: Any, kwargs: Any) -> Any:
             with np.errstate(all="ignore"):
                 function(*hosts, **options)
 
-        MACHINE.launch(name, run, [out._host])
+        MACHINE.launch(name, run, None)
         return out
     with np.errstate(all="ignore"):
         result = function(*hosts, **options)
@@ -345,7 +371,7 @@ class Ufunc:
             raise NotImplementedError(f"`cupy_{self.__name__}.at` is not supported yet")
         host, key, value = a._host, _hosts(indices), _hosts(b)
         _refuse_host(b)
-        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), [])
+        MACHINE.launch(f"{self.__name__}.at", lambda: self.function.at(host, key, value), None)
 
 
 def _function(name: str, function: Callable, parameters: list[str] | None) -> Callable:
@@ -392,11 +418,12 @@ def _astype(
 def _fill(self: ndarray, value: Any) -> None:
     _refuse_host(value)
     host, value = self._host, _hosts(value)
-    MACHINE.launch("fill", lambda: host.fill(value), [host])
+    MACHINE.launch("fill", lambda: host.fill(value), None)
 
 
 def _sort(self: ndarray, axis: int = -1, kind: Any = None) -> None:
-    MACHINE.launch("sort", lambda: self._host.sort(axis), [])
+    host = self._host
+    MACHINE.launch("sort", lambda: host.sort(axis), None)
 
 
 ndarray.astype, ndarray.fill, ndarray.sort = _astype, _fill, _sort  # type: ignore[attr-defined]
@@ -459,10 +486,10 @@ class Device:
 
 class Event:
     def __init__(self, block: bool = False, disable_timing: bool = False, interprocess=False):
-        self.timed, self.done = not disable_timing, True
+        self.timed, self.done, self.when = not disable_timing, True, 0.0
 
     def record(self, stream: Any = None) -> None:
-        pass
+        self.when = time.perf_counter()
 
     def synchronize(self) -> None:
         MACHINE.read("Event.synchronize")
@@ -512,6 +539,10 @@ class Stream:
         assert graph is not None, "the stream was not capturing"
         graph.spoil()
         return graph
+
+
+def _set_allocator(allocator: Any = None) -> None:
+    MACHINE.allocator = allocator
 
 
 @contextlib.contextmanager
@@ -604,13 +635,15 @@ def _make() -> Any:
     module.cuda = types.SimpleNamespace(
         Device=Device, Stream=Stream, Event=Event, MemoryPool=Pool, Graph=Graph,
         memory=types.SimpleNamespace(OutOfMemoryError=OutOfMemoryError),
+        MemoryPointer=MemoryPointer, UnownedMemory=UnownedMemory,
+        set_allocator=_set_allocator,
         using_allocator=_using_allocator,
         get_current_stream=lambda: Stream.current[-1] if Stream.current else Stream.null,
-        get_elapsed_time=lambda a, b: 0.0,
+        get_elapsed_time=lambda a, b: 1e3 * (b.when - a.when),
         runtime=types.SimpleNamespace(
             getDeviceProperties=lambda i: {
                 "name": b"fake device", "major": 9, "minor": 0, "totalGlobalMem": 1 << 34,
-                "multiProcessorCount": 2,
+                "multiProcessorCount": 2, "l2CacheSize": 1 << 16,
             },
             memGetInfo=lambda: ((1 << 34) - MACHINE.pool.used, 1 << 34),
             deviceCanAccessPeer=lambda a, b: 0,
@@ -649,13 +682,13 @@ def _copyto(dst: Any, src: Any, casting: str = "same_kind", where: Any = None) -
     _refuse_host(src, where)
     host, value = dst._host, _hosts(src)
     mask = True if where is None else _hosts(where)
-    MACHINE.launch("copyto", lambda: np.copyto(host, value, casting, where=mask), [])
+    MACHINE.launch("copyto", lambda: np.copyto(host, value, casting, where=mask), None)
 
 
 def _put_along_axis(arr: Any, indices: Any, values: Any, axis: Any, mode: Any = None) -> None:
     _refuse_host(arr, indices, values)
     hosts = arr._host, indices._host, _hosts(values)
-    MACHINE.launch("put_along_axis", lambda: np.put_along_axis(*hosts, axis), [])
+    MACHINE.launch("put_along_axis", lambda: np.put_along_axis(*hosts, axis), None)
 
 
 MODULE = _make()
@@ -665,13 +698,20 @@ Stream.null = Stream(null=True)
 @contextlib.contextmanager
 def installed() -> Iterator[Any]:
     """Inside, `import cupy` finds this module, and the driver counts one device."""
+    from . import fake_cublaslt
+
     before, count = sys.modules.get("cupy"), devices._driver_device_count
     MACHINE.reset()
     sys.modules["cupy"] = MODULE
     devices._driver_device_count = lambda: 1  # type: ignore[assignment]
     try:
-        yield MODULE
+        with fake_cublaslt.installed():
+            yield MODULE
     finally:
+        launch_many._TICKETS.clear()  # memory of this machine
+        devices._prepared.clear()
+        allocator._counts.clear()
+        allocator._live.clear()
         devices._driver_device_count = count
         if before is None:
             del sys.modules["cupy"]

@@ -26,11 +26,39 @@ class CaptureError(RuntimeError):
 class Block:
     """Memory of one allocation. It goes back to its pool, poisoned, when nothing holds it."""
 
+    device_id = 0
+
     def __init__(self, pool: Pool, size: int):
         pool.take(self, size)
-        self.size = size
-        self.bytes = np.full(size, POISON, np.uint8)  # empty memory is as bad as freed memory
+        self.size = _rounded(size)
+        self.bytes = np.full(max(size, 1), POISON, np.uint8)  # as bad as freed memory
+        self.ptr = self.bytes.ctypes.data
+        MACHINE.memory[self.ptr] = self.bytes
         weakref.finalize(self, _freed, pool, self.bytes)
+
+
+class UnownedMemory:
+    """As cupy.cuda.UnownedMemory: memory that something else owns."""
+
+    def __init__(self, ptr: int, size: int, owner: Any, device_id: int = -1):
+        self.ptr, self.size, self.owner, self.device_id = ptr, size, owner, device_id
+
+
+class MemoryPointer:
+    """As cupy.cuda.MemoryPointer: a place in memory, which it keeps."""
+
+    device_id = 0
+
+    def __init__(self, mem: Any, offset: int):
+        self.mem, self.ptr = mem, mem.ptr + offset
+
+    def __add__(self, offset: int) -> MemoryPointer:
+        return MemoryPointer(self.mem, self.ptr - self.mem.ptr + offset)
+
+    @property
+    def bytes(self) -> np.ndarray:
+        """What lies there."""
+        return MACHINE.memory[self.mem.ptr][self.ptr - self.mem.ptr :]
 
 
 def _freed(pool: Pool, memory: np.ndarray) -> None:
@@ -60,8 +88,8 @@ class Pool:
         self.total = max(self.total, self.used)
         self.blocks.add(block)
 
-    def malloc(self, size: int) -> Block:
-        return Block(self, size)
+    def malloc(self, size: int) -> MemoryPointer:
+        return MemoryPointer(Block(self, size), 0)
 
     def used_bytes(self) -> int:
         return self.used
@@ -93,17 +121,21 @@ class Machine:
     def reset(self) -> None:
         self.launches: Counter[str] = Counter()
         self.reads = self.writes = self.replays = 0
+        self.under_way: list[Callable[[], None]] = []  # copies to the host that nobody waited for
         self.graph: Graph | None = None
-        self.allocators: list[Callable[[int], Block]] = []
+        self.allocators: list[Callable[[int], MemoryPointer]] = []
+        self.allocator: Callable[[int], MemoryPointer] | None = None
+        self.memory: weakref.WeakValueDictionary[int, np.ndarray] = weakref.WeakValueDictionary()
         self.pool = Pool()
 
-    def allocate(self, size: int) -> Block:
-        allocate = self.allocators[-1] if self.allocators else self.pool.malloc
-        return allocate(size)
+    def allocate(self, size: int) -> MemoryPointer:
+        allocate = self.allocators[-1] if self.allocators else self.allocator
+        return (allocate or self.pool.malloc)(size)
 
     def launch(self, name: str, run: Callable[[], None], outputs: list[np.ndarray] | None) -> None:
         """Run a kernel; while a stream is recorded, note it, and spoil what it wrote: until the
-        graph is launched nothing has been computed. Without `outputs` it is not run before.
+        graph is launched nothing has been computed. Without `outputs` it is not run before: a
+        kernel of ours, or one that writes into memory that was there.
         """
         self.launches[name] += 1
         if self.graph is None or outputs is not None:
@@ -116,6 +148,9 @@ class Machine:
         if self.graph is not None:
             raise CaptureError(f"{what}: operation not permitted when stream is capturing")
         self.reads += 1
+        for copy in self.under_way:
+            copy()
+        self.under_way.clear()
 
     def write(self, what: str) -> None:
         if self.graph is not None:

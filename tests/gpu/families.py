@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import functools
-import inspect
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 
-import minigrad  # noqa: F401  the primitives register their loops
+import minigrad  # the primitives register their loops
 from minigrad.kernels.cpu.loops import LOOPS, Loop
-from minigrad.kernels.cuda import dropout, embedding, optimizers, reductions, rows
+from minigrad.kernels.cuda import dropout, embedding, many, reductions, rows
 from minigrad.kernels.cuda.elementwise import elementwise
 from minigrad.kernels.cuda.expressions import NoScalarForm
 from minigrad.kernels.cuda.source import FLOATS, Source
@@ -91,21 +89,28 @@ def wide(dtype: str) -> str:
     return "float64" if dtype == "float64" else "float32"
 
 
-def optimizer_formulas() -> list[tuple[str, Callable, int]]:
-    """(name, formula, how many states it can have) of the optimizers that are formulas."""
+def optimizer_steps() -> dict[str, Source]:
+    """The step of every optimizer that is a formula, with its default options."""
     found = {}
     pending = [Elementwise]
     while pending:
         kind = pending.pop()
         pending += kind.__subclasses__()
-        formula = inspect.getattr_static(kind, "formula", None)
-        if formula is not None and kind.__module__.startswith("minigrad"):
-            found[formula.__func__] = (
-                formula.__func__.__name__,
-                formula.__func__,
-                len(kind.arrays),
-            )
-    return sorted(found.values(), key=lambda entry: entry[0])
+        if kind is Elementwise or not kind.__module__.startswith("minigrad"):
+            continue
+        optimizer = kind([minigrad.nn.Parameter(minigrad.zeros(1))], lr=0.1)
+        group = optimizer.param_groups[0]
+        first = optimizer._first(group)
+        found[kind.__name__] = many.step(
+            kind.formula,
+            "".join(["1" if name in first else "0" for name in kind.arrays]),
+            "float32",
+            16,
+            optimizer._numbers,
+            group,
+            counters=["float32" for name in kind.counters if name in first],
+        )
+    return found
 
 
 def everything() -> list[Source]:
@@ -120,10 +125,11 @@ def everything() -> list[Source]:
     made += [rows.softmax("float64", 50), rows.norm("float16", 1024)]
     made += [rows.cross_entropy("bfloat16", 50257), rows.cross_entropy_backward("float16", 1000)]
     made += [dropout.dropout(dtype) for dtype in FLOATS]
-    for _, formula, states in optimizer_formulas():
-        made.append(optimizers.step(formula, "1" * states))
-    adam = next(f for name, f, _ in optimizer_formulas() if name == "adam")
-    made.append(optimizers.step(adam, "110", gradient="bfloat16", shadow="bfloat16"))
+    made += optimizer_steps().values()
+    for dtype in FLOATS:
+        made += [many.norm(dtype, 16, result=dtype), many.shrink(dtype, 16, result=wide(dtype))]
+        made += [many.unscale(dtype, 16)]
+    made += [many.norm("float32", many.most(1), largest=True), many.update_scale()]
     return list({s.name: s for s in made}.values())
 
 

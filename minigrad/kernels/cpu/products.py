@@ -27,6 +27,8 @@ LARGE = 1 << 26
 """Multiplications of one product from which all threads may as well share it."""
 OUTER = 1 << 11
 """Numbers from which a column times a row is worth a kernel."""
+LAYER, SHARED_LAYER = 1 << 19, 1 << 17
+"""Multiplications up to which a layer's gradients are one call, and from which on two threads."""
 ONE_ROW = 1 << 17
 """Weights from which one row is multiplied on all threads."""
 
@@ -190,6 +192,58 @@ def one_row(a: Any, b: Any, bias: Any) -> Any:
     y = np.empty((1, n), dtype)
     (_one_row.serial if k * n < ONE_ROW else _one_row)(a, b, bias, y)
     return y
+
+
+@kernel(inline=True)
+def _sum_rows(g, total):
+    total[:] = g[0]
+    for i in range(1, g.shape[0]):
+        row = g[i]
+        for j in range(total.size):
+            total[j] += row[j]
+
+
+@kernel
+def _layer_back(g, x, w, x_bar, w_bar, b_bar):
+    m, n = g.shape
+    k = x.shape[1]
+    at_g, at_x = np.intp(g.ctypes.data), np.intp(x.ctypes.data)
+    for task in prange(2):
+        if task == 0 and x_bar.size:
+            b, c = np.intp(w.ctypes.data), np.intp(x_bar.ctypes.data)
+            multiply(False, False, m, k, n, ONE, at_g, n, b, k, 0, 0, c, k)
+        if task == 1 and w_bar.size:
+            multiply(
+                True, False, n, k, m, ONE, at_g, n, at_x, k, 0, 0, np.intp(w_bar.ctypes.data), k
+            )
+        if task == 1 and b_bar.size:
+            _sum_rows(g, b_bar)
+
+
+NO_MATRIX = np.empty((0, 0), F32)
+
+
+def layer_gradients(g: Any, x: Any, w: Any, needs: Any) -> Any:
+    """g w, gᵀ x and Σ g, each None where it is not needed: what y = x wᵀ + b sends back, in small
+    matrices. w may be None if g w is not needed. None where the products are taken one by one.
+    """
+    m, n = g.shape
+    k = x.shape[1]
+    work = m * n * k
+    if w is None:
+        w = NO_MATRIX
+    if not 0 < work <= LAYER or not (g.dtype is F32 and x.dtype is F32 and w.dtype is F32):
+        return None
+    if type(g) is not np.ndarray or type(x) is not np.ndarray or not compiler.enabled():
+        return None
+    if not (g.flags.c_contiguous and x.flags.c_contiguous and w.flags.c_contiguous):
+        return None
+    x_bar = np.empty((m, k), F32) if needs[0] else NO_MATRIX
+    w_bar = np.empty((n, k), F32) if needs[1] else NO_MATRIX
+    b_bar = np.empty(n, F32) if needs[2] else NO_BIAS[F32]
+    shared = work >= SHARED_LAYER and needs[0] and needs[1] and threads.count() > 1
+    (_layer_back.parallel if shared else _layer_back.serial)(g, x, w, x_bar, w_bar, b_bar)
+    return x_bar if needs[0] else None, w_bar if needs[1] else None, b_bar if needs[2] else None
 
 
 def _column_times_row(a: Any, b: Any) -> Any:

@@ -9,7 +9,7 @@ UNROLL = 4
 
 
 def dropout(dtype: str, *, wide: bool = True) -> Source:
-    """(n, keep, seed, offset, x, y, kept): x / keep where a random number says so, else 0."""
+    """(n, keep, seed, ahead, base, x, y): x / keep where a random number says so, else 0."""
     v = UNROLL if wide else 1
     name = f"dropout_{dtype}_v{v}"
     kind = TYPES[dtype]

@@ -12,8 +12,9 @@ same there and here, and what has no scalar form has none here either.
 from __future__ import annotations
 
 import math
+import re
 import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -111,6 +112,12 @@ class Symbol:
 
     def __rtruediv__(self, other: Any) -> Symbol:
         return self._operate("{} / {}", other, self)
+
+    def __pow__(self, other: Any) -> Symbol:
+        return self._operate("pow_of({}, {})", self, other)
+
+    def __rpow__(self, other: Any) -> Symbol:
+        return self._operate("pow_of({}, {})", other, self)
 
     def __neg__(self) -> Symbol:
         return self._operate("-{}", self)
@@ -224,6 +231,9 @@ _FUNCTIONS: dict[str, Callable] = {
     "greater_equal": lambda x, y: x >= y,
     "less_equal": lambda x, y: x <= y,
     "equal": lambda x, y: x == y,
+    # of optimizers: an option that may be a tensor, and what is left of a number in a counter
+    "number": lambda x: x,
+    "as_counted": _function("(A)(C)({})"),
 }
 for _primitive, _ufunc in {
     "sub": "subtract", "mul": "multiply", "div": "true_divide", "neg": "negative",
@@ -302,6 +312,50 @@ def trace(formula: Callable, name: str | None, kinds: Sequence[str | None]) -> E
             kind = result.kind if isinstance(result, Symbol) else "real"
             named.append((_text(result, kind), kind))
     return Expression(tuple(lines), tuple(named))
+
+
+class Numbers(NamedTuple):
+    """What an optimizer computes from its options before a step: lines of C, the options that they
+    use (place, name), and the results: the numbers, then the counters, counted up.
+    """
+
+    lines: tuple[str, ...]
+    options: tuple[tuple[int, str], ...]
+    results: tuple[tuple[str, str], ...]
+
+
+def trace_numbers(
+    numbers: Callable,
+    group: Mapping[str, Any],
+    places: Mapping[str, Any],
+    counters: int,
+    fresh: bool,
+) -> Numbers:
+    """`numbers(group, counters, fresh)`, the method of an optimizer, with symbols for counters (c0,
+    c1, ...) and for the options that have `places` in an array (o0, o1, ...).
+    """
+    notes = Notes()
+    symbols: dict[str, Any] = {}
+    for name, place in places.items():
+        one = [Symbol(f"o{p}", "real", notes) for p in np.atleast_1d(place).tolist()]
+        symbols[name] = tuple(one) if isinstance(place, tuple) else one[0]
+    method = _symbolic(numbers.__func__)  # type: ignore[attr-defined]
+    owner = numbers.__self__  # type: ignore[attr-defined]
+
+    def call() -> Any:
+        counted = [Symbol(f"c{i}", "real", notes) for i in range(counters)]
+        return (*method(owner, {**group, **symbols}, counted, fresh), *counted)
+
+    try:
+        results = notes.results(call, ())
+    except (AttributeError, TypeError, ValueError) as error:
+        raise NoScalarForm(f"{numbers.__qualname__}: {error}") from error
+    lines = tuple([f"const {_KINDS[s.kind]} {s.name} = {text};" for text, s in notes.items()])
+    named = [(_text(r), "real") for r in results]
+    text = " ".join([*lines, *[value for value, _ in named]])
+    count = sum([len(np.atleast_1d(p)) for p in places.values()])
+    used = [(i, f"o{i}") for i in range(count) if re.search(rf"\bo{i}\b", text)]
+    return Numbers(lines, tuple(used), tuple(named))
 
 
 _KINDS = {"real": "A", "bool": "bool"}

@@ -13,14 +13,15 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import philox
 from ...backend.devices import array_module
 from ..cpu import loops
 
 HOSTED: frozenset[str] = frozenset(
     """
-    airy_ai cholesky_factor cholesky_system cofactor digamma entmax_along hermitian_eigen
-    logcumsumexp lu_packed matrix_exponential polygamma pseudoinverse scatter_combine sign_logdet
-    singular triangular_system zeta
+    airy_ai bernoulli_sample cholesky_factor cholesky_system cofactor digamma entmax_along
+    hermitian_eigen logcumsumexp lu_packed matrix_exponential normal_sample poisson_sample polygamma
+    pseudoinverse scatter_combine sign_logdet singular triangular_system zeta
     """.split()
 )
 
@@ -63,4 +64,12 @@ def _run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) 
     return launch.run_loop(loop, args, options)
 
 
+def write_words(to: Any, values: Any) -> None:
+    """`launch.write_words`."""
+    from . import launch
+
+    launch.write_words(to, values)
+
+
 loops.on_device = _run_loop
+philox.write = write_words

@@ -12,18 +12,22 @@ from typing import Any
 
 import numpy as np
 
+from ...backend import philox
 from ...backend.devices import array_module, cuda_module
 from ..cpu import loops
 from . import reductions
 from . import rows as row_kernels
+from .dropout import advance
+from .dropout import dropout as dropout_kernel
 from .elementwise import MOST_DIMS, NUMBER, elementwise, joined
 from .embedding import embedding_backward as embedding_kernel
 from .expressions import NoScalarForm
-from .optimizers import step as step_kernel
-from .source import BYTES, FLOATS, INDICES, TYPES, Source, row_group, vector, width
+from .source import BYTES, FLOATS, INDICES, TYPES, Source, from_file, row_group, vector, width
 
 BLOCKS_PER_PROCESSOR = 8
 """Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
+USUAL_SHARED = 48 << 10
+"""Bytes of shared memory that a block gets without asking for more."""
 MOST_ELEMENTS = 1 << 31
 """Offsets are 32 bits wide in strided kernels."""
 
@@ -39,7 +43,9 @@ def start(source: Source, grid: tuple[int, ...], arguments: list[Any]) -> None:
             code=source.program(), options=("--std=c++17",), backend="nvrtc"
         )
         function = _FUNCTIONS[source.name] = module.get_function(source.name)
-    function(grid, (source.block,), tuple(arguments))
+        if source.shared > USUAL_SHARED:
+            function.max_dynamic_shared_size_bytes = source.shared
+    function(grid, (source.block,), tuple(arguments), shared_mem=source.shared)
 
 
 def blocks(items: int, per_block: int = 256) -> int:
@@ -300,26 +306,37 @@ def embedding_backward(g: Any, index: Any, table: Any) -> Any:
     return table
 
 
-# ------------------------------------------------------------------------------ optimizers
-def step(formula: Any, w: Any, g: Any, states: list[Any], numbers: Any) -> bool:
-    """An optimizer's formula over flat arrays, in place, with numbers from an array on the GPU;
-    False if there is no kernel for these arrays.
+# ------------------------------------------------------------------------------ dropout
+def dropout(x: Any, p: float, bits: Any) -> Any:
+    """x / (1 − p) where the random numbers of `bits` (`dropout_bits`) say so, else 0; the same
+    kernel makes the gradient, with the same numbers.
     """
-    given = [s for s in states if s is not None]
-    if not _fits(w, g, *given):
-        return False
-    marks = "".join(["0" if s is None else "1" for s in states])
-    wide = aligned(w, g, *given)
-    key = (formula, marks, w.dtype.name, wide)
-    if key not in _SOURCES:
-        try:
-            _SOURCES[key] = step_kernel(formula, marks, w.dtype.name, wide=wide)
-        except NoScalarForm:
-            _SOURCES[key] = None
-    source = _SOURCES[key]
-    if source is None:
-        return False
-    each = [numbers[i : i + 1] for i in range(numbers.size)]
-    arguments = [np.int64(w.size), w, g, *given, *each, w, *given]
-    start(source, (blocks(w.size, source.block * (4 if wide else 1)),), arguments)
-    return True
+    x = array_module(x).ascontiguousarray(x)
+    y = array_module(x).empty(x.shape, x.dtype)
+    if not x.size:
+        return y
+    source = dropout_kernel(x.dtype.name, wide=aligned(x, y))
+    arguments = [np.int64(x.size), np.float32(1 - p), np.uint64(bits.seed), np.uint64(bits.offset)]
+    start(source, (blocks(x.size, source.block),), [*arguments, bits.base, x, y])
+    return y
+
+
+def dropout_bits(x: Any, generator: Any) -> philox.Bits:
+    """The random numbers that `dropout` of x uses up."""
+    threads = blocks(x.size) * 256
+    return philox.take(generator, x.device.id, advance(max(x.size, 1), threads))
+
+
+MOST_WORDS = 32
+
+
+def write_words(to: Any, values: Any) -> None:
+    """Numbers into a small array of 8-byte items on the GPU, in the order of the stream and without
+    waiting for it.
+    """
+    given = np.asarray(values, to.dtype)
+    words = np.zeros(MOST_WORDS, np.uint64)
+    words[: given.size] = given.view(np.uint64)
+    packed = words.view(np.dtype([("at", np.uint64, (MOST_WORDS,))]))
+    text = from_file("write_words.cuh", "write_words", {}, {"MOST": MOST_WORDS})
+    start(Source("write_words", text, block=32), (1,), [np.int32(given.size), to, packed])

@@ -5,6 +5,15 @@ typedef long long Index;
 #define NAN __int_as_float(0x7fc00000)
 #endif
 
+// Shared memory whose size the launch decides.
+#ifdef EMULATED
+#define SHARED(type, name) type *name = reinterpret_cast<type *>(emulated_shared)
+#else
+#define SHARED(type, name)                                  \
+    extern __shared__ __align__(16) unsigned char shared_bytes[]; \
+    type *name = reinterpret_cast<type *>(shared_bytes)
+#endif
+
 // Half-precision numbers are stored as their bits and computed in float.
 struct f16 { unsigned short bits; };
 struct bf16 { unsigned short bits; };
@@ -91,6 +100,8 @@ __device__ __forceinline__ double normal_below_of(double x) {
 }
 __device__ __forceinline__ float sqrt_of(float x) { return sqrtf(x); }
 __device__ __forceinline__ double sqrt_of(double x) { return sqrt(x); }
+__device__ __forceinline__ float pow_of(float x, float y) { return powf(x, y); }
+__device__ __forceinline__ double pow_of(double x, double y) { return pow(x, y); }
 __device__ __forceinline__ float abs_of(float x) { return fabsf(x); }
 __device__ __forceinline__ double abs_of(double x) { return fabs(x); }
 template <typename A> __device__ __forceinline__ A sigmoid_of(A x) {

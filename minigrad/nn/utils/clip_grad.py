@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.devices import array_module, device_of
 from ...core.tensor import Tensor, wrap
 from ...export import export
+from ...kernels import cuda
 
 
 def _gradients(parameters: Any) -> list[Tensor]:
@@ -22,6 +24,8 @@ def _norm(x: Any, p: float) -> float:
     x = x.reshape(-1)
     if x.itemsize < 4:  # sums of half-precision numbers overflow and lose their digits
         x = x.astype(np.float32)
+    if array_module(x) is not np:
+        x = x.get()
     if p == 2.0:  # vdot: one pass, no temporary
         square = float(np.vdot(x, x).real)
         if math.isfinite(square):
@@ -37,18 +41,33 @@ def _norm(x: Any, p: float) -> float:
 
 def total_of(arrays: list[Any], p: float, error_if_nonfinite: bool) -> Any:
     """The p-norm of all arrays together, an array of no dimension."""
-    total = _norm(np.array([_norm(a, p) for a in arrays]), p)
+    total: Any
+    if _on_gpu(arrays) and p in (2.0, math.inf):
+        total = cuda.launch_many.norm(arrays, largest=p == math.inf)
+    else:
+        total = _norm(np.array([_norm(a, p) for a in arrays]), p)
     if error_if_nonfinite and not math.isfinite(total):
         raise RuntimeError(
             f"The total norm of order {p} for gradients from `parameters` is non-finite, so"
             " it cannot be clipped. To disable this error and scale the gradients by the"
             " non-finite norm anyway, set `error_if_nonfinite=False`"
         )
-    return np.asarray(total, arrays[0].real.dtype)
+    return array_module(arrays[0]).asarray(total, arrays[0].real.dtype)
+
+
+def _on_gpu(arrays: list[Any]) -> bool:
+    """Whether kernels take the arrays: all on one GPU, of floating dtypes."""
+    first = device_of(arrays[0])
+    return first.type == "cuda" and all(
+        [device_of(a) is first and a.dtype.kind in "fcV" for a in arrays]
+    )
 
 
 def shrink(arrays: list[Any], total: Any, max_norm: float) -> None:
     """Multiply the arrays by max_norm/(total + 1e-6) if that is below 1, in place."""
+    if arrays and _on_gpu([*arrays, total]):
+        cuda.launch_many.shrink(arrays, total, max_norm)
+        return
     scale = min(max_norm / (float(total.item()) + 1e-6), 1.0)
     if scale != 1.0:  # nan is not 1: it must show in the gradients
         for a in arrays:

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
+from ...backend.devices import cuda_is_available
 from ...backend.random import Generator
 from ...export import export
 from .collate import default_collate, default_convert
@@ -19,6 +20,7 @@ from .sampler import BatchSampler, RandomSampler, Sampler, SequentialSampler
 
 if TYPE_CHECKING:
     from .parallel import ParallelIterator
+    from .pinning import PinningIterator
 
 __all__ = ["DataLoader", "default_collate", "default_convert", "get_worker_info"]
 
@@ -52,7 +54,8 @@ class DataLoader(Generic[T_co]):
     traceback, a worker that dies is a RuntimeError, as is a batch that takes longer than `timeout`
     seconds. Workers end with the iterator, or stay for the next epoch if `persistent_workers`.
 
-    `pin_memory` is accepted and changes nothing: main memory is pageable here.
+    With `pin_memory` batches are in pinned memory, if there is a GPU, so that `to("cuda",
+    non_blocking=True)` need not be waited for; where there are workers, a thread sees to it.
     ValueError for options that contradict each other.
     """
 
@@ -115,6 +118,7 @@ class DataLoader(Generic[T_co]):
         self.in_order = in_order
         self._expected_batches: int | None = None
         self._iterator: ParallelIterator | None = None
+        self._pinning: PinningIterator | None = None
         self._ready = True
 
     def __setattr__(self, name: str, value: Any) -> None:
@@ -145,9 +149,25 @@ class DataLoader(Generic[T_co]):
     def _index_sampler(self) -> Any:
         return self.sampler if self.batch_sampler is None else self.batch_sampler
 
-    def __iter__(self) -> LoaderIterator:
+    def __iter__(self) -> LoaderIterator | PinningIterator:
         if self.num_workers == 0:
             return SerialIterator(self)
+        if self._pinning is not None:
+            self._pinning.close()  # it may still ask the workers that are wanted now
+        found = self._parallel()
+        if not self.pins:
+            return found
+        from .pinning import PinningIterator
+
+        self._pinning = PinningIterator(found)
+        return self._pinning
+
+    @property
+    def pins(self) -> bool:
+        """Whether batches are pinned: if that is wanted and there is a GPU."""
+        return bool(self.pin_memory) and cuda_is_available()
+
+    def _parallel(self) -> ParallelIterator:
         # Here, because multiprocessing takes a tenth of the time of `import minigrad`.
         from .parallel import ParallelIterator
 

@@ -63,9 +63,14 @@ class SerialIterator(LoaderIterator):
         if loader.timeout:
             raise AssertionError("DataLoader: timeout needs num_workers > 0")
         self._fetch = self._recipe.fetcher()
+        self._pins = loader.pins
 
     def _next_data(self) -> Any:
         data = self._fetch(next(self._sampler))
         if data is EXHAUSTED:
             raise StopIteration
+        if self._pins:
+            from .pinning import pin  # where there is a GPU
+
+            data = pin(data)
         return data
