@@ -13,6 +13,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..core.views import unlinked
 from ..export import export
 from .complexes import conj
+from .dims import permute_
 from .elementwise import add, mul
 from .matmul import matmul, same_dtype
 from .matrix_product import matrix_product
@@ -128,7 +129,9 @@ def einsum(equation: Any, *operands: Any) -> Any:
         if a._data.dtype is b._data.dtype and a._data.dtype.kind != "b":
             letters = _plain_pair(equation, a._data.shape, b._data.shape)
             if letters is not None:
-                return contract(a, b, la=letters[0], lb=letters[1], ly=letters[2])
+                la, lb, made, order = letters
+                y = contract(a, b, la=la, lb=lb, ly=made)
+                return y if order is None else permute_(y, dims=order)
     terms, output = _parse(equation, [x._data.ndim for x in operands])
     factors = _equal_sizes(terms, operands)
     current, letters = _diagonals(factors[0], terms[0])
@@ -297,8 +300,11 @@ Letters = tuple[str, ...]
 @lru_cache(256)
 def _plain_pair(
     equation: str, shape_a: tuple[int, ...], shape_b: tuple[int, ...]
-) -> tuple[Letters, Letters, Letters] | None:
-    """The letters of both operands and the result where `contract` can do it; else None."""
+) -> tuple[Letters, Letters, Letters, tuple[int, ...] | None] | None:
+    """The letters of both operands and of their product, and the order of the result's dimensions
+    in that, where `contract` can do it; else None. No order: as in PyTorch, a mere product of
+    elements is no view.
+    """
     try:
         (la, lb), ly = _parse(equation, (len(shape_a), len(shape_b)))
     except (RuntimeError, ValueError):
@@ -309,7 +315,14 @@ def _plain_pair(
     for own, others in ((la, {*lb, *ly}), (lb, {*la, *ly})):
         if len(set(own)) < len(own) or not others.issuperset(own):
             return None
-    return (tuple(la), tuple(lb), tuple(ly)) if sizes else None
+    if not sizes:
+        return None
+    made = [c for c in la if c in lb and c in ly]
+    made += [c for c in la if c not in lb] + [c for c in lb if c not in la]
+    order = tuple([made.index(c) for c in ly])
+    summed = len({*la, *lb}) > len(made)
+    kept = order if summed or order != tuple(range(len(order))) else None
+    return tuple(la), tuple(lb), tuple(made), kept
 
 
 @lru_cache(256)
