@@ -1,8 +1,9 @@
 """Flags that programs set for PyTorch's libraries: `backends.*`, precision, determinism.
 
-minigrad has none of the choices behind them: products are computed in full precision, and the same
-program gives the same numbers. So the flags can be set and read, and change nothing; the questions
-have true answers.
+Those that say how float32 may be rounded hold for products and convolutions on a GPU, where they
+choose TensorFloat-32 (8 bits of exponent, 10 of mantissa). minigrad has none of the choices behind
+the others: the same program gives the same numbers. They can be set and read, and change nothing;
+the questions have true answers.
 """
 
 from __future__ import annotations
@@ -122,6 +123,7 @@ def sdp_kernel(
 
 # ------------------------------------------------------------ precision and determinism
 _PRECISIONS = ("highest", "high", "medium")
+_ROOT = __name__.partition(".")[0]
 _STATE: dict[str, Any] = {
     "precision": "highest",
     "deterministic": False,
@@ -130,10 +132,24 @@ _STATE: dict[str, Any] = {
 }
 
 
+def _flag(namespace: str, name: str) -> Any:
+    """What a program has assigned to a flag, or its first value."""
+    return getattr(sys.modules.get(f"{_ROOT}.backends.{namespace}"), name, None)
+
+
+def allows_tf32(of: str = "cuda.matmul") -> bool:
+    """Whether float32 operands on a GPU may be rounded to TensorFloat-32: by products
+    ("cuda.matmul"), only where a program allows it, or by convolutions ("cudnn"), unless it forbids
+    it, as in PyTorch.
+    """
+    return bool(_flag(of, "allow_tf32")) or _flag(of, "fp32_precision") == "tf32"
+
+
 @export("set_float32_matmul_precision")
 def set_float32_matmul_precision(precision: str) -> None:
-    """How float32 products may be rounded: "highest", "high" or "medium". They are always exact to
-    float32 here; the word is remembered. A UserWarning for another one.
+    """How float32 products on a GPU may be rounded: "highest" not at all, "high" and "medium" to
+    TensorFloat-32, as `backends.cuda.matmul.allow_tf32` says it. On the CPU they are always exact
+    to float32. A UserWarning for another word.
     """
     if precision not in _PRECISIONS:
         warnings.warn(
@@ -142,12 +158,16 @@ def set_float32_matmul_precision(precision: str) -> None:
         )
         return
     _STATE["precision"] = precision
+    namespace: Any = sys.modules[f"{_ROOT}.backends.cuda.matmul"]
+    namespace.allow_tf32 = precision != "highest"
 
 
 @export("get_float32_matmul_precision")
 def get_float32_matmul_precision() -> str:
-    """What `set_float32_matmul_precision` was told last."""
-    return _STATE["precision"]
+    """What `set_float32_matmul_precision` was told last, or what `allow_tf32` means."""
+    if not _flag("cuda.matmul", "allow_tf32"):
+        return "highest"
+    return "high" if _STATE["precision"] == "highest" else _STATE["precision"]
 
 
 @export("use_deterministic_algorithms")

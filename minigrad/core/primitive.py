@@ -76,7 +76,7 @@ def primitive(
     view         the result shares the memory of the one argument (a copy is noticed and treated as
                  one)
     half         "widen": float16 and bfloat16 are computed in float32 and rounded once; "keep": as
-                 they are
+                 they are; "device": widened in main memory, left to the function on a GPU
     composition  the same function from differentiable parts, used for second derivatives of fused
                  kernels; it takes
                  the same arguments, as Tensors. Without it residuals count as constants.
@@ -321,12 +321,12 @@ def _general(p: Primitive) -> Callable:
   if (view := a{i}._view) is not None and view.seen != a{i}._counter[0]:
    refresh_view(a{i})
   w{i} = a{i}._requires_grad
-  if type(x{i}) is not ndarray{widened.format(i=i) if p.half == "widen" else ""}:
+  if type(x{i}) is not ndarray{widened.format(i=i) if p.half != "keep" else ""}:
    ready = False
  else:
   x{i}, w{i} = a{i}, False
 """
-        if p.half == "widen":
+        if p.half != "keep":
             text += f"  if type(a{i}) is ndarray and a{i}.dtype in HALF:\n   ready = False\n"
     text += f""" raw, extra = ({xs}), ()
  try:
@@ -371,7 +371,7 @@ def _listed(name: str, places: Any) -> str:
 
 def _any_number(p: Primitive) -> Callable:
     """The call path where the number of arguments varies."""
-    widened = p.half == "widen"
+    widened = p.half != "keep"
 
     def call_any(*args: Any, **options: Any) -> Any:
         tensors = [a for a in args if isinstance(a, Tensor)]
@@ -445,9 +445,9 @@ def _forward(p: Primitive, args: Any, options: dict) -> tuple[Any, Any, Any]:
     if p.promote is not None:
         if not _uniform(args):
             args, narrow = _promoted(p, args)
-    elif p.half == "widen":
+    elif p.half != "keep":
         for a in args:
-            if not (isinstance(a, ndarray) or _on_gpu(a)):
+            if not (isinstance(a, ndarray) or (_on_gpu(a) and p.half == "widen")):
                 continue
             if not ((d := a.dtype) is F32 or d is F64) and d in HALF:
                 narrow = d
@@ -485,7 +485,7 @@ def _promoted(p: Primitive, args: Any) -> tuple[Any, Any]:
     if p.promote == "float" and dtype.category < FLOATING:
         dtype = get_default_dtype()
     target = narrow = dtype.np
-    if target in HALF and p.half == "widen":
+    if target in HALF and p.half != "keep":
         target = F32
     else:
         narrow = None

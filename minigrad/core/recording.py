@@ -74,7 +74,8 @@ class PrimitiveNode(Node):
         else:
             dtype = self.dtype
             if not (dtype is F32 or dtype is F64) and dtype in HALF:
-                g, saved = widen(g), [widen(s) for s in saved]
+                if self.primitive.half != "device" or type(g) is ndarray:
+                    g, saved = widen(g), [widen(s) for s in saved]
             if needed is None or plan.fast_joint is not None:
                 return plan.all_fast(g, saved)
             rules, joint = plan.fast, None

@@ -2,7 +2,7 @@
 
 Every product is one primitive, `matrix_product`, over the last two dimensions; vectors are rows or
 columns of it. `linear` has a primitive of its own, which adds the bias in place. Half precision is
-multiplied in float32 and rounded once.
+multiplied in float32 and rounded once: on the CPU by casts, on a GPU by the library.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..core.views import unlinked
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import products
 from .complexes import conj
 from .elementwise import add, mul
@@ -30,9 +31,18 @@ from .slices import diagonal
 
 
 # ------------------------------------------------------------------------------ the general product
-@primitive
+def _matrices(a: Any, b: Any, bias: Any = None) -> Any:
+    """a b, or a b + bias, of two matrices."""
+    if type(a) is np.ndarray:
+        return products.matrices(a, b, bias)
+    return cuda.gemm.matmul(a, b, bias=bias)
+
+
+@primitive(half="device")
 def matrix_product(a: Any, b: Any) -> Any:
     """C = A B over the last two dimensions, the others broadcast;  Ā = C̄ Bᴴ,  B̄ = Aᴴ C̄."""
+    if type(a) is not np.ndarray:
+        return cuda.gemm.matmul(a, b)
     if a.ndim > 2 and b.ndim == 2 and a.flags.c_contiguous:
         # one large GEMM instead of one per batch element
         rows = math.prod(a.shape[:-1])
@@ -69,13 +79,13 @@ matrix_product.vjp(a=lambda g, b: matrix_product(g, _adjoint(b)), b=_right_vjp)
 
 def _left_of_matrices(g: Any, b: Any) -> Any:
     if b.ndim == 2 == g.ndim and b.dtype.kind == "f":
-        return products.matrices(g, b.T)
+        return _matrices(g, b.T)
     return matrix_product(g, _adjoint(b))
 
 
 def _right_of_matrices(g: Any, a: Any, b_shape: Any) -> Any:
     if a.ndim == 2 == g.ndim and a.dtype.kind == "f":
-        return products.matrices(a.T, g)
+        return _matrices(a.T, g)
     return _right_vjp(g, a, b_shape)
 
 
@@ -361,11 +371,11 @@ def addbmm(
 
 
 # ------------------------------------------------------------------------------ the layer
-@primitive
+@primitive(half="device")
 def affine(x: Any, weight: Any, bias: Any) -> Any:
     """y = x Wᵀ + b for x (..., in), W (out, in), b (out) or None;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ."""
     flat = x if x.ndim == 2 else x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    y = products.matrices(flat, weight.T, bias)
+    y = _matrices(flat, weight.T, bias)
     return y if x.ndim == 2 else y.reshape(*x.shape[:-1], weight.shape[0])
 
 
@@ -391,20 +401,27 @@ affine.vjp(
 
 def _affine_x_fast(g: Any, weight: Any, x_shape: Any) -> Any:
     if g.ndim == 2 and g.dtype.kind == "f":
-        return products.matrices(g, weight)
+        return _matrices(g, weight)
     return _affine_x_vjp(g, weight, x_shape)
 
 
 def _affine_weight_fast(g: Any, x: Any) -> Any:
+    if type(g) is not np.ndarray:
+        return cuda.gemm.weight_gradient(g, x)
     if g.ndim == 2 and g.dtype.kind == "f":
-        return products.matrices(g.T, x)
+        return _matrices(g.T, x)
     return _affine_weight_vjp(g, x)
+
+
+def _affine_bias_fast(g: Any) -> Any:
+    found = None if type(g) is np.ndarray else cuda.gemm.column_sums(g)
+    return sum_to_size(g, size=g.shape[-1:]) if found is None else found
 
 
 affine.fast(
     x=_affine_x_fast,
     weight=_affine_weight_fast,
-    bias=lambda g: sum_to_size(g, size=g.shape[-1:]),
+    bias=_affine_bias_fast,
 )
 affine.primitive.node_class.__name__ = "AddmmBackward0"
 

@@ -665,12 +665,15 @@ Stream.null = Stream(null=True)
 @contextlib.contextmanager
 def installed() -> Iterator[Any]:
     """Inside, `import cupy` finds this module, and the driver counts one device."""
+    from . import fake_cublaslt
+
     before, count = sys.modules.get("cupy"), devices._driver_device_count
     MACHINE.reset()
     sys.modules["cupy"] = MODULE
     devices._driver_device_count = lambda: 1  # type: ignore[assignment]
     try:
-        yield MODULE
+        with fake_cublaslt.installed():
+            yield MODULE
     finally:
         devices._driver_device_count = count
         if before is None:

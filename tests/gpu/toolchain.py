@@ -152,7 +152,7 @@ class Emulated:
         program = prelude() + "".join([s.text for s in sources])
         wrappers = "".join([_wrapper(s) for s in sources])
         text = f'#include "{HERE}/emulator.h"\n{program}\n{wrappers}'
-        self.library = ctypes.CDLL(str(_built(text)))
+        self.library = ctypes.CDLL(str(built(text)))
 
     def run(
         self, name: str, grid: tuple[int, int], block: int, arguments: Sequence[Any], order: int = 0
@@ -192,7 +192,7 @@ def _wrapper(source: Source) -> str:
     )
 
 
-def _built(text: str) -> Path:
+def built(text: str) -> Path:
     """The shared library of a program, kept for the next run."""
     emulator = (HERE / "emulator.h").read_text()
     digest = hashlib.sha256((emulator + text).encode()).hexdigest()[:32]

@@ -9,6 +9,8 @@ dropout.py      Philox's random bits, by the counters of PyTorch's CUDA generato
 embedding.py    gradients of looked-up rows, summed in order of position
 optimizers.py   an optimizer's formula over flat buffers
 launch.py       compiling with CuPy, and starting
+cublaslt.py     NVIDIA's library of matrix products by its C interface
+gemm.py         products of arrays as its problems
 
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
 is text, which tests compile, and run on the CPU against the formulas (docs/gpu.md).
@@ -21,6 +23,6 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name == "launch":  # and all it needs: a fiftieth of the time to import minigrad
-        return importlib.import_module(".launch", __name__)
+    if name in ("launch", "gemm"):  # and all they need: a fiftieth of the time to import minigrad
+        return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
