@@ -11,13 +11,15 @@ from ..backend import sampling
 from ..backend.devices import array_module
 from ..backend.dtypes import from_numpy_dtype
 from ..core.primitive import primitive
-from ..core.tensor import wrap
+from ..core.recording import widen
+from ..core.tensor import Tensor, wrap
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import attention as kernels
 from .dropout import dropout
 from .elementwise import add, mul, where
 from .join import cat
-from .matmul import linear, matmul
+from .matmul import linear, matmul, matrix_product
 from .piecewise import data_of, dtype_title
 from .rearrange import repeat, repeat_interleave
 from .reduction import mean
@@ -34,7 +36,7 @@ def _attend(
     k, v = _for_all_heads(q, k), _for_all_heads(q, v)
     weights = _weights(q, k, _added(mask, causal, q._data, k._data), scale)
     if p:
-        weights = mul(weights, wrap(_kept(weights._data.shape, p, seed, weights._data.dtype)))
+        weights = mul(weights, wrap(_kept(weights._data, p, seed)))
     return matmul(weights, v)
 
 
@@ -57,10 +59,11 @@ def _added(mask: Any, causal: bool, q: Any, k: Any) -> Any:
     return np.where(seen, 0, -np.inf).astype(q.dtype)
 
 
-def _kept(shape: tuple[int, ...], p: float, seed: int, dtype: Any) -> Any:
-    """Dropout's factors for weights of this shape: 0, or 1/(1 − p)."""
+def _kept(weights: Any, p: float, seed: int) -> Any:
+    """Dropout's factors for weights: 0, or 1/(1 − p)."""
+    shape = weights.shape
     kept = sampling.keep_mask(seed, math.prod(shape[:-1]), shape[-1], p).reshape(shape)
-    return kept * dtype.type(1 / (1 - p))
+    return array_module(weights).asarray(kept * weights.dtype.type(1 / (1 - p)))
 
 
 def _for_all_heads(q: Any, x: Any) -> Any:
@@ -69,11 +72,11 @@ def _for_all_heads(q: Any, x: Any) -> Any:
         return x
     times = q.shape[-3] // x.shape[-3]
     return (
-        np.repeat(x, times, -3) if type(x) is np.ndarray else repeat_interleave(x, times, -3)
+        repeat_interleave(x, times, -3) if isinstance(x, Tensor) else np.repeat(x, times, -3)
     ) if times > 1 else x  # fmt: skip
 
 
-@primitive(residuals=("kept", "parts"), composition=_attend)
+@primitive(residuals=("kept", "parts"), half="device", composition=_attend)
 def attend(
     q: Any, k: Any, v: Any, mask: Any, *, scale: float, causal: bool, p: float, seed: int
 ) -> Any:
@@ -82,9 +85,15 @@ def attend(
     Kept for backward: P of small arguments; else the top m of S and 1/Σ exp(S − m) of every query,
     from which P is computed again in tiles.
     """
-    found = kernels.forward(q, k, v, mask, scale, causal, seed, p)
+    if type(q) is np.ndarray:
+        found = kernels.forward(q, k, v, mask, scale, causal, seed, p)
+    else:
+        found = cuda.attention.attend(q, k, v, mask, scale, causal, seed, p)
     if found is not None:
         return found
+    dtype = q.dtype
+    if type(q) is not np.ndarray:
+        q, k, v, mask = widen((q, k, v, mask))
     k, v = _for_all_heads(q, k), _for_all_heads(q, v)
     s = _scores(q, k, _added(mask, causal, q, k), scale)
     top = np.max(s, axis=-1, keepdims=True) if s.shape[-1] else np.full_like(s, -np.inf)
@@ -92,12 +101,12 @@ def attend(
     weights = np.exp(s, out=s)
     total = np.sum(weights, axis=-1, keepdims=True)
     weights /= np.where(total == 0, 1, total)
-    thin = weights * _kept(s.shape, p, seed, s.dtype) if p else weights
-    return np.matmul(thin, v), weights, None
+    thin = weights * _kept(weights, p, seed) if p else weights
+    return matrix_product(thin, v).astype(dtype, copy=False), weights, None
 
 
 def _scores(q: Any, k: Any, mask: Any, scale: float) -> Any:
-    s = np.matmul(q, np.swapaxes(k, -2, -1))
+    s = matrix_product(q, np.swapaxes(k, -2, -1))
     s *= s.dtype.type(scale)
     return s if mask is None else s + mask
 
@@ -112,26 +121,31 @@ def _attend_vjp(
     """
     tiled = parts is not None
     if tiled and not needs[3]:
-        return *kernels.backward(g, q, k, v, mask, y, kept, parts, scale, causal, seed, p), None
+        if type(q) is np.ndarray:
+            return *kernels.backward(g, q, k, v, mask, y, kept, parts, scale, causal, seed, p), None
+        given = (g, q, k, v, mask, y, kept, parts, scale, causal, seed, p, needs)
+        return *cuda.attention.attend_backward(*given), None
+    if type(q) is not np.ndarray:
+        g, q, k, v, mask = widen((g, q, k, v, mask))
     heads, (k, v) = (k.shape, v.shape), (_for_all_heads(q, k), _for_all_heads(q, v))
     if tiled:
         kept = np.exp(_scores(q, k, _added(mask, causal, q, k), scale) - kept[..., None])
         kept *= parts[..., None]
-    factors = _kept(kept.shape, p, seed, kept.dtype) if p else None
+    factors = _kept(kept, p, seed) if p else None
     v_bar = None
     if needs[2]:
         thin = kept if factors is None else kept * factors
-        v_bar = _of_shared_heads(np.matmul(np.swapaxes(thin, -2, -1), g), heads[1])
+        v_bar = _of_shared_heads(matrix_product(np.swapaxes(thin, -2, -1), g), heads[1])
     if not (needs[0] or needs[1] or needs[3]):
         return None, None, v_bar, None
-    s_bar = np.matmul(g, np.swapaxes(v, -2, -1))
+    s_bar = matrix_product(g, np.swapaxes(v, -2, -1))
     s_bar = s_bar if factors is None else s_bar * factors
     s_bar -= np.sum(s_bar * kept, axis=-1, keepdims=True)
     s_bar *= kept
     mask_bar = s_bar if needs[3] else None
     s_bar = s_bar * s_bar.dtype.type(scale)
-    q_bar = np.matmul(s_bar, k) if needs[0] else None
-    k_bar = np.matmul(np.swapaxes(s_bar, -2, -1), q) if needs[1] else None
+    q_bar = matrix_product(s_bar, k) if needs[0] else None
+    k_bar = matrix_product(np.swapaxes(s_bar, -2, -1), q) if needs[1] else None
     return q_bar, _of_shared_heads(k_bar, heads[0]), v_bar, mask_bar
 
 

@@ -10,6 +10,7 @@ embedding.py    gradients of looked-up rows, summed in order of position
 optimizers.py   an optimizer's formula over flat buffers
 launch.py       compiling with CuPy, and starting
 cublaslt.py     NVIDIA's library of matrix products by its C interface
+attention.py    softmax(QKᵀ)V and its gradients in tiles
 gemm.py         products of arrays as its problems
 
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
@@ -23,6 +24,10 @@ from typing import Any
 
 
 def __getattr__(name: str) -> Any:
-    if name in ("launch", "gemm"):  # and all they need: a fiftieth of the time to import minigrad
+    if name in (
+        "launch",
+        "gemm",
+        "attention",
+    ):  # and all they need: a fiftieth of the time to import minigrad
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -24,6 +24,8 @@ from .source import BYTES, FLOATS, INDICES, TYPES, Source, row_group, vector, wi
 
 BLOCKS_PER_PROCESSOR = 8
 """Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
+USUAL_SHARED = 48 << 10
+"""Bytes of shared memory that a block gets without asking for more."""
 MOST_ELEMENTS = 1 << 31
 """Offsets are 32 bits wide in strided kernels."""
 
@@ -39,7 +41,9 @@ def start(source: Source, grid: tuple[int, ...], arguments: list[Any]) -> None:
             code=source.program(), options=("--std=c++17",), backend="nvrtc"
         )
         function = _FUNCTIONS[source.name] = module.get_function(source.name)
-    function(grid, (source.block,), tuple(arguments))
+        if source.shared > USUAL_SHARED:
+            function.max_dynamic_shared_size_bytes = source.shared
+    function(grid, (source.block,), tuple(arguments), shared_mem=source.shared)
 
 
 def blocks(items: int, per_block: int = 256) -> int:

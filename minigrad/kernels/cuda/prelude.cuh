@@ -5,6 +5,15 @@ typedef long long Index;
 #define NAN __int_as_float(0x7fc00000)
 #endif
 
+// Shared memory whose size the launch decides.
+#ifdef EMULATED
+#define SHARED(type, name) type *name = reinterpret_cast<type *>(emulated_shared)
+#else
+#define SHARED(type, name)                                  \
+    extern __shared__ __align__(16) unsigned char shared_bytes[]; \
+    type *name = reinterpret_cast<type *>(shared_bytes)
+#endif
+
 // Half-precision numbers are stored as their bits and computed in float.
 struct f16 { unsigned short bits; };
 struct bf16 { unsigned short bits; };

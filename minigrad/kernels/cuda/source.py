@@ -34,13 +34,15 @@ BYTES = 16
 
 class Source(NamedTuple):
     """The CUDA C of one kernel: `text` follows the prelude, and has no name outside itself but the
-    kernel's. `results`: the dtypes of what an elementwise kernel writes.
+    kernel's. `results`: the dtypes of what an elementwise kernel writes; `shared`: bytes of shared
+    memory beside those that the text declares.
     """
 
     name: str
     text: str
     results: tuple[str, ...] = ()
     block: int = 256
+    shared: int = 0
 
     def program(self) -> str:
         """All that a compiler needs."""
@@ -57,15 +59,18 @@ def _body(file: str) -> str:
     return (FOLDER / file).read_text()
 
 
-def from_file(file: str, name: str, types: dict[str, str], numbers: dict[str, Any]) -> str:
-    """The text of a kernel in a .cuh file: `types` and `numbers` are what its names T, V ... mean,
-    and `NAME` is its own.
+def from_file(
+    file: str | tuple[str, ...], name: str, types: dict[str, str], numbers: dict[str, Any]
+) -> str:
+    """The text of a kernel in a .cuh file, or in several: `types` and `numbers` are what its names
+    T, V ... mean, and `NAME` is its own.
     """
     given = [f"typedef {meaning} {t};" for t, meaning in types.items()]
     for key, value in numbers.items():
         value = str(value).lower() if isinstance(value, bool) else value
         given.append(f"constexpr int {key} = {value};")
-    body = _body(file).replace("NAME", name)
+    files = (file,) if isinstance(file, str) else file
+    body = "".join([_body(f) for f in files]).replace("NAME", name)
     return f"namespace in_{name} {{\n" + "\n".join(given) + f"\n{body}}}\n"
 
 
