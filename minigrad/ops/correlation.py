@@ -19,10 +19,17 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..core.primitive import primitive
+from ..kernels import cuda
 from ..kernels.cpu import convolution as kernels
 from .columns import columns_of, out_size, scatter_columns
 from .complexes import conj
+from .matmul import matrix_product
 from .sums import reduce_sum
+
+
+def _kernels(x: Any) -> Any:
+    """What convolves arrays like x without columns, where it can."""
+    return kernels if type(x) is np.ndarray else cuda.convolution
 
 
 def channel_sums(g: Any) -> Any:
@@ -39,7 +46,7 @@ def _with_bias(y: Any, b: Any) -> Any:
     return y if b is None else np.add(y, b.reshape(-1, *[1] * (y.ndim - 2)), out=y)
 
 
-@primitive
+@primitive(half="device")
 def conv(
     x: Any,
     w: Any,
@@ -58,16 +65,16 @@ def conv(
     kernel = w.shape[2:]
     if out is None:
         out = out_size(x.shape[2:], kernel, stride, padding, dilation)
-    y = kernels.forward(x, w, b, tuple(out), stride, padding, dilation, groups)
+    y = _kernels(x).forward(x, w, b, tuple(out), stride, padding, dilation, groups)
     if y is not None:
         return y
     columns = columns_of(x, kernel, out, stride, padding, dilation, groups)
-    y = np.matmul(w.reshape(groups, w.shape[0] // groups, columns.shape[2]), columns)
+    y = matrix_product(w.reshape(groups, w.shape[0] // groups, columns.shape[2]), columns)
     y = y.reshape(x.shape[0], w.shape[0], *out)
     return _with_bias(y, b)
 
 
-@primitive
+@primitive(half="device")
 def conv_input(
     g: Any,
     w: Any,
@@ -83,20 +90,20 @@ def conv_input(
 
     ḡ = conv(·, w),  w̄ = conv_weight(·, g),  b̄ = Σ ȳ.
     """
-    x = kernels.input_gradient(g, w, b, tuple(size), stride, padding, dilation, groups)
+    x = _kernels(g).input_gradient(g, w, b, tuple(size), stride, padding, dilation, groups)
     if x is not None:
         return x
     n, c_out = g.shape[:2]
     kernel, out = w.shape[2:], g.shape[2:]
     flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
     flat_w = w.reshape(groups, c_out // groups, math.prod(w.shape[1:]))
-    columns = np.matmul(np.swapaxes(flat_w, -1, -2), flat_g)
+    columns = matrix_product(np.swapaxes(flat_w, -1, -2), flat_g)
     columns = columns.reshape(n, groups * w.shape[1], *kernel, *out)
     x = scatter_columns(columns, size, kernel, out, stride, padding, dilation)
     return _with_bias(x, b)
 
 
-@primitive
+@primitive(half="device")
 def conv_weight(
     x: Any,
     g: Any,
@@ -108,7 +115,7 @@ def conv_weight(
     groups: int,
 ) -> Any:
     """w̄ of conv;  x̄ = conv_input(g, ·),  ḡ = conv(x, ·)."""
-    found = kernels.weight_gradient(x, g, tuple(kernel), stride, padding, dilation, groups)
+    found = _kernels(x).weight_gradient(x, g, tuple(kernel), stride, padding, dilation, groups)
     if found is not None:
         return found
     n, c_out = g.shape[:2]
@@ -116,7 +123,7 @@ def conv_weight(
     flat_g = g.reshape(n, groups, c_out // groups, math.prod(g.shape[2:]))
     w = array_module(g).zeros((groups, c_out // groups, columns.shape[2]), g.dtype)
     for i in range(n):  # one GEMM a sample, summed: no (N, ...) array of products
-        w += np.matmul(flat_g[i], np.swapaxes(columns[i], -1, -2))
+        w += matrix_product(flat_g[i], np.swapaxes(columns[i], -1, -2))
     return w.reshape(c_out, x.shape[1] // groups, *kernel)
 
 

@@ -10,6 +10,7 @@ embedding.py    gradients of looked-up rows, summed in order of position
 optimizers.py   an optimizer's formula over flat buffers
 launch.py       compiling with CuPy, and starting
 cublaslt.py     NVIDIA's library of matrix products by its C interface
+convolution.py  convolutions and their gradients without columns
 attention.py    softmax(QKᵀ)V and its gradients in tiles
 gemm.py         products of arrays as its problems
 
@@ -22,12 +23,13 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
+MODULES = ("attention", "convolution", "gemm", "launch")
+"""Imported, with all they need, when they are first asked for: a fiftieth of the time to import
+minigrad.
+"""
+
 
 def __getattr__(name: str) -> Any:
-    if name in (
-        "launch",
-        "gemm",
-        "attention",
-    ):  # and all they need: a fiftieth of the time to import minigrad
+    if name in MODULES:
         return importlib.import_module(f".{name}", __name__)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -57,7 +57,7 @@ def _kernel(
     }  # fmt: skip
     marks = "_".join([f"{key.lower()}{int(value)}" for key, value in numbers.items()])
     name = f"attention_{part}_{dtype}_{marks}"
-    files = ("attention.cuh", f"attention_{part}.cuh")
+    files = ("tensor_cores.cuh", "attention.cuh", f"attention_{part}.cuh")
     types = {"T": kind.stored, "Mask": kind.stored if mask == FLOATS else "bool"}
     fixed, moving = (e + 4) + (f + 4 if part != "forward" else 0), (e + 4) + (f + 4)
     shared = 0 if part == "delta" else 4 * (ROWS * fixed + n * moving)
