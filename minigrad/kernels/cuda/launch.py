@@ -28,6 +28,10 @@ BLOCKS_PER_PROCESSOR = 8
 """Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
 USUAL_SHARED = 48 << 10
 """Bytes of shared memory that a block gets without asking for more."""
+MOST_ROWS = (1 << 16) - 1
+"""Of a grid's second dimension."""
+PART = 4096
+"""Elements of a long row that are worth a block."""
 MOST_ELEMENTS = 1 << 31
 """Offsets are 32 bits wide in strided kernels."""
 
@@ -237,49 +241,85 @@ def cross_entropy_backward(
     return x_bar
 
 
-def layer_norm(x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float) -> Any:
-    """(y, mean, rstd) of rows along the last axis, or None."""
+def norm(
+    x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float, *, rms: bool = False
+) -> Any:
+    """(y, mean, rstd) of rows along the last axis, or None; of RMS norm, the mean is None."""
     if axes != (-1,) or not _fits(x, weight, bias):
         return None
     rows, n = _rows_of(x)
     xp, compute = array_module(x), _compute(x)
-    y, mean, rstd = xp.empty(x.shape, x.dtype), xp.empty(rows, compute), xp.empty(rows, compute)
+    y, rstd = xp.empty(x.shape, x.dtype), xp.empty(rows, compute)
+    mean = None if rms else xp.empty(rows, compute)
     source = row_kernels.norm(
-        x.dtype.name,
-        n,
-        weight=weight is not None,
-        bias=bias is not None,
+        x.dtype.name, n, rms=rms, weight=weight is not None, bias=bias is not None,
         wide=_wide(x, weight, bias),
-    )
+    )  # fmt: skip
     _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd])
     return y, mean, rstd
 
 
-def layer_norm_backward(
-    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...]
+def norm_backward(
+    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...], *, rms: bool = False
 ) -> tuple[Any, Any, Any]:
-    """Gradients of x, weight and bias: one launch for x, three for the other two."""
+    """Gradients of x, weight and bias: one launch for x, two for the others."""
     rows, n = _rows_of(x)
     xp, compute = array_module(x), _compute(x)
     g, name = xp.ascontiguousarray(g), x.dtype.name
-    x_bar = weight_bar = bias_bar = None
+    x_bar, found = None, [None, None]
     if needs[0]:
         x_bar = xp.empty(x.shape, x.dtype)
         wide = _wide(x, g, weight)
-        source = row_kernels.norm_backward(name, n, weight=weight is not None, wide=wide)
+        source = row_kernels.norm_backward(name, n, rms=rms, weight=weight is not None, wide=wide)
         _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar])
-    if needs[1] or needs[2]:
-        source = row_kernels.norm_weights(name, n, bias=True, wide=_wide(x, g))
+    if any(needs[1:]):
+        source = row_kernels.norm_weights(name, n, rms=rms, bias=not rms, wide=_wide(x, g))
         columns, parts = -(-n // (32 * vector(source))), max(1, min(64, rows // 64))
-        sums = xp.empty((2, parts, n), compute)
-        arguments = [np.int64(rows), np.int32(n), g, x, mean, rstd, sums[0], sums[1]]
+        sums = xp.empty((1 if rms else 2, parts, n), compute)
+        arguments = [np.int64(rows), np.int32(n), g, x, mean, rstd, sums[0], sums[-1]]
         start(source, (columns, parts), arguments)
-        adder = reductions.columns(np.dtype(compute).name, n, "sum", result=name, wide=False)
-        both = xp.empty((2, n), x.dtype)
-        tail = [np.int32(1), compute(1), sums, both]
-        start(adder, (-(-n // 32), 2), [np.int64(2), np.int64(parts), np.int64(n), *tail])
-        weight_bar, bias_bar = both[0], both[1]
-    return x_bar, weight_bar if needs[1] else None, bias_bar if needs[2] else None
+        both = reduction("sum", sums, (1,), False, result=name, dtype=x.dtype)
+        found = [row if need else None for row, need in zip(both, needs[1:], strict=False)]
+    return x_bar, found[0], found[-1]
+
+
+# ------------------------------------------------------------------------------ reductions
+def reduction(
+    op: str, x: Any, axes: tuple[int, ...], keepdim: bool, *, scale: float = 1.0,
+    result: str | None = None, dtype: Any = None,
+) -> Any:  # fmt: skip
+    """A sum, product or extremum over neighbouring axes, times `scale`; or None. A dtype other than
+    that of x is given by its name, `result`, and itself.
+    """
+    axes = tuple(sorted([a % x.ndim for a in axes]))
+    if not axes or axes != tuple(range(axes[0], axes[-1] + 1)) or not _fits(x):
+        return None
+    outer, n, inner = [
+        prod(part) for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1],
+                                x.shape[axes[-1] + 1 :])
+    ]  # fmt: skip
+    name, result = x.dtype.name, result or x.dtype.name
+    kept = [1 if d in axes else size for d, size in enumerate(x.shape)]
+    shape = kept if keepdim else [size for d, size in enumerate(x.shape) if d not in axes]
+    y = array_module(x).empty(shape, dtype or x.dtype)
+    compute = _compute(x)
+    if inner > 1:
+        source = reductions.columns(name, inner, op, result=result, wide=aligned(x))
+        head = [np.int64(outer), np.int64(n), np.int64(inner)]
+        grid = (-(-inner // (32 * vector(source))), min(outer, MOST_ROWS))
+        start(source, grid, [*head, np.int32(1), compute(scale), x, y])
+        return y
+    parts = max(1, min(blocks(1 << 30) // outer, n // PART))
+    if parts > 1:  # few and long rows: several blocks to each, and then their results
+        sums = array_module(x).empty((outer, parts), compute)
+        source = reductions.rows(name, n, op, result=np.dtype(compute).name, wide=aligned(x))
+        head = [np.int64(outer), np.int64(n), np.int32(parts)]
+        start(source, (blocks(outer * parts, 1),), [*head, compute(1), x, sums])
+        name, n, x = np.dtype(compute).name, parts, sums
+    source = reductions.rows(name, n, op, result=result, wide=aligned(x))
+    grid = (blocks(outer, source.block // row_group(n)),)
+    start(source, grid, [np.int64(outer), np.int64(n), np.int32(1), compute(scale), x, y])
+    return y
 
 
 def _wide(*arrays: Any) -> bool:
