@@ -25,7 +25,7 @@ from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels import cuda
 from ..kernels.cpu import norms
-from .elementwise import clamp_min, pow, rsqrt, square
+from .elementwise import add, clamp_min, pow, rsqrt, square
 from .piecewise import finish, refuse
 from .reduction import mean, vector_norm
 from .shape import reshape
@@ -105,6 +105,42 @@ def _floating(name: str, input: Any) -> Any:
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
     refuse(name, input._data, "biu")
     return input._data
+
+
+def _added(x: Any, branch: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    """`add_norm` from differentiable parts."""
+    total = add(x, branch)
+    return total, standardise(total, weight, bias, axes=_LAST, eps=eps)
+
+
+@primitive(residuals=("centre", "rstd"), half="device", composition=_added)
+def add_norm(x: Any, branch: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    """(s, layer norm of s), s = x + z, in one launch on a GPU; x̄ = z̄ = s̄ + what the norm gives."""
+    y, centre, rstd, total = cuda.launch.norm(x, weight, bias, _LAST, eps, more=branch)
+    return (total, y), centre, rstd
+
+
+def _add_norm_vjp(
+    g: Any, y: Any, centre: Any, rstd: Any, weight: Any, needs: Any
+) -> tuple[Any, Any, Any, Any]:
+    g_total, g_normed = g
+    if g_normed is None:
+        return g_total, g_total, None, None
+    wanted = (needs[0] or needs[1], *needs[2:])
+    found = cuda.launch.norm_backward(g_normed, y[0], weight, centre, rstd, wanted, more=g_total)
+    return found[0], *found
+
+
+add_norm.joint(_add_norm_vjp)
+
+
+def add_layer_norm(x: Any, branch: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any]:
+    """x + branch of a residual network, and its layer norm over the last dimension."""
+    given = x._data, branch._data, weight._data, bias._data
+    if all([type(v) is not np.ndarray for v in given]) and cuda.launch.fits(*given):
+        return add_norm(x, branch, weight, bias, eps=eps)
+    total = add(x, branch)
+    return total, standardise(total, weight, bias, axes=_LAST, eps=eps)
 
 
 _LAST = (-1,)

@@ -63,6 +63,25 @@ def aligned(*arrays: Any) -> bool:
     return all([x.data.ptr % BYTES == 0 for x in arrays])
 
 
+_TICKETS: dict[tuple[int, int], Any] = {}
+MOST_TICKETS = 1 << 12
+
+
+def ticket(count: int = 1) -> Any:
+    """Numbers at 0 that blocks of a launch count up, to know which is the last. Every launch leaves
+    them at 0, and launches of one stream follow each other, so that there are some for each stream.
+    """
+    cuda = cuda_module().cuda
+    stream = cuda.get_current_stream()
+    key = (cuda.Device().id, stream.ptr)
+    found = _TICKETS.get(key) if count <= MOST_TICKETS else None
+    if found is None:
+        found = cuda_module().zeros(max(count, MOST_TICKETS), "uint32")
+        if not stream.is_capturing():  # else it is 0 when the graph runs, and not before
+            _TICKETS[key] = found
+    return found
+
+
 # ------------------------------------------------------------------------------ formulas
 def run_loop(loop: loops.Loop, args: tuple[Any, ...], options: dict[str, Any]) -> Any:
     """A formula of arrays on a GPU as one launch; None where the formula has to run as it is."""
@@ -160,7 +179,7 @@ def _rows_of(x: Any) -> tuple[int, int]:
     return (x.size // n if n else 0), n
 
 
-def _fits(*arrays: Any) -> bool:
+def fits(*arrays: Any) -> bool:
     """Whether kernels take these arrays: of one floating dtype, in one piece, not empty."""
     first = arrays[0]
     return all(
@@ -184,7 +203,7 @@ def _start_rows(source: Source, rows: int, n: int, rest: list[Any]) -> None:
 
 def softmax(x: Any, axis: int, logarithm: bool = False) -> Any:
     """Softmax along the last axis in one launch, or None."""
-    if axis % x.ndim != x.ndim - 1 or not _fits(x):
+    if axis % x.ndim != x.ndim - 1 or not fits(x):
         return None
     rows, n = _rows_of(x)
     y = array_module(x).empty(x.shape, x.dtype)
@@ -195,7 +214,7 @@ def softmax(x: Any, axis: int, logarithm: bool = False) -> Any:
 
 def softmax_backward(g: Any, y: Any, axis: int, logarithm: bool = False) -> Any:
     """The gradient of `softmax` from its result, or None."""
-    if axis % y.ndim != y.ndim - 1 or g.shape != y.shape or not _fits(y, g):
+    if axis % y.ndim != y.ndim - 1 or g.shape != y.shape or not fits(y, g):
         return None
     rows, n = _rows_of(y)
     x_bar = array_module(y).empty(y.shape, y.dtype)
@@ -210,7 +229,7 @@ def cross_entropy(x: Any, target: Any, ignore_index: int, smoothing: float) -> A
 
     Targets are not looked at here: one that is no class makes its loss nan.
     """
-    if x.ndim != 2 or not _fits(x) or target.dtype.name not in INDICES:
+    if x.ndim != 2 or not fits(x) or target.dtype.name not in INDICES:
         return None
     rows, n = x.shape
     compute = _compute(x)
@@ -224,6 +243,16 @@ def cross_entropy(x: Any, target: Any, ignore_index: int, smoothing: float) -> A
     return loss, norm
 
 
+def mean_loss(x: Any, loss: Any, target: Any, ignore_index: int, mean: bool) -> tuple[Any, Any]:
+    """(mean or sum of the losses of `cross_entropy` in x's dtype, how many count or None)."""
+    xp = array_module(x)
+    y, total = xp.empty((), x.dtype), xp.empty((), loss.dtype) if mean else None
+    source = row_kernels.mean_loss(x.dtype.name, index=target.dtype.name)
+    tail = [xp.ascontiguousarray(target), np.int64(ignore_index), y, total]
+    start(source, (1,), [np.int64(loss.size), loss, *tail])
+    return y, total
+
+
 def cross_entropy_backward(
     g: Any, x: Any, target: Any, ignore_index: int, smoothing: float, norm: Any
 ) -> Any:
@@ -234,7 +263,8 @@ def cross_entropy_backward(
     source = row_kernels.cross_entropy_backward(
         x.dtype.name, n, index=target.dtype.name, per_row=g.size > 1, wide=aligned(x, x_bar)
     )
-    g, target = xp.ascontiguousarray(g.astype(compute)), xp.ascontiguousarray(target)
+    g = xp.ascontiguousarray(g.astype(compute, copy=False))
+    target = xp.ascontiguousarray(target)
     tail = [np.int64(ignore_index), compute(smoothing), norm, x_bar]
     grid = (blocks(rows * n, source.block * vector(source)),)
     start(source, grid, [np.int64(rows), np.int32(n), g, x, target, *tail])
@@ -242,10 +272,13 @@ def cross_entropy_backward(
 
 
 def norm(
-    x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float, *, rms: bool = False
-) -> Any:
-    """(y, mean, rstd) of rows along the last axis, or None; of RMS norm, the mean is None."""
-    if axes != (-1,) or not _fits(x, weight, bias):
+    x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float, *, rms: bool = False,
+    more: Any = None,
+) -> Any:  # fmt: skip
+    """(y, mean, rstd) of rows along the last axis, or None; of RMS norm, the mean is None. With
+    `more`, of x + more, which comes last.
+    """
+    if axes != (-1,) or not fits(x, weight, bias, more):
         return None
     rows, n = _rows_of(x)
     xp, compute = array_module(x), _compute(x)
@@ -253,34 +286,39 @@ def norm(
     mean = None if rms else xp.empty(rows, compute)
     source = row_kernels.norm(
         x.dtype.name, n, rms=rms, weight=weight is not None, bias=bias is not None,
-        wide=_wide(x, weight, bias),
+        add=more is not None, wide=_wide(x, weight, bias, more),
     )  # fmt: skip
-    _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd])
-    return y, mean, rstd
+    total = None if more is None else xp.empty(x.shape, x.dtype)
+    _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd, more, total])
+    return (y, mean, rstd) if more is None else (y, mean, rstd, total)
 
 
 def norm_backward(
-    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...], *, rms: bool = False
-) -> tuple[Any, Any, Any]:
-    """Gradients of x, weight and bias: one launch for x, two for the others."""
+    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...], *,
+    rms: bool = False, more: Any = None,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Gradients of x, weight and bias: one launch for x (plus `more`), one for the others."""
     rows, n = _rows_of(x)
     xp, compute = array_module(x), _compute(x)
     g, name = xp.ascontiguousarray(g), x.dtype.name
-    x_bar, found = None, [None, None]
+    x_bar = weight_bar = bias_bar = None
     if needs[0]:
         x_bar = xp.empty(x.shape, x.dtype)
-        wide = _wide(x, g, weight)
-        source = row_kernels.norm_backward(name, n, rms=rms, weight=weight is not None, wide=wide)
-        _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar])
+        more = None if more is None else xp.ascontiguousarray(more)
+        source = row_kernels.norm_backward(
+            name, n, rms=rms, weight=weight is not None, add=more is not None,
+            wide=_wide(x, g, weight, more),
+        )  # fmt: skip
+        _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar, more])
     if any(needs[1:]):
         source = row_kernels.norm_weights(name, n, rms=rms, bias=not rms, wide=_wide(x, g))
         columns, parts = -(-n // (32 * vector(source))), max(1, min(64, rows // 64))
-        sums = xp.empty((1 if rms else 2, parts, n), compute)
-        arguments = [np.int64(rows), np.int32(n), g, x, mean, rstd, sums[0], sums[-1]]
-        start(source, (columns, parts), arguments)
-        both = reduction("sum", sums, (1,), False, result=name, dtype=x.dtype)
-        found = [row if need else None for row, need in zip(both, needs[1:], strict=False)]
-    return x_bar, found[0], found[-1]
+        sums = xp.empty((2, parts, n), compute)
+        weight_bar, bias_bar = xp.empty(n, x.dtype), None if rms else xp.empty(n, x.dtype)
+        tail = [sums[0], sums[1], ticket(columns), weight_bar, bias_bar]
+        head = [np.int64(rows), np.int32(n)]
+        start(source, (columns, parts), [*head, g, x, mean, rstd, *tail])
+    return x_bar, weight_bar if needs[1] else None, bias_bar if needs[-1] else None
 
 
 # ------------------------------------------------------------------------------ reductions
@@ -292,7 +330,7 @@ def reduction(
     that of x is given by its name, `result`, and itself.
     """
     axes = tuple(sorted([a % x.ndim for a in axes]))
-    if not axes or axes != tuple(range(axes[0], axes[-1] + 1)) or not _fits(x):
+    if not axes or axes != tuple(range(axes[0], axes[-1] + 1)) or not fits(x):
         return None
     outer, n, inner = [
         prod(part) for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1],
