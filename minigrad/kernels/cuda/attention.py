@@ -191,6 +191,24 @@ def _result(like: Any, shape: tuple[int, ...]) -> Any:
     return xp.empty(shape, like.dtype)
 
 
+def _results(q: Any, k: Any, v: Any) -> tuple[Any, Any, Any] | None:
+    """Arrays like q, k and v, parts of one array if those are: what has cut it up need not join
+    their gradients.
+    """
+    step = k.data.ptr - q.data.ptr
+    batch, heads, rows, n = q.shape
+    item = q.itemsize
+    if (
+        not (q.shape == k.shape == v.shape and q.strides == k.strides == v.strides)
+        or step != v.data.ptr - k.data.ptr
+        or step != heads * n * item
+        or q.strides != (3 * rows * step, n * item, 3 * step, item)
+    ):
+        return None
+    whole = array_module(q).empty((batch, rows, 3, heads, n), q.dtype)
+    return tuple([whole[:, :, i].swapaxes(1, 2) for i in range(3)])  # type: ignore[return-value]
+
+
 # ------------------------------------------------------------------------------ launches
 def attend(
     q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, seed: int, p: float
@@ -229,16 +247,17 @@ def attend_backward(
     options = {**options, "wide": options["wide"] and _moves_together(g)}
     given = [found.q, found.k, found.v, found.mask, g, top, part, less]
     q_bar = k_bar = v_bar = None
+    three = _results(found.q, found.k, found.v)
     if needs[0]:
-        q_bar = _result(found.q, (batch, heads, length, e))
+        q_bar = three[0] if three else _result(found.q, (batch, heads, length, e))
         shape["q_bar"] = _steps(q_bar)[:3]
         grid = (batch * heads * -(-length // ROWS),)
         start(query_gradient(dtype, e, f, **options), grid, [shape.copy(), *given, q_bar])
         q_bar = q_bar.reshape(*lead, length, e)
     if needs[1] or needs[2]:
         shared = heads // int(shape["group"][0])
-        k_bar = _result(found.k, (batch, shared, keys, e))
-        v_bar = _result(found.v, (batch, shared, keys, f))
+        k_bar = three[1] if three else _result(found.k, (batch, shared, keys, e))
+        v_bar = three[2] if three else _result(found.v, (batch, shared, keys, f))
         shape["k_bar"], shape["v_bar"] = _steps(k_bar)[:3], _steps(v_bar)[:3]
         grid = (batch * shared * -(-keys // ROWS),)
         start(key_gradients(dtype, e, f, **options), grid, [shape.copy(), *given, k_bar, v_bar])
