@@ -400,7 +400,7 @@ def affine_turned(x: Any, weight: Any, bias: Any) -> Any:
     On a GPU `affine` of Wᵀ would give the gradient of W from the other side, to be copied.
     """
     flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
-    return _matrices(flat, weight, bias).reshape(*x.shape[:-1], weight.shape[1])
+    return matrices(flat, weight, bias).reshape(*x.shape[:-1], weight.shape[1])
 
 
 def _turned_weight_fast(g: Any, x: Any) -> Any:
