@@ -24,6 +24,7 @@ from .modes import MODE
 from .tensor import Tensor
 
 next_seq = itertools.count(1).__next__
+_new = object.__new__
 
 
 class NodeHooks:
@@ -132,15 +133,9 @@ class AccumulateGrad(Node):
     """The end of the walk at a leaf: adds the gradient into `variable.grad`."""
 
     __slots__ = ("variable",)
-
-    def __init__(self, variable: Tensor):
-        self.seq = next_seq()
-        self.edges = ()
-        self.shape = variable._data.shape
-        self.dtype = variable._data.dtype
-        self.multi = False
-        self.hooks = None
-        self.variable = variable
+    edges = ()
+    multi = False
+    variable: Tensor
 
 
 class Accumulators:
@@ -182,7 +177,11 @@ def accumulator_of(leaf: Tensor) -> AccumulateGrad:
     ref = leaf._accumulator
     node = None if ref is None else ref()
     if node is None:
-        node = AccumulateGrad(leaf)
+        node, data = _new(AccumulateGrad), leaf._data
+        node.seq = next_seq()
+        node.shape, node.dtype = data.shape, data.dtype
+        node.variable = leaf
+        node.hooks = None
         if type(ref) is Accumulators:
             ref.newest = weakref.ref(node)
         else:

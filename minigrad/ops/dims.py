@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cache
+from functools import cache, lru_cache
 from itertools import permutations
 from operator import index
 from typing import Any
@@ -76,6 +76,7 @@ def transpose_(x: Any, *, dim0: int, dim1: int) -> Any:
 
 
 transpose_.vjp(x=lambda g, dim0, dim1: transpose_(g, dim0=dim0, dim1=dim1))
+transpose_.fast(x=lambda g, dim0, dim1: g.swapaxes(dim0, dim1))
 
 
 @export("transpose")
@@ -171,9 +172,14 @@ def permute_(x: Any, *, dims: tuple[int, ...]) -> Any:
     return x.transpose(dims)
 
 
-permute_.vjp(
-    x=lambda g, dims: permute_(g, dims=tuple(sorted(range(len(dims)), key=dims.__getitem__)))
-)
+permute_.vjp(x=lambda g, dims: permute_(g, dims=_inverse(dims)))
+permute_.fast(x=lambda g, dims: g.transpose(_inverse(dims)))
+
+
+@cache
+def _inverse(dims: tuple[int, ...]) -> tuple[int, ...]:
+    """The order that undoes the order `dims`."""
+    return tuple(sorted(range(len(dims)), key=dims.__getitem__))
 
 
 @cache
@@ -241,10 +247,17 @@ moveaxis = movedim
 @primitive(view=True)
 def expand_(x: Any, *, size: tuple[int, ...]) -> Any:
     """x with stride zero along repeated dimensions; x̄ = ȳ summed back (by the engine)."""
-    shape, strides = x.shape, x.strides
+    return strided(x, size, _steps(x.shape, x.strides, size))
+
+
+@lru_cache(512)
+def _steps(
+    shape: tuple[int, ...], strides: tuple[int, ...], size: tuple[int, ...]
+) -> tuple[int, ...]:
+    """The strides of an array of this shape and these strides, expanded to `size`."""
     lead = len(size) - len(shape)
     steps = [0 if n != m else s for n, m, s in zip(shape, size[lead:], strides, strict=True)]
-    return strided(x, size, (*((0,) * lead), *steps))
+    return (*((0,) * lead), *steps)
 
 
 expand_.vjp(x=lambda g: g)
@@ -263,14 +276,19 @@ def expand(input: Tensor, *size: Any, **named: Any) -> Tensor:
     """
     named.pop("implicit", None)
     given, shape = sizes(size, named), input._data.shape
-    lead = len(given) - len(shape)
-    if lead < 0:
+    if len(given) < len(shape):
         raise RuntimeError(
             f"expand(minigrad.{input.dtype.name}{{{list(shape)}}}, size={list(given)}): the "
             f"number of sizes provided ({len(given)}) must be greater or equal to the number of "
             f"dimensions in the tensor ({len(shape)})"
         )
-    new = list(given)
+    return expand_(input, size=_expanded(given, shape))
+
+
+@lru_cache(512)
+def _expanded(given: tuple[int, ...], shape: tuple[int, ...]) -> tuple[int, ...]:
+    """The sizes that a tensor of this shape is expanded to."""
+    lead, new = len(given) - len(shape), list(given)
     for i, n in enumerate(given):
         have = shape[i - lead] if i >= lead else 1
         if n == -1:
@@ -286,7 +304,7 @@ def expand(input: Tensor, *size: Any, **named: Any) -> Tensor:
                 f"non-singleton dimension {i}.  Target sizes: {list(given)}.  Tensor sizes: "
                 f"{list(shape)}"
             )
-    return expand_(input, size=tuple(new))
+    return tuple(new)
 
 
 def expand_as(input: Tensor, other: Tensor) -> Tensor:

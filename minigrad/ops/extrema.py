@@ -51,13 +51,18 @@ def pick(input: Tensor, place: Any, dim: int, keepdim: bool) -> tuple[Tensor, Te
 @primitive(half="keep")
 def pick_one(x: Any, index: Any, *, dim: int, keepdim: bool) -> Any:
     """The element of each line along dim that `index`, of size 1 there, names;  x̄ has ȳ there."""
-    y = gather_(x, index, dim=dim)
+    y = gather_.primitive.forward(x, index, dim=dim)
     return y if keepdim or not x.ndim else y.reshape((*x.shape[:dim], *x.shape[dim + 1 :]))
 
 
 pick_one.vjp(
     x=lambda g, index, dim, keepdim, x_shape: add_along(
         kept(g, (dim,), keepdim or not x_shape, x_shape), index, dim=dim, size=x_shape
+    )
+)
+pick_one.fast(
+    x=lambda g, index, dim, keepdim, x_shape: add_along.primitive.forward(
+        g.reshape(index.shape), index, dim=dim, size=x_shape
     )
 )
 
@@ -194,7 +199,8 @@ def _extremum(
     which: str, input: Tensor, args: tuple, dim: Any, keepdim: Any, other: Any, out: Any
 ) -> Any:
     """The three functions that PyTorch calls max (or min)."""
-    need_tensors(which, input, names=("input",))
+    if not isinstance(input, Tensor):
+        need_tensors(which, input, names=("input",))
     if args and isinstance(args[0], Tensor):
         other, args = args[0], args[1:]
     if len(args) > 2 or (args and (dim is not None or other is not None)):

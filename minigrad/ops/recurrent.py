@@ -41,13 +41,13 @@ from .slices import narrow
 
 
 @lru_cache(maxsize=64)
-def _spans(sizes: tuple[int, ...], reverse: bool) -> list[tuple[int, int]]:
+def _spans(sizes: tuple[int, ...], reverse: bool) -> tuple[tuple[int, int], ...]:
     """(first, last + 1) row of each time step, in the order of processing."""
     spans, start = [], 0
     for size in sizes:
         spans.append((start, start + size))
         start += size
-    return spans[::-1] if reverse else spans
+    return tuple(spans[::-1] if reverse else spans)
 
 
 # ------------------------------------------------------------------------------ what they share

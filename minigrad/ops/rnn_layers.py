@@ -10,14 +10,15 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
+from ..core.chores import take_slice
 from ..core.tensor import Tensor
+from ..core.views import unlinked
 from ..export import export
 from .dropout import dropout as drop
 from .join import cat, stack
 from .matmul import same_dtype
 from .recurrent import gru_sequence, lstm_sequence, rnn_sequence
-from .shape import transpose
-from .slices import select
+from .shape import transpose, unsqueeze_
 
 _PADDED = ("input", "hx", "params", "has_biases", "num_layers", "dropout", "train",
            "bidirectional", "batch_first")  # fmt: skip
@@ -128,7 +129,7 @@ def _layers(
         results = []
         for direction in range(directions):
             k = layer * directions + direction
-            given = [select(s, 0, k) for s in states]
+            given = [take_slice(s, dim=0, index=k) for s in states]
             weights = params[k * each : (k + 1) * each]
             y, *last = sequence(x, given, weights, sizes=sizes, reverse=direction == 1)
             results.append(y)
@@ -136,6 +137,8 @@ def _layers(
         x = results[0] if directions == 1 else cat(results, -1)
         if dropout > 0 and layer < num_layers - 1:
             x = drop(x, dropout)
+    if len(finals) == 1:
+        return x, *[unlinked(unsqueeze_(last, dim=0)) for last in finals[0]]
     return x, *[stack(last) for last in zip(*finals, strict=True)]
 
 

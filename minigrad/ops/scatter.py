@@ -118,7 +118,9 @@ def gather(
     """
     x, i = input._data, _read_index("gather", index)
     dim = normalize_dim(dim, x.ndim)
-    if i.size:
+    if i.shape == x.shape and i.ndim:
+        check_range(i, x.shape[dim], dim)
+    elif i.size:
         if max(i.ndim, 1) != max(x.ndim, 1):
             raise RuntimeError(
                 "Index tensor must have the same number of dimensions as input tensor"
@@ -232,13 +234,16 @@ def _scatter_args(name: str, x: Any, dim: int, index: Any, src: Any) -> tuple[in
     dim = normalize_dim(dim, x.ndim)
     if isinstance(src, Tensor) and src._data.dtype != x.dtype:
         raise RuntimeError("scatter(): Expected self.dtype to be equal to src.dtype")
+    tensor = isinstance(src, Tensor)
+    if i.size and i.ndim and i.shape == x.shape and (not tensor or src._data.shape == x.shape):
+        check_range(i, x.shape[dim], dim)
+        return dim, src
     if not i.size:  # nothing is written; an empty part of src has the index's shape
         if isinstance(src, Tensor):
             src = view_(subscript(view_(src, size=(-1,)), index=(slice(0, 0),)), size=i.shape)
         return dim, src
     if max(i.ndim, 1) != max(x.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as self tensor")
-    tensor = isinstance(src, Tensor)
     if tensor and max(src._data.ndim, 1) != max(i.ndim, 1):
         raise RuntimeError("Index tensor must have the same number of dimensions as src tensor")
     lengths, own = _line(i).shape, _line(x).shape

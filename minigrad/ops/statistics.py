@@ -10,7 +10,7 @@ import numpy as np
 from ..core.primitive import primitive
 from ..core.tensor import Tensor
 from ..export import export
-from ..kernels.cpu import reductions
+from ..kernels.cpu import moments
 from .compare import eq
 from .complexes import conj, real
 from .dims import numpy_T
@@ -28,7 +28,7 @@ def reduce_var(x: Any, *, axes: Axes, keepdim: bool, correction: float) -> Any:
     n − c below zero counts as zero.
     """
     n = count_of(x.shape, axes)
-    y = reductions.variance(x, axes, keepdim, max(n - correction, 0))
+    y = moments.variance(x, axes, keepdim, max(n - correction, 0))
     if y is not None:
         return y
     centred = x - reduced(np.add, x, axes, True) / x.dtype.type(n)
@@ -47,7 +47,7 @@ def _var_vjp(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shap
 
 
 def _var_fast(g: Any, x: Any, axes: Any, keepdim: bool, correction: float, x_shape: Any) -> Any:
-    x_bar = reductions.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
+    x_bar = moments.centred(g, x, axes, _slope(count_of(x_shape, axes), correction))
     if x_bar is not None:
         return x_bar
     return _var_vjp(g, x, axes, keepdim, correction, x_shape)

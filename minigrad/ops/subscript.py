@@ -57,6 +57,9 @@ def put_subscript(x: Any, *, index: tuple, size: tuple[int, ...]) -> Any:
 
 
 subscript.vjp(x=lambda g, index, x_shape: put_subscript(g, index=index, size=x_shape))
+subscript.fast(
+    x=lambda g, index, x_shape: put_subscript.primitive.forward(g, index=index, size=x_shape)
+)
 put_subscript.vjp(x=lambda g, index: subscript(g, index=index))
 subscript.primitive.node_class.__name__ = "SliceBackward0"
 
@@ -252,8 +255,11 @@ def getitem(self: Tensor, index: Any) -> Tensor:
     if isinstance(index, Tensor):
         if _is_plain(index) and shape:
             return _index(self, index, dims=(0,))
-    elif type(index) is tuple and 0 < len(index) <= len(shape) and all(map(_is_plain, index)):
-        return _index(self, *index, dims=tuple(range(len(index))))
+    elif type(index) is tuple and 0 < len(index) <= len(shape):
+        if all(map(_is_plain, index)):
+            return _index(self, *index, dims=tuple(range(len(index))))
+        if all(map(_is_range, index)):
+            return subscript(self, index=index)
     parsed = Parsed(shape, index)
     if not parsed.arrays:
         return parsed.view(self)
@@ -267,6 +273,19 @@ _index = index  # the parameter of getitem has its name
 def _is_plain(index: Any) -> bool:
     """Whether this is a tensor of int64 that picks: nothing of it needs to be read beforehand."""
     return isinstance(index, Tensor) and index._data.dtype is INT64 and index._data.ndim > 0
+
+
+_ENDS = (int, type(None))
+
+
+def _is_range(index: Any) -> bool:
+    """Whether this is a slice of integers with step 1."""
+    return (
+        type(index) is slice
+        and index.step is None
+        and type(index.start) in _ENDS
+        and type(index.stop) in _ENDS
+    )
 
 
 # ------------------------------------------------------------ x[...] = value

@@ -23,6 +23,13 @@ def _gather(x, index, y, chunks):
     parts = 1 if outer >= chunks else chunks
     lines, results = x.reshape(outer, x.shape[1] * inner), y.reshape(outer, count * inner)
     numbers = index.reshape(outer, count * inner)
+    if parts == 1 and inner == 1:  # half the time of the loop over tasks
+        for c in prange(chunks):
+            for a in range(outer * c // chunks, outer * (c + 1) // chunks):
+                line, places, out = lines[a], numbers[a], results[a]
+                for i in range(places.size):
+                    out[i] = line[U(places[i])]
+        return
     for task in prange(outer * parts):
         a, c = task // parts, task % parts
         first, last = count * c // parts, count * (c + 1) // parts

@@ -92,7 +92,10 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     elif code.co_argcount == 1 and not code.co_kwonlyargcount:
 
         def call_one(x: Any) -> Any:
-            return formula(x) if type(x) is ndarray and x.size < small else loop((x,), {})
+            if type(x) is ndarray and x.size < small:
+                return formula(x)
+            y = loop.run_one(x)
+            return loop((x,), {}) if y is None else y
 
         call = call_one
 
@@ -104,7 +107,8 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
             ):
                 if "cupy" not in modules or type(x) is ndarray is type(y):
                     return formula(x, y)
-            return loop((x, y), {})
+            z = loop.run_two(x, y)
+            return loop((x, y), {}) if z is None else z
 
         call = call_two
 

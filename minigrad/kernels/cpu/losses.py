@@ -197,12 +197,10 @@ def cross_entropy(x: Any, t: Any, w: Any, ignore: int, smoothing: float) -> Any:
     if shape is None or t.dtype != np.int64 or not (w is None or w.dtype is F32):
         return None
     x, t = np.ascontiguousarray(x), np.ascontiguousarray(t)
-    found = [np.empty(t.shape, F32) for _ in range(3)]
-    lse, scale, loss = found
+    lse, scale, loss = np.empty((3, *t.shape), F32)
     if shape[2] == 1:
-        flat = [v.reshape(-1) for v in (lse, scale, loss)]
-        args = _numbers(w), ignore, float(smoothing)
-        _rows.run(x.size * 4, x.reshape(shape[:2]), t.reshape(-1), *args, *flat)
+        args = _numbers(w), ignore, float(smoothing), lse.ravel(), scale.ravel(), loss.ravel()
+        _rows.run(x.size * 4, x.reshape(shape[:2]), t.ravel(), *args)
     else:
         size = shape[0], shape[2]
         flat = [v.reshape(size) for v in (lse, scale, loss)]
@@ -222,12 +220,12 @@ def cross_entropy_backward(
     whole = np.float32(shape[1] if w is None else w.sum())
     out, w = np.empty(x.shape, F32), _numbers(w)
     if shape[2] == 1:
-        used = t.reshape(-1)
-        if 0 <= ignore < shape[1]:
+        used = t.ravel()
+        if smoothing and 0 <= ignore < shape[1]:  # without it the scale says so
             used = np.where(used == ignore, -1, used)
-        args = w, whole, float(smoothing), lse.reshape(-1), scale.reshape(-1)
+        args = w, whole, float(smoothing), lse.ravel(), scale.ravel()
         size = shape[:2]
-        _rows_back.run(x.size * 4, g.reshape(-1), x.reshape(size), used, *args, out.reshape(size))
+        _rows_back.run(x.size * 4, g.ravel(), x.reshape(size), used, *args, out.reshape(size))
     else:
         size = shape[0], shape[2]
         g = g.reshape(size if g.size > 1 else (1, 1))
@@ -251,7 +249,7 @@ def _totals(loss, scale):
 
 def totals(loss: Any, scale: Any) -> tuple[float, float, float]:
     """(Σ loss, Σ scale, min scale) of what `cross_entropy` gave, summed in float64."""
-    return _totals.serial(loss.reshape(-1), scale.reshape(-1))
+    return _totals.serial(loss.ravel(), scale.ravel())
 
 
 # ------------------------------------------------------------------------------ pairs

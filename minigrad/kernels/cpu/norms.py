@@ -25,7 +25,8 @@ import numpy as np
 
 from . import compiler, reductions, threads
 from .compiler import REASSOCIATE, kernel, prange
-from .reductions import F32, F64, row_moments, row_squares
+from .moments import row_moments, row_squares
+from .reductions import F32, F64
 
 ndarray = np.ndarray
 NONE = {F32: np.empty(0, F32), F64: np.empty(0, F64)}

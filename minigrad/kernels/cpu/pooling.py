@@ -327,9 +327,10 @@ def usable(x: Any, out: Any) -> bool:
     return x.ndim <= 5 and prod(out) > 0 and compiler.enabled()
 
 
-def _two_by_two(size: Any, out: Any, kernel: Any, stride: Any, dilation: Any) -> bool:
+@functools.lru_cache(maxsize=256)
+def _two_by_two(size: Any, out: Any, kernel: Any, stride: Any, padding: Any, dilation: Any) -> bool:
     """Whether windows of 2x2 lie side by side and leave nothing out (so there is no padding)."""
-    if tuple(kernel) != (2, 2) or tuple(stride) != (2, 2) or tuple(dilation) != (1, 1):
+    if kernel != (2, 2) or stride != (2, 2) or dilation != (1, 1) or any(padding):
         return False
     return all(2 * o == n for o, n in zip(out, size, strict=True))
 
@@ -340,15 +341,15 @@ def max_windows(
     """(the largest of each window, its number there), or None where the formula is to do it."""
     if not usable(x, out):
         return None
-    shape = (*x.shape[:2], *out)
-    y = np.empty(shape, x.dtype)
-    which = np.empty(shape, np.uint8 if prod(kernel) <= 256 else np.int32)
-    flat = np.ascontiguousarray(x).reshape(-1), y.reshape(-1), which.reshape(-1)
-    if _two_by_two(x.shape[2:], out, kernel, stride, dilation) and not any(padding):
+    size, elements = x.shape[2:], prod(kernel)
+    y = np.empty((*x.shape[:2], *out), x.dtype)
+    which = np.empty(y.shape, np.uint8 if elements <= 256 else np.int32)
+    flat = np.ascontiguousarray(x).ravel(), y.ravel(), which.ravel()
+    if elements == 4 and _two_by_two(size, tuple(out), kernel, stride, padding, dilation):
         largest_of_four.run(x.size, *flat, x.shape[3])
     else:
-        g = _numbers(x.shape[2:], tuple(out), kernel, stride, padding, dilation)
-        largest.run(y.size * prod(kernel), *flat, g)
+        g = _numbers(size, tuple(out), kernel, stride, padding, dilation)
+        largest.run(y.size * elements, *flat, g)
     return y, which
 
 
@@ -360,16 +361,16 @@ def max_windows_gradient(
     if not usable(g, out) or which.dtype not in (np.uint8, np.int32):
         return None
     shape = (*g.shape[:2], *size)
-    flat = np.ascontiguousarray(g).reshape(-1), np.ascontiguousarray(which).reshape(-1)
-    if which.dtype == np.uint8 and not any(padding):
-        if _two_by_two(size, out, kernel, stride, dilation):
+    flat = np.ascontiguousarray(g).ravel(), np.ascontiguousarray(which).ravel()
+    if which.dtype == np.uint8 and len(kernel) == 2:
+        if _two_by_two(tuple(size), out, kernel, stride, padding, dilation):
             x = np.empty(shape, g.dtype)
-            to_four.run(x.size, *flat, x.reshape(-1), size[1])
+            to_four.run(x.size, *flat, x.ravel(), size[1])
             return x
     x = np.zeros(shape, g.dtype)
     numbers = _numbers(tuple(size), out, kernel, stride, padding, dilation)
     distances = _distances(tuple(size), kernel, dilation)
-    to_largest.run(4 * g.size, *flat, x.reshape(-1), numbers, distances)
+    to_largest.run(4 * g.size, *flat, x.ravel(), numbers, distances)
     return x
 
 
@@ -381,7 +382,7 @@ def sum_windows(x: Any, kernel: Any, out: Any, stride: Any, padding: Any, diviso
     ones = (1,) * len(kernel)
     g = _numbers(x.shape[2:], tuple(out), kernel, stride, padding, ones)
     work = max(x.size, y.size * prod(kernel)) if stride != kernel else x.size
-    sums.run(work, np.ascontiguousarray(x).reshape(-1), y.reshape(-1), g, x.dtype.type(divisor))
+    sums.run(work, np.ascontiguousarray(x).ravel(), y.ravel(), g, x.dtype.type(divisor))
     return y
 
 
@@ -399,9 +400,7 @@ def spread_windows(
     x = np.empty(shape, g.dtype)
     ones = (1,) * len(kernel)
     numbers = _numbers(tuple(size), g.shape[2:], kernel, stride, padding, ones)
-    spread.run(
-        x.size, np.ascontiguousarray(g).reshape(-1), x.reshape(-1), numbers, g.dtype.type(divisor)
-    )
+    spread.run(x.size, np.ascontiguousarray(g).ravel(), x.ravel(), numbers, g.dtype.type(divisor))
     return x
 
 

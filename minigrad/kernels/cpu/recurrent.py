@@ -11,6 +11,7 @@ overlap, and they would not be SIMD.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -209,9 +210,16 @@ def fits(*arrays: Any) -> bool:
     return all([type(x) is np.ndarray and x.dtype is F32 for x in arrays if x is not None])
 
 
-def _run(function: Any, spans: list[tuple[int, int]], w: Any, state: Any, *args: Any) -> None:
+@lru_cache(64)
+def _steps(spans: tuple[tuple[int, int], ...]) -> tuple[Any, int]:
+    """The first row of each step and their number, and the number of all rows."""
     steps = np.array([(a, b - a) for a, b in spans], np.int64).reshape(-1, 2)
-    work = w.size * int(steps[:, 1].sum())
+    return steps, int(steps[:, 1].sum())
+
+
+def _run(function: Any, spans: tuple[tuple[int, int], ...], w: Any, state: Any, *args: Any) -> None:
+    steps, rows = _steps(spans)
+    work = w.size * rows
     parts = min(threads.count(), len(state)) if work >= PARALLEL else 1
     (function.parallel if parts > 1 else function.serial)(steps, *args, parts)
 

@@ -1,4 +1,4 @@
-"""Sums, extrema and moments over some dimensions of an array, in one pass over memory.
+"""Sums and extrema over some dimensions of an array, in one pass over memory.
 
 An array that lies in one piece is (outer, n, inner) once neighbouring dimensions are joined: the
 middle one is reduced. With inner = 1 these are sums of rows, else of columns. Long rows and tall
@@ -6,9 +6,7 @@ columns are cut into pieces of a size that only the shape decides, so results do
 number of threads.
 
 Sums of float32 run over short stretches in float32, with SIMD, and over the stretches in float64:
-more exact than pairwise summation. Moments are those of the pieces (mean, and squares around it),
-joined by the formula of Chan, Golub and LeVeque (Algorithms for computing the sample variance,
-1983): no difference of large numbers is taken.
+more exact than pairwise summation.
 """
 
 from __future__ import annotations
@@ -19,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from . import compiler, scalars, threads
+from . import compiler, scalars
 from .compiler import REASSOCIATE, kernel, prange
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
@@ -64,13 +62,13 @@ def ready(x: Any, axes: tuple[int, ...], small: int) -> tuple[Any, tuple[int, ..
     return None
 
 
-def _result(x: Any, like: Any, y: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
+def result(x: Any, like: Any, y: Any, axes: tuple[int, ...], keepdim: bool) -> Any:
     """y in the shape of the reduced x; `like` is x as it was given, perhaps transposed."""
     if keepdim:
         y = y.reshape([1 if d in axes else n for d, n in enumerate(x.shape)])
     else:
         y = y.reshape([n for d, n in enumerate(x.shape) if d not in axes])
-    return y if like is x else np.ascontiguousarray(y.T)
+    return y if like is x or y.ndim < 2 else np.ascontiguousarray(y.T)
 
 
 # ------------------------------------------------------------------------------ sums
@@ -128,7 +126,7 @@ def _sum_columns(x, tall, scale, y):
             y_row[j] = total[j] * scale
 
 
-def _tall(shape: tuple[int, int, int], rows: int, columns: int) -> int:
+def tall_pieces(shape: tuple[int, int, int], rows: int, columns: int) -> int:
     """Rows of one piece of the columns: all of them if there are tasks enough without cutting."""
     outer, n, inner = shape
     tasks = outer * -(-inner // columns)
@@ -136,7 +134,7 @@ def _tall(shape: tuple[int, int, int], rows: int, columns: int) -> int:
     return -(-n // pieces)
 
 
-def _sum_of_rows(x: Any, scale: float) -> Any:
+def sum_of_rows(x: Any, scale: float) -> Any:
     rows, n = x.shape
     pieces = -(-n // PIECE)
     if pieces == 1:
@@ -148,11 +146,11 @@ def _sum_of_rows(x: Any, scale: float) -> Any:
     return np.add.reduce(parts, 1).astype(x.dtype)
 
 
-def _sum_of_columns(x: Any, scale: float) -> Any:
+def sum_of_columns(x: Any, scale: float) -> Any:
     outer, n, inner = x.shape
     if inner < 32 and outer == 1:
         return _sum_of_narrow_columns(x[0], scale)
-    tall = _tall(x.shape, ROWS, COLUMNS)
+    tall = tall_pieces(x.shape, ROWS, COLUMNS)
     pieces = -(-n // tall)
     if pieces == 1:
         y = np.empty((outer, 1, inner), x.dtype)
@@ -188,12 +186,12 @@ def sum(x: Any, axes: tuple[int, ...], keepdim: bool, scale: float = 1.0) -> Any
         return _sum_around(x, z, axes, keepdim, scale)
     outer, n, inner = shape
     if inner == 1:
-        y = _sum_of_rows(z.reshape(outer, n), scale)
+        y = sum_of_rows(z.reshape(outer, n), scale)
     elif outer > 1 and inner < 16:
         return None
     else:
-        y = _sum_of_columns(z.reshape(shape), scale)
-    return _result(z, x, y, axes, keepdim)
+        y = sum_of_columns(z.reshape(shape), scale)
+    return result(z, x, y, axes, keepdim)
 
 
 def _sum_around(x: Any, z: Any, axes: tuple[int, ...], keepdim: bool, scale: float) -> Any:
@@ -207,10 +205,10 @@ def _sum_around(x: Any, z: Any, axes: tuple[int, ...], keepdim: bool, scale: flo
         return None
     y = np.empty((outer * n, 1), F64)
     if inner > PIECE:
-        y = _sum_of_rows(z.reshape(outer * n, inner), scale)
+        y = sum_of_rows(z.reshape(outer * n, inner), scale)
     else:
         _sum_rows.run(z.size, z.reshape(outer * n, inner), inner, scale, y)
-    return _result(z, x, np.add.reduce(y.reshape(outer, n), 0).astype(x.dtype), axes, keepdim)
+    return result(z, x, np.add.reduce(y.reshape(outer, n), 0).astype(x.dtype), axes, keepdim)
 
 
 # ------------------------------------------------------------------------------ extrema
@@ -275,11 +273,11 @@ def extremum(x: Any, axes: tuple[int, ...], keepdim: bool, largest: bool) -> Any
         keys = np.empty((outer, -(-n // PIECE)), INT)
         _top_rows.run(x.size, z.reshape(outer, n), PIECE, flip, keys)
     else:
-        tall = _tall(shape, ROWS, COLUMNS)
+        tall = tall_pieces(shape, ROWS, COLUMNS)
         keys = np.empty((outer, -(-n // tall), inner), INT)
         _top_columns.run(x.size, z.reshape(shape), tall, flip, keys)
     y = keys if keys.shape[1] == 1 else np.maximum.reduce(keys, 1)
-    return _result(z, x, _from_keys(y, flip), axes, keepdim)
+    return result(z, x, _from_keys(y, flip), axes, keepdim)
 
 
 @kernel
@@ -370,189 +368,3 @@ def place(x: Any, dim: int, largest: bool) -> Any:
     y = np.empty((outer, inner), np.int64)
     _places.run(x.size, x.reshape(outer, n, inner), INT(0) if largest else SIGN, y)
     return y.reshape(*x.shape[:dim], *x.shape[dim + 1 :])
-
-
-# ------------------------------------------------------------------------------ moments
-@kernel(inline=True, flags=REASSOCIATE)
-def row_squares(row, start, stop, middle):
-    """Σ (row - middle)², as `row_sum`."""
-    total, m = 0.0, row.dtype.type(middle)
-    for first in range(start, stop, 1024):
-        part = row[first : min(first + 1024, stop)]
-        s = row.dtype.type(0)
-        for j in range(part.size):
-            d = part[j] - m
-            s += d * d
-        total += s
-    return total
-
-
-@kernel(inline=True, flags=REASSOCIATE)
-def row_moments(row, start, stop):
-    """Mean and Σ (row - mean)², from a stretch that stays in the cache."""
-    n = stop - start
-    total = row_sum(row, start, stop)
-    middle = row.dtype.type(total / n)
-    squares = row_squares(row, start, stop, middle)
-    off = total / n - middle  # what rounding the mean has left
-    return total / n, squares - n * off * off
-
-
-@kernel(flags=REASSOCIATE)
-def _moments_rows(x, piece, mean, squares):
-    rows, n = x.shape
-    pieces = mean.shape[1]
-    for task in prange(rows * pieces):
-        i, k = task // pieces, task % pieces
-        m, s = row_moments(x[i], k * piece, min((k + 1) * piece, n))
-        mean[i, k] = m
-        squares[i, k] = s
-
-
-@kernel
-def _variance_rows(x, divisor, y):
-    for i in range(y.size):
-        _, squares = row_moments(x[i], 0, x.shape[1])
-        y[i] = squares / divisor
-
-
-@kernel(flags=REASSOCIATE)
-def _moments_columns(x, tall, mean, squares):
-    outer, n, inner = x.shape
-    pieces = mean.shape[1]
-    blocks = (inner + 127) // 128
-    for task in prange(outer * pieces * blocks):
-        a, rest = task // (pieces * blocks), task % (pieces * blocks)
-        k, first = rest // blocks, rest % blocks * 128
-        width = min(inner - first, 128)
-        m, s = mean[a, k, first : first + width], squares[a, k, first : first + width]
-        m[:] = 0.0
-        s[:] = 0.0
-        near, middle = np.empty(128, x.dtype), np.empty(128, x.dtype)
-        end = min((k + 1) * tall, n)
-        for start in range(k * tall, end, 64):
-            stop = min(start + 64, end)
-            count, before = x.dtype.type(stop - start), start - k * tall
-            near[:] = x.dtype.type(0)
-            for i in range(start, stop):
-                row = x[a, i, first : first + width]
-                for j in range(width):
-                    near[j] += row[j]
-            for j in range(width):
-                middle[j] = near[j] / count
-                near[j] = x.dtype.type(0)
-            for i in range(start, stop):
-                row = x[a, i, first : first + width]
-                for j in range(width):
-                    d = row[j] - middle[j]
-                    near[j] += d * d
-            share, weight = count / (before + count), before * count / (before + count)
-            for j in range(width):
-                d = middle[j] - m[j]
-                m[j] += d * share
-                s[j] += near[j] + d * d * weight
-
-
-def joined(mean: Any, squares: Any, counts: Any, axis: int) -> tuple[Any, Any]:
-    """Mean and squares of all pieces along `axis`, whose numbers of elements are `counts`."""
-    if mean.shape[axis] == 1:
-        return np.take(mean, 0, axis), np.take(squares, 0, axis)
-    size = [1] * mean.ndim
-    size[axis] = -1
-    counts = np.broadcast_to(counts, (mean.shape[axis],)).reshape(size).astype(F64)
-    middle = np.sum(mean * counts, axis, keepdims=True) / counts.sum()
-    off = mean - middle
-    return np.squeeze(middle, axis), np.sum(squares + counts * off * off, axis)
-
-
-def _counts(n: int, piece: int) -> Any:
-    """How many of n elements are in each piece."""
-    pieces = -(-n // piece)
-    return np.minimum(piece, n - piece * np.arange(pieces))
-
-
-def moments(x: Any) -> tuple[Any, Any]:
-    """Mean and Σ (x - mean)² along the middle dimension of (outer, n, inner), in float64."""
-    outer, n, inner = x.shape
-    if inner == 1:
-        piece = 1 << 13
-        size = (outer, -(-n // piece))
-        mean, squares = np.empty(size, F64), np.empty(size, F64)
-        _moments_rows.run(x.size, x.reshape(outer, n), piece, mean, squares)
-    else:
-        piece = _tall(x.shape, 64, 128)
-        size = (outer, -(-n // piece), inner)
-        mean, squares = np.empty(size, F64), np.empty(size, F64)
-        _moments_columns.run(x.size, x, piece, mean, squares)
-    return joined(mean, squares, _counts(n, piece), 1)
-
-
-def variance(x: Any, axes: tuple[int, ...], keepdim: bool, divisor: float) -> Any:
-    """(Σ (x - mean)²/divisor over the axes, the mean in float64); None where the formula has to
-    do it.
-    """
-    if not x.size or (x.dtype is not F32 and x.dtype is not F64):
-        return None
-    found = ready(x, axes, 1)
-    if found is None:
-        return None
-    z, axes = found
-    shape = folded(z.shape, axes)
-    if shape is None or 1 < shape[2] < 16:
-        return None
-    if x.size < SMALL:
-        if shape[2] > 1:
-            return None
-        y = np.empty(shape[0], x.dtype)
-        _variance_rows.serial(z.reshape(shape[:2]), divisor, y)
-        return _result(z, x, y, axes, keepdim)
-    _, squares = moments(z.reshape(shape))
-    y = (squares / divisor).astype(x.dtype)
-    return _result(z, x, y, axes, keepdim)
-
-
-@kernel(flags=REASSOCIATE)
-def _centred_rows(x, g, scale, out):
-    rows, n = x.shape
-    for i in prange(rows):
-        row, to = x[i], out[i]
-        m, f = x.dtype.type(row_sum(row, 0, n) / n), g[i] * scale
-        for j in range(n):
-            to[j] = (row[j] - m) * f
-
-
-@kernel
-def _centred_columns(x, mean, g, scale, out):
-    outer, n, inner = x.shape
-    for task in prange(outer * n):
-        a, i = task // n, task % n
-        row, to, m, f = x[a, i], out[a, i], mean[a], g[a]
-        for j in range(inner):
-            to[j] = (row[j] - m[j]) * (f[j] * scale)
-
-
-def centred(g: Any, x: Any, axes: tuple[int, ...], scale: float) -> Any:
-    """ȳ·scale·(x - mean): the gradient of the variance; None where the formula has to do it."""
-    if not x.size or (x.dtype is not F32 and x.dtype is not F64) or g.dtype is not x.dtype:
-        return None
-    if not x.flags.c_contiguous or not compiler.enabled():
-        return None
-    shape = folded(x.shape, axes)
-    if shape is None or 1 < shape[2] < 16:
-        return None
-    outer, n, inner = shape
-    out, factor = np.empty(x.shape, x.dtype), x.dtype.type(scale)
-    g = np.ascontiguousarray(g)
-    if inner == 1 and (outer > 1 or x.size < threads.PARALLEL):
-        _centred_rows.run(
-            x.size, x.reshape(outer, n), g.reshape(outer), factor, out.reshape(outer, n)
-        )
-        return out
-    z = x.reshape(shape)
-    mean = (_sum_of_rows(z[:, :, 0], 1 / n) if inner == 1 else _sum_of_columns(z, 1 / n)).reshape(
-        outer, inner
-    )
-    if inner == 1:  # one long row: as columns of one mean
-        return (x - x.dtype.type(mean.item())) * (g.item() * factor)
-    _centred_columns.run(x.size, z, mean, g.reshape(outer, inner), factor, out.reshape(shape))
-    return out
