@@ -114,6 +114,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "prod with two zeros, nan arriving": _product_with_zeros,
     "cholesky of inf": lambda m: m.linalg.cholesky(m.tensor([[INF]])),
     "cholesky with inf behind": lambda m: m.linalg.cholesky(m.tensor([[1.0, 0.0], [0.0, INF]])),
+    "cholesky with inf in front": lambda m: m.linalg.cholesky(m.tensor([[INF, 0.0], [0.0, 1.0]])),
     "cholesky of nan": lambda m: m.linalg.cholesky(m.tensor([[NAN]])),
     "cholesky_ex of inf": lambda m: m.linalg.cholesky_ex(m.tensor([[INF]])),
     "multi_margin_loss of one row": lambda m: m.nn.functional.multi_margin_loss(
