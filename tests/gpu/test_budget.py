@@ -87,6 +87,25 @@ def test_losses_and_gradients_are_those_of_the_cpu(device: Any) -> None:
         np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-5)
 
 
+@pytest.mark.parametrize("place", ["cpu", "cuda"])
+def test_a_layer_whose_weight_lies_the_other_way(device: Any, place: str) -> None:
+    """y = x W + b, its gradients and those of second order, against F.linear."""
+    from minigrad.ops.matmul import affine_turned
+
+    def found(turned: bool) -> Any:
+        mg.manual_seed(5)
+        x, w, b = (mg.randn(*s).to(place).requires_grad_() for s in ((2, 3, 4), (4, 5), (5,)))
+        y = affine_turned(x, w, b) if turned else F.linear(x, w.t(), b)
+        first = mg.autograd.grad((y**3).sum(), [x, w, b], create_graph=True)
+        again = mg.autograd.grad(sum((g**2).sum() for g in first), [x, w, b])
+        (affine_turned(x, w, b) if turned else F.linear(x, w.t(), b)).sum().backward()
+        assert w.grad is not None and w.grad._data.flags.c_contiguous
+        return [g.detach().cpu().numpy() for g in (y, *first, *again, x.grad, w.grad, b.grad)]
+
+    for got, want in zip(found(True), found(False), strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-4)
+
+
 def test_the_sum_and_its_norm_can_be_differentiated_twice(device: Any) -> None:
     from minigrad.ops.norm import add_layer_norm
 

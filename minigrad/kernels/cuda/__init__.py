@@ -12,6 +12,7 @@ launch.py       compiling with CuPy, and starting; launch_many.py the same for m
 cublaslt.py     NVIDIA's library of matrix products by its C interface
 convolution.py  convolutions and their gradients without columns
 attention.py    softmax(QKᵀ)V and its gradients in tiles
+dnn.py          cuDNN for both, where it is there
 gemm.py         products of arrays as its problems
 
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
