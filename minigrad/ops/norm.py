@@ -399,7 +399,10 @@ def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     """(y, stats): y = x̂ w + b with the statistics of each channel, w and b (C). stats (3, C), mean,
     variance and rstd in float64, has no derivative.
     """
-    found = norms.planes(x, weight, bias, 0, eps)
+    if type(x) is np.ndarray:
+        found = norms.planes(x, weight, bias, 0, eps)
+    else:
+        found = cuda.batch_norm.forward(x, weight, bias, eps)
     if found is not None:
         return found, None, found[1]
     axes, shape = _over_batch(x), (x.shape[1], *[1] * (x.ndim - 2))
@@ -420,7 +423,10 @@ def _standardise_batch_vjp(
 ) -> tuple[Any, Any, Any]:
     g = g[0]
     if normed is None:
-        return norms.planes_backward(g, x, weight, kept, 0)
+        if type(x) is np.ndarray:
+            return norms.planes_backward(g, x, weight, kept, 0)
+        found = cuda.batch_norm.backward(g, x, weight, kept)
+        return found[0], found[1] if needs[1] else None, found[2] if needs[2] else None
     axes, count = _over_batch(x), x.size // x.shape[1]
     shape = (x.shape[1], *[1] * (x.ndim - 2))
     products, total = np.add.reduce(g * normed, axes), np.add.reduce(g, axes)

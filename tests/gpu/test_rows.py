@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.kernels.cuda import batch_norm
 
 from .fake_cupy import installed
 from .fake_device import MACHINE
-from .toolchain import WHY_NO_EMULATOR
+from .toolchain import WHY_NO_DEVICE_COMPILER, WHY_NO_EMULATOR, device_code
 
 needs_emulator = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 pytestmark = [needs_emulator, pytest.mark.slow]
@@ -70,6 +71,40 @@ def test_norms_over_other_dimensions_are_formulas(device: Any) -> None:
         x, w = mg.randn(5, 4, 6).to(dtype), mg.randn(4, 6).to(dtype)
         _both(lambda x, w: F.rms_norm(x, (4, 6), w), x, w)
         _both(lambda x, w: F.layer_norm(x, (4, 6), w), x, w)
+
+
+@pytest.mark.parametrize("shape", [(3, 5, 4, 8), (2, 3, 19)])
+@pytest.mark.parametrize("affine", [False, True])
+def test_batch_norm_is_four_launches(device: Any, shape: Any, affine: bool) -> None:
+    mg.manual_seed(0)
+    x, c = mg.randn(shape) * 3 + 100, shape[1]
+    parameters = [mg.randn(c), mg.randn(c)] if affine else []
+    _both(lambda x, *wb: F.batch_norm(x, None, None, *wb, training=True), x, *parameters)
+    kinds = [n for n in MACHINE.launches if n.startswith("batch_norm")]
+    assert len(kinds) == MACHINE.count - MACHINE.launches["copy"] == 4
+
+
+def test_batch_norm_moves_its_averages(device: Any) -> None:
+    found = []
+    for place in ("cpu", "cuda"):
+        mg.manual_seed(0)
+        layer, x = mg.nn.BatchNorm2d(3).to(place), mg.randn(4, 3, 5, 5).to(place)
+        layer(x)
+        found.append([layer.running_mean.cpu().numpy(), layer.running_var.cpu().numpy()])
+    for got, want in zip(*found[::-1], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.skipif(WHY_NO_DEVICE_COMPILER is not None, reason=str(WHY_NO_DEVICE_COMPILER))
+def test_batch_norm_compiles() -> None:
+    sources = [
+        batch_norm.kernel(part, dtype)
+        for part in ("stats", "apply", "sums", "backward")
+        for dtype in batch_norm.KINDS
+    ]
+    for name, code in device_code(sources).items():
+        assert not code.spills and code.registers <= 64, name
+        assert "ld.global.nc.v" in code.ptx or "ld.global.v" in code.ptx, name
 
 
 @pytest.mark.parametrize("dim", [None, 0, 1, 2, (0, 1), (1, 2)], ids=str)
