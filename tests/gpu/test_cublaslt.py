@@ -280,6 +280,22 @@ def test_ops_are_products_of_the_library(device: Any) -> None:
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_are_products_of_the_library(device: Any, kind: str) -> None:
+    mg.manual_seed(0)
+    layer, x = getattr(mg.nn, kind)(5, 4), mg.randn(3, 2, 5)
+    found = []
+    for place in ("cpu", "cuda"):
+        layer.to(place).zero_grad()
+        MACHINE.launches.clear()
+        y, _ = layer(x.to(place))
+        (y * y).sum().backward()
+        found.append([t.detach().cpu().numpy() for t in (y, *[p.grad for p in layer.parameters()])])
+    assert MACHINE.launches["cublasLtMatmul"] >= 9 and "matmul" not in MACHINE.launches
+    for got, want in zip(*found[::-1], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 # ------------------------------------------------------------------------------ precision
 def test_tf32_is_asked_for_only_where_it_is_allowed(device: Any) -> None:
     rng = np.random.default_rng(3)
