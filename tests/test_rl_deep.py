@@ -322,6 +322,41 @@ def test_normaliser() -> None:
     assert off.obs(x) is x and off.reward(x, ends) is x
 
 
+@pytest.mark.parametrize("name", ["dqn", "ddpg", "td3", "sac"])
+def test_replay_keeps_what_the_environment_gave(name) -> None:
+    """A batch is normalised by the moments of when it is drawn, not of when it was stored."""
+    env = "CartPole-v1" if name == "dqn" else "Pendulum-v1"
+    knobs = {"env": env, "learning_starts": 1000, **({"n_step": 1} if name == "dqn" else {})}
+    with config.using(kernels="off"):
+        agent = make(name, normalise_obs=True, normalise_reward=True, **knobs)
+        plain = make(name, **knobs)
+        for a in (agent, plain):
+            rl.train(a, progress=False, until=50)
+    n = len(plain.replay)
+    for kept in ("obs", "next_obs", "reward"):
+        ours, theirs = getattr(agent.replay, kept), getattr(plain.replay, kept)
+        np.testing.assert_array_equal(ours[:n], theirs[:n], err_msg=kept)
+    raw = agent.replay.sample(np.random.default_rng(0), 16)
+    drawn = agent.normaliser.batch(raw)
+    x = plain.replay.obs[:n].astype(np.float64)
+    expected = ((raw.obs - x.mean(0)) / x.std(0)).clip(-10, 10)
+    np.testing.assert_allclose(drawn.obs, expected, rtol=1e-3, atol=1e-3)
+    scale = agent.normaliser.returned.variance**0.5
+    np.testing.assert_allclose(drawn.reward, (raw.reward / scale).clip(-10, 10), rtol=1e-4)
+    assert plain.normaliser.batch(raw) is raw
+
+
+def test_loss_of_dqn() -> None:
+    """Huber's or the square: told apart by errors far beyond 1."""
+    data = [floats(8, 4), np.zeros(8, np.int64), np.full(8, 50.0, np.float32)]
+    data += [floats(8, 4, seed=1), np.zeros(8, np.float32), np.ones(8, np.float32)]
+    for huber in (True, False):
+        with config.using(kernels="off"):
+            loss, error = make("dqn", huber=huber).learn(*data)
+        each = np.abs(error) - 0.5 if huber else 0.5 * error**2
+        assert float(loss) == pytest.approx(each.mean(), rel=1e-4) and np.abs(error).min() > 40
+
+
 # ------------------------------------------------------------------------------ agents
 @pytest.mark.parametrize(
     ("name", "normalise"), [*[(name, False) for name in SMALL], ("ppo", True), ("sac", True)]

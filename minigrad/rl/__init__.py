@@ -10,6 +10,7 @@ that people use. In reading order:
     monte_carlo          returns of whole episodes                                  (chapter 5)
     temporal_difference  learning at every step                                     (chapter 7)
     linear               values linear in features                                  (chapter 8)
+    policies             the policy gradient, exactly                               (chapters 9, 10)
     bandits              exploration alone
     returns, losses      the mathematics of the deep algorithms: pure functions
     envs, buffers, networks, training, curves    what the deep algorithms share
@@ -92,6 +93,13 @@ from .monte_carlo import (
 )
 from .networks import Actor, Critic, QNetwork, SquashedActor, TwinCritic, mlp
 from .off_policy_ac import OffPolicyAC, OffPolicyACOptions
+from .policies import (
+    average_reward,
+    average_value,
+    optimal_baseline,
+    policy_gradient,
+    softmax_policy,
+)
 from .ppo import PPO, PPOOptions
 from .qac import QAC, QACOptions
 from .reinforce import REINFORCE, REINFORCEOptions
@@ -173,6 +181,8 @@ __all__ = [
     "TwinCritic",
     "action_values",
     "approximate_kl",
+    "average_reward",
+    "average_value",
     "bootstrap",
     "assign_gradient",
     "categorical_kl",
@@ -206,8 +216,10 @@ __all__ = [
     "mdp_of",
     "mlp",
     "networks",
+    "optimal_baseline",
     "play",
     "policy_evaluation",
+    "policy_gradient",
     "policy_gradient_loss",
     "policy_iteration",
     "policy_values",
@@ -228,6 +240,7 @@ __all__ = [
     "sarsa_linear",
     "slopes",
     "soft_policy_iteration",
+    "softmax_policy",
     "squashed_sample",
     "stationary_distribution",
     "step_conditions",

@@ -33,12 +33,14 @@ class A2COptions(Options):
 
     total_steps: int = knob(200_000, "steps of all environments together")
     envs: int = knob(8, "environments stepped together")
-    learning_rate: float = knob(1e-3, "of Adam")
+    learning_rate: float = knob(2e-3, "of Adam")
+    anneal: bool = knob(True, "learning rates fall linearly to 0 over the run")
     rollout: int = knob(16, "steps of each environment between updates")
     lam: float = knob(0.95, "λ of the advantages")
-    normalise_advantage: bool = knob(True, "advantages to mean 0 and deviation 1")
+    normalise_advantage: bool = knob(False, "advantages to mean 0 and deviation 1")
     entropy: float = knob(0.0, "weight of the entropy")
     value: float = knob(0.5, "weight of the value loss")
+    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 @export("rl.A2C")

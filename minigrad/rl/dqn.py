@@ -4,7 +4,7 @@ found to matter: double, duelling, n-step, prioritised replay.
     repeat
         act ε-greedily in q(s, ·; θ), store (s, a, r, s')
         draw a batch;  y = r + γ q(s', argmax_a q(s', a; θ); θ')    double: van Hasselt 2016, eq. 4
-        minimise  Huber(q(s, a; θ) − y)                             Zhao, eq. (8.37)
+        minimise  E[(q(s, a; θ) − y)²] / 2                          Zhao, eq. (8.37)
         every C steps θ' ← θ
 
 Differs from the paper: the target of a state cut off by a time limit keeps its value; Adam instead
@@ -47,6 +47,7 @@ class DQNOptions(Options):
     exploration: float = knob(0.16, "part of the run over which ε falls from 1")
     double: bool = knob(True, "choose by the network, value by the target network")
     duelling: bool = knob(False, "value and advantage streams")
+    huber: bool = knob(False, "Huber's loss, linear beyond errors of 1, instead of the square")
     n_step: int = knob(1, "rewards summed before the target")
     priority: float = knob(0.0, "α of prioritised replay; 0 draws uniformly")
     beta: float = knob(0.4, "importance correction at the start; 1 at the end")
@@ -89,7 +90,7 @@ class DQN(Agent):
             by = self.net(next_obs) if self.options.double else values
             y = reward + discount * losses.greedy_values(values, by)
         q = self.net(obs).gather(1, action.unsqueeze(1)).squeeze(1)
-        loss = losses.td_loss(q, y, weight)
+        loss = losses.td_loss(q, y, weight, huber=self.options.huber)
         self.optimizer.zero_grad()
         loss.backward()
         losses.clip_gradients(self.net.parameters(), self.options.max_norm)
@@ -122,11 +123,11 @@ class DQN(Agent):
             else:
                 action = self.act(obs, greedy=False)
             step = env.step(action)
-            reward = self.normaliser.reward(step.reward, step.ends)
+            self.normaliser.obs(obs, learn=True)
+            self.normaliser.reward(step.reward, step.ends)
             self.replay.add(
-                self.normaliser.obs(obs, learn=True), action, reward,
-                self.normaliser.obs(step.next_obs), step.terminated, step.truncated,
-            )  # fmt: skip
+                obs, action, step.reward, step.next_obs, step.terminated, step.truncated
+            )
             before = self.steps
             self.steps += env.n
             if self.steps // o.target_every > before // o.target_every:
@@ -138,7 +139,7 @@ class DQN(Agent):
         o = self.options
         beta = o.beta + (1 - o.beta) * min(self.steps / o.total_steps, 1)
         for _ in range(o.updates):
-            batch = self.replay.sample(self.rng, o.batch, beta)
+            batch = self.normaliser.batch(self.replay.sample(self.rng, o.batch, beta))
             loss, error = self.learn(*batch[:6])
             self.replay.update(batch.index, error)
             self.updates += 1

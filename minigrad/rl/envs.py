@@ -21,6 +21,7 @@ import gymnasium
 import numpy as np
 
 from ..export import export
+from .buffers import Batch
 from .stochastic import RunningMoments
 
 ndarray = np.ndarray
@@ -231,8 +232,19 @@ class Normaliser:
         self.running = self.running * self.gamma + r
         self.returned.update(self.running)
         self.running[ends] = 0
+        return self._scaled(r)
+
+    def _scaled(self, r: ndarray) -> ndarray:
         scale = np.sqrt(self.returned.variance + 1e-8)
         return np.clip(r / scale, -10, 10).astype(np.float32)
+
+    def batch(self, b: Batch) -> Batch:
+        """Transitions by the moments as they are now: a replay memory keeps what the environment
+        gave, which the moments of the first steps would spoil.
+        """
+        if self.on_obs:
+            b = b._replace(obs=self.obs(b.obs), next_obs=self.obs(b.next_obs))
+        return b._replace(reward=self._scaled(b.reward)) if self.on_reward else b
 
     def state_dict(self) -> dict[str, Any]:
         parts = (self.moments, self.returned)

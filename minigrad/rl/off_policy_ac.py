@@ -38,6 +38,7 @@ class OffPolicyACOptions(Options):
     epsilon: float = knob(0.1, "share of uniform actions in the behaviour")
     most: float = knob(2.0, "importance ratios are cut off here")
     entropy: float = knob(0.01, "weight of the entropy")
+    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 @export("rl.OffPolicyAC")

@@ -46,6 +46,7 @@ class PPOOptions(Options):
     target_kl: float = knob(0.0, "stop the epochs beyond this KL; the aim of the penalty")
     entropy: float = knob(0.0, "weight of the entropy")
     value: float = knob(0.5, "weight of the value loss")
+    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 @export("rl.PPO")

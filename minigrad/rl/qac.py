@@ -38,6 +38,7 @@ class QACOptions(Options):
     critic_rate: float = knob(3e-3, "of the critic's Adam")
     baseline: bool = knob(True, "subtract the mean of q under π")
     entropy: float = knob(0.1, "weight of the entropy")
+    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 @export("rl.QAC")

@@ -41,6 +41,7 @@ class REINFORCEOptions(Options):
     episodes: int = knob(8, "episodes of a gradient step")
     baseline: bool = knob(True, "subtract a learned value from the returns")
     normalise: bool = knob(True, "weights to deviation 1")
+    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 @export("rl.REINFORCE")

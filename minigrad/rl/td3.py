@@ -130,14 +130,12 @@ class TD3(Agent):
         else:
             action = self.act(obs, greedy=False)
         step = env.step(action)
-        reward = self.normaliser.reward(step.reward, step.ends)
-        self.replay.add(
-            self.normaliser.obs(obs, learn=True), action, reward,
-            self.normaliser.obs(step.next_obs), step.terminated, step.truncated,
-        )  # fmt: skip
+        self.normaliser.obs(obs, learn=True)
+        self.normaliser.reward(step.reward, step.ends)
+        self.replay.add(obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
         self.steps += env.n
         if self.steps >= max(o.learning_starts, o.batch):
-            batch = self.replay.sample(self.rng, o.batch)
+            batch = self.normaliser.batch(self.replay.sample(self.rng, o.batch))
             noise = self.rng.standard_normal(batch.action.shape, np.float32)
             (self.metrics["critic_loss"],) = self.learn_critic(*batch[:5], noise)
             self.updates += 1

@@ -59,7 +59,6 @@ class Options:
     hidden: list[int] = knob([64, 64], "widths of the hidden layers")
     normalise_obs: bool = knob(False, "observations to mean 0 and variance 1")
     normalise_reward: bool = knob(False, "rewards divided by the deviation of the return")
-    max_norm: float = knob(0.5, "gradients are scaled down to this norm")
 
 
 class Agent:
