@@ -6,7 +6,8 @@
         one step on   −E[log π(a|s) A] + c_v ½ E[(v(s) − G)²] − c_e E[entropy]
 
 Differs from the paper: no asynchronous workers, Adam instead of RMSprop, policy and value are two
-networks, advantages may be normalised.
+networks. Advantages may be normalised; but where nothing is left to learn, that makes noise as
+large as any advantage.
 """
 
 from __future__ import annotations

@@ -7,8 +7,10 @@ found to matter: double, duelling, n-step, prioritised replay.
         minimise  E[(q(s, a; θ) − y)²] / 2                          Zhao, eq. (8.37)
         every C steps θ' ← θ
 
-Differs from the paper: the target of a state cut off by a time limit keeps its value; Adam instead
-of RMSprop; `train_every` steps are collected at a time, then `updates` gradient steps made.
+Differs from the paper: errors are squared, their gradients not cut off at 1, which suits rewards
+whose sums are small (docs/rl.md has the returns with both); the target of a state cut off by a time
+limit keeps its value; Adam instead of RMSprop, with a falling rate; `train_every` steps are
+collected at a time, then `updates` gradient steps made.
 """
 
 from __future__ import annotations
@@ -35,6 +37,7 @@ class DQNOptions(Options):
 
     total_steps: int = knob(50_000, "steps of all environments together")
     learning_rate: float = knob(2.3e-3, "of Adam")
+    anneal: bool = knob(True, "learning rates fall linearly to 0 over the run")
     hidden: list[int] = knob([128, 128], "widths of the hidden layers")
     max_norm: float = knob(10.0, "gradients are scaled down to this norm")
     capacity: int = knob(100_000, "transitions kept")
