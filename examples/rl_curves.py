@@ -7,7 +7,8 @@
 
 Each seed has a folder, as `python -m minigrad.rl train` makes it, and is not trained again. The
 last policy, and the best of eight evaluations on the way, play 100 greedy episodes that training
-never saw.
+never saw. With `--stop-at 490` there are twenty evaluations of 100 episodes, and the first that
+reaches this mean ends the run.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ STUDIES = {
 UNSEEN = 50_000  # seed of the environments that judge
 
 
-def one(study: Study, seed: int, folder: Path) -> dict[str, Any]:
+def one(study: Study, seed: int, folder: Path, stop_at: float) -> dict[str, Any]:
     """Train a seed, unless its folder is finished: the returns of both policies, and the log."""
     result = folder / "result.json"
     if result.exists():
@@ -51,8 +52,10 @@ def one(study: Study, seed: int, folder: Path) -> dict[str, Any]:
     agent_class, options = rl.AGENTS[study.agent]
     knobs = {**preset(study.agent, study.env), **study.knobs}
     agent = agent_class(options(env=study.env, seed=seed, **knobs))
-    every = agent.options.total_steps // 8
-    log = rl.train(agent, folder, eval_every=every, save_every=every)
+    judged = {"eval_every": agent.options.total_steps // 8, "eval_episodes": 20}
+    if stop_at < np.inf:  # by as many episodes as judge it afterwards
+        judged = {"eval_every": agent.options.total_steps // 20, "eval_episodes": 100}
+    log = rl.train(agent, folder, **judged, save_every=judged["eval_every"], stop_at=stop_at)
     found: dict[str, Any] = {"last": rl.evaluate(agent, seed=UNSEEN).mean}
     best: Any = load(folder / "best.safetensors")
     agent.load_policy(best["agent"])
@@ -61,13 +64,14 @@ def one(study: Study, seed: int, folder: Path) -> dict[str, Any]:
     return found
 
 
-def row(study: Study, steps: int, found: list[dict[str, Any]]) -> str:
+def row(study: Study, steps: list[int], found: list[dict[str, Any]]) -> str:
     """A row of the table: how many seeds are solved, and the returns of the last policies."""
-    n = len(found)
+    n, first, last = len(found), min(steps), max(steps)
+    spent = f"{last:,}" if first == last else f"{first:,} - {last:,}, mean {np.mean(steps):,.0f}"
     counts = {k: sum(f[k] >= study.solved for f in found) for k in ("last", "best")}
     returns = ", ".join(f"{f['last']:.1f}" for f in found)
     return (
-        f"| `{study.agent}` | {study.env} | {steps:,} | 1-{n} | {counts['best']} of {n} "
+        f"| `{study.agent}` | {study.env} | {spent} | 1-{n} | {counts['best']} of {n} "
         f"| {counts['last']} of {n} | {returns} |"
     )
 
@@ -76,6 +80,8 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=str(__doc__).partition("\n")[0])
     parser.add_argument("names", nargs="+", choices=STUDIES, metavar="name")
     parser.add_argument("--seeds", type=int, default=10)
+    text = "end a run when 100 greedy episodes have this mean"
+    parser.add_argument("--stop-at", type=float, default=np.inf, help=text)
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--images", type=Path, help="folder of the curves; by default that of runs")
     args = parser.parse_args()
@@ -83,9 +89,9 @@ def main() -> None:
     for name in args.names:
         study, found = STUDIES[name], []
         for seed in range(1, args.seeds + 1):
-            found.append(one(study, seed, args.out / f"{name}-{seed}"))
+            found.append(one(study, seed, args.out / f"{name}-{seed}", args.stop_at))
         logs = [f["log"] for f in found]
-        steps = int(np.max([r["steps"] for r in logs[0]]))
+        steps = [int(log[-1]["steps"]) for log in logs]
         print(row(study, steps, found), flush=True)
         kind = study.env.split("-")[0].lower()
         picture = (args.images or args.out) / f"rl_{kind}_{study.agent}.png"

@@ -502,6 +502,19 @@ def test_annealed_rates() -> None:
         np.testing.assert_array_equal(before[key].numpy(), value.numpy())
 
 
+def test_a_run_ends_at_a_return(tmp_path) -> None:
+    with config.using(kernels="off"):
+        for stop_at, steps in ((5.0, 40), (1e4, 120)):
+            out, knobs = tmp_path / str(stop_at), {"eval_every": 40, "eval_episodes": 3}
+            agent = make("a2c", total_steps=120)
+            log = rl.train(agent, out, progress=False, stop_at=stop_at, **knobs)
+            means = [row["evaluation"] for row in log if "evaluation" in row]
+            assert agent.steps == steps and len(means) == steps // 40
+            again = make("a2c", total_steps=120)  # a finished run is not gone on with
+            rl.train(again, out, progress=False, stop_at=stop_at, **knobs)
+            assert again.steps == steps
+
+
 # ------------------------------------------------------------------------------ films
 FRAMES = [np.full((5, 7, 3), 10 * i, np.uint8) for i in range(4)]
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 import argparse
 import csv
 import json
+import math
 import sys
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -71,6 +72,8 @@ def parser(env: str = "") -> argparse.ArgumentParser:
         one.add_argument("--out", type=Path, help="folder of the run")
         text = "steps between evaluations; 0: none (default: an eighth of the run)"
         one.add_argument("--eval-every", type=int, help=text)
+        text = "end when 20 greedy episodes of an evaluation have this mean"
+        one.add_argument("--stop-at", type=float, default=math.inf, help=text)
         one.add_argument("--save-every", type=int, default=0, help="steps between checkpoints")
         one.add_argument("--quiet", action="store_true", help="no progress bar")
     texts = {"evaluate": "play greedily, print the mean", "watch": "make a GIF or an MP4"}
@@ -139,8 +142,9 @@ def main(argv: Sequence[str] | None = None) -> None:
         agent = agent_class(options_class(**knobs))
         every = args.total_steps // 8 if args.eval_every is None else args.eval_every
         train(
-            agent, args.out, progress=not args.quiet, eval_every=every, save_every=args.save_every
-        )
+            agent, args.out, progress=not args.quiet, eval_every=every, save_every=args.save_every,
+            stop_at=args.stop_at,
+        )  # fmt: skip
         print(f"{args.agent} after {agent.steps} steps: {evaluate(agent, 20)} greedy episodes")
     elif args.command == "evaluate":
         agent = restored(args.run, args.last)

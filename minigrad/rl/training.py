@@ -273,8 +273,10 @@ def train(
     save_every: int = 0,
     log_every: int = 2_000,
     until: int | None = None,
+    stop_at: float = np.inf,
 ) -> list[dict[str, float]]:
-    """Train until `total_steps` (or `until`), and return the log: one row every `log_every` steps.
+    """Train until `total_steps` (or `until`), or until the mean of an evaluation is at least
+    `stop_at`; return the log: one row every `log_every` steps.
 
     With `out`, a folder: options.json, log.csv, checkpoint.safetensors (every `save_every` steps
     and at the end), best.safetensors (the best of the evaluations), curve.png. A folder that holds
@@ -288,7 +290,7 @@ def train(
     )  # fmt: skip
     marks = {"log": log_every, "eval": eval_every, "save": save_every}
     with bar:
-        while agent.steps < total:
+        while agent.steps < total and run.latest < stop_at:
             before = agent.steps
             agent.anneal()
             agent.iterate()
@@ -312,13 +314,15 @@ class Run:
     def __init__(self, agent: Agent, out: Path | None) -> None:
         self.agent, self.out = agent, out
         self.rows: list[dict[str, float]] = []
-        self.best = -np.inf
+        self.best = self.latest = -np.inf  # means of evaluations
         if out is not None and (out / "checkpoint.safetensors").exists():
             state: Any = load_file(out / "checkpoint.safetensors")
             check_options(agent, out)
             agent.load_state_dict(state["agent"])
             self.rows = [dict(row) for row in state["rows"]]
             self.best = float(state["best"])
+            means = [row["evaluation"] for row in self.rows if "evaluation" in row]
+            self.latest = means[-1] if means else -np.inf
         else:
             agent.envs.reset()
             if out is not None:
@@ -345,6 +349,7 @@ class Run:
 
     def evaluate(self, episodes: int) -> None:
         result = evaluate(self.agent, episodes)
+        self.latest = result.mean
         row = {"steps": self.agent.steps, "evaluation": result.mean}
         self.rows.append({**row, "low": result.low, "high": result.high})
         if result.mean >= self.best:
