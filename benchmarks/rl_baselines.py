@@ -58,7 +58,7 @@ def ours(name: str, seed: int, steps: int) -> dict[str, float]:
     if name == "ppo":
         knobs["value"] *= 2  # ours has ½ before the squared error
     else:
-        knobs |= {"double": False, "huber": True, "anneal": False}  # as theirs
+        knobs |= {"double": False, "huber": True, "anneal": False, "n_step": 1}  # as theirs
     agent = agent_class(
         options(
             env=ENV, seed=seed, total_steps=steps, envs=ENVS[name], hidden=HIDDEN[name], **knobs

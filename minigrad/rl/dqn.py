@@ -51,7 +51,7 @@ class DQNOptions(Options):
     double: bool = knob(True, "choose by the network, value by the target network")
     duelling: bool = knob(False, "value and advantage streams")
     huber: bool = knob(False, "Huber's loss, linear beyond errors of 1, instead of the square")
-    n_step: int = knob(1, "rewards summed before the target")
+    n_step: int = knob(3, "rewards summed before the target")
     priority: float = knob(0.0, "α of prioritised replay; 0 draws uniformly")
     beta: float = knob(0.4, "importance correction at the start; 1 at the end")
 

@@ -18,6 +18,7 @@ PRESETS: dict[tuple[str, str], dict[str, Any]] = {
         "learning_rate": 6.3e-4, "hidden": [256, 256], "batch": 128, "capacity": 50_000,
         "total_steps": 100_000, "learning_starts": 0, "train_every": 4, "updates": 4,
         "target_every": 250, "exploration": 0.12, "epsilon": 0.1, "huber": True, "anneal": False,
+        "n_step": 1,
     },
 }  # fmt: skip
 
