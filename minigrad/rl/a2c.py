@@ -36,6 +36,7 @@ class A2COptions(Options):
     envs: int = knob(8, "environments stepped together")
     learning_rate: float = knob(2e-3, "of Adam")
     anneal: bool = knob(True, "learning rates fall linearly to 0 over the run")
+    normalise_obs: bool = knob(True, "observations to mean 0 and variance 1")
     normalise_reward: bool = knob(True, "rewards divided by the deviation of the return")
     rollout: int = knob(16, "steps of each environment between updates")
     lam: float = knob(0.95, "λ of the advantages")
