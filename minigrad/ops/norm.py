@@ -552,7 +552,7 @@ def move_average(running: Any, batch: Any, momentum: float, factor: float) -> No
     """running ← (1 − momentum)·running + momentum·factor·batch, for arrays."""
     if type(running) is np.ndarray:
         norms.move(running, batch, momentum, factor)
-    else:
+    elif not cuda.batch_norm.move(running, batch, momentum, factor):
         running[...] = (1 - momentum) * running.astype(F64) + momentum * factor * batch
 
 

@@ -89,8 +89,11 @@ def test_batch_norm_moves_its_averages(device: Any) -> None:
     for place in ("cpu", "cuda"):
         mg.manual_seed(0)
         layer, x = mg.nn.BatchNorm2d(3).to(place), mg.randn(4, 3, 5, 5).to(place)
+        MACHINE.launches.clear()
         layer(x)
         found.append([layer.running_mean.cpu().numpy(), layer.running_var.cpu().numpy()])
+    assert sum([n for k, n in MACHINE.launches.items() if k.startswith("batch_norm")]) == 4
+    assert MACHINE.count <= 6  # and the count of batches
     for got, want in zip(*found[::-1], strict=True):
         np.testing.assert_allclose(got, want, rtol=1e-5, atol=1e-7)
 

@@ -13,7 +13,7 @@ import numpy as np
 
 from ...backend.devices import array_module
 from .launch import MOST_ELEMENTS, aligned, blocks, start
-from .source import TYPES, Source, from_file, width
+from .source import FLOATS, TYPES, Source, from_file, width
 
 KINDS = ("float32", "float64")
 SHORT = 16
@@ -29,7 +29,8 @@ def kernel(
 ) -> Source:
     """batch_norm_<part>.cuh; stats (shape, x, means, spreads), apply (shape, x, weight, bias, eps,
     means, spreads, y, stats), sums (shape, g, x, stats, products, totals), backward (shape, g, x,
-    weight, stats, products, totals, x̄, w̄, b̄); each on a grid of (channels, parts).
+    weight, stats, products, totals, x̄, w̄, b̄); each on a grid of (channels, parts). And move (n,
+    keep, gain, batch, running).
     """
     kind = TYPES[dtype]
     numbers = {"V": width(kind.size) if wide else 1, "WEIGHT": weight, "BIAS": bias}
@@ -89,3 +90,17 @@ def backward(g: Any, x: Any, weight: Any, stats: Any) -> tuple[Any, Any, Any]:
     given = [shape, g, x, weight, stats, parts[0], parts[1], x_bar, weight_bar, bias_bar]
     start(source, grid, given)
     return x_bar, weight_bar, bias_bar
+
+
+def move(running: Any, batch: Any, momentum: float, factor: float) -> bool:
+    """running ← (1 − momentum)·running + momentum·factor·batch in place; False if there is no
+    kernel for them.
+    """
+    if running.dtype.name not in FLOATS or batch.dtype != np.float64:
+        return False
+    if not (running.size and running.flags.c_contiguous and batch.flags.c_contiguous):
+        return False
+    source = kernel("move", running.dtype.name, wide=False, weight=False, bias=False)
+    factors = np.float64(1 - momentum), np.float64(momentum * factor)
+    start(source, (blocks(running.size), 1), [np.int32(running.size), *factors, batch, running])
+    return True
