@@ -59,8 +59,9 @@ bench-asv: $(VENV)/.extra-dev  ## measure this commit for asv's pages; ASV="--qu
 		--show-stderr $(ASV)
 	$(BIN)/asv publish
 
-docs: $(VENV)/.extra-docs  ## build the documentation into site/
+docs: $(VENV)/.extra-docs  ## build the documentation and asv's pages into site/
 	$(BIN)/mkdocs build --strict
+	$(BIN)/asv publish --html-dir site/asv
 
 clean:  ## remove what the other commands made, except the environments
 	rm -rf out site build dist .asv .benchmarks .hypothesis .import_linter_cache .pytest_cache .ruff_cache

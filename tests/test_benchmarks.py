@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import compare, libraries, measure, report, summary
+from benchmarks import bench_workloads, compare, libraries, measure, report, summary
 from benchmarks.installed import import_seconds, installed_bytes
 from benchmarks.workloads import KINDS, SIZES, WORKLOADS, Workload
 
@@ -161,6 +161,19 @@ def test_means_count_what_failed() -> None:
     assert (conv.count, conv.slower, conv.failed) == (2, 1, 0)
     assert (pool.value, pool.count, pool.failed) == (None, 0, 1)
     assert str(pool) == "- and 1 failed"
+
+
+def test_asv_reads_times_and_ratios_from_one_report() -> None:
+    made = made_up()
+    assert bench_workloads.Times().track_seconds(made, "b") == 2e-6
+    with pytest.raises(KeyError):  # which asv shows as a failure
+        bench_workloads.Times().track_seconds(made, "c")
+    ratios, means = bench_workloads.Ratios(), bench_workloads.Means()
+    ratios.setup(made, "a")
+    assert [ratios.track_ratio(made, key) for key in "abc"] == [4.0, 0.5, 0.0]
+    assert means.track_mean(made, "tiny ops") == pytest.approx(math.sqrt(4 * 0.5))
+    with pytest.raises(NotImplementedError):  # which asv shows as not applicable
+        ratios.setup(made | {"libraries": ["minigrad"]}, "a")
 
 
 def test_reports(tmp_path: Path) -> None:

@@ -114,6 +114,7 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
     "prod with two zeros, nan arriving": _product_with_zeros,
     "cholesky of inf": lambda m: m.linalg.cholesky(m.tensor([[INF]])),
     "cholesky with inf behind": lambda m: m.linalg.cholesky(m.tensor([[1.0, 0.0], [0.0, INF]])),
+    "cholesky with inf in front": lambda m: m.linalg.cholesky(m.tensor([[INF, 0.0], [0.0, 1.0]])),
     "cholesky of nan": lambda m: m.linalg.cholesky(m.tensor([[NAN]])),
     "cholesky_ex of inf": lambda m: m.linalg.cholesky_ex(m.tensor([[INF]])),
     "multi_margin_loss of one row": lambda m: m.nn.functional.multi_margin_loss(
@@ -176,6 +177,17 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
         m.diff(m.arange(3.0), axis=0),
         m.cummax(m.arange(3.0), axis=0),
         m.take_along_dim(m.ones(2), m.tensor([0]), axis=0),
+    ),
+    "an index beside an empty dimension": lambda m: (
+        m.zeros(3, 0)[m.tensor([5])],
+        m.zeros(2, 0, 3)[..., m.tensor([[7]])],
+    ),
+    "written beside an empty dimension": lambda m: m.zeros(0, 3).index_put(
+        (m.arange(0)[:, None], m.tensor([7])), m.tensor(1.0)
+    ),
+    "an index into an empty dimension": lambda m: m.zeros(3, 0)[:, m.tensor([0])],
+    "detach_ of what put made": lambda m: (
+        m.ones(3, requires_grad=True).put(m.tensor([0]), m.tensor([2.0])).detach_()
     ),
     "a dimension that is missing": lambda m: m.cumsum(m.ones(2)),
     "slope of prelu": _slope((2, 3)),

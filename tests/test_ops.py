@@ -253,6 +253,8 @@ UNREACHED: dict[str, str] = {
     "normal_sample": "a sample has the gradient zero: tests/test_creation.py",
     "poisson_sample": "a sample has the gradient zero: tests/test_creation.py",
     "move": "only between devices",
+    "add_norm": "only on a GPU: tests/gpu/test_budget.py",
+    "affine_turned": "only on a GPU: tests/gpu/test_budget.py",
     "ctc": "its derivative holds through log_softmax only, as PyTorch's: tests/test_ctc.py",
 }
 """Differentiable primitives that no case can reach, each with the reason."""

@@ -1,10 +1,14 @@
-"""Which ops autocast changes, and how: the lists of PyTorch's CPU autocast.
+"""Which ops autocast changes, and how: the lists of PyTorch's autocast, one of the CPU and one of
+CUDA devices ("CUDA Ops that can autocast to ...", in the documentation of torch.amp).
 
     LOWER    computed in bfloat16 or float16: products and convolutions, whose sums are kept wide
-    FLOAT32  computed in float32: losses, factorisations, a few poolings and paddings
+    FLOAT32  computed in float32: losses, factorisations, a few poolings and paddings; on a GPU
+             also sums, norms, and functions that leave float16's range
     WIDEST   brought to the widest dtype among the arguments
 
-Everything else runs in the dtype that it is given. float64 is left alone, as in PyTorch.
+Everything else runs in the dtype that it is given. float64 is left alone, as in PyTorch. A call
+with a tensor on a GPU goes by the list and the setting of CUDA devices, any other by those of the
+CPU.
 
 An op is intercepted where it is called by name: while a thread is inside an autocast block, the
 names of listed ops (in minigrad's modules, on Tensor, and in programs that imported them by name)
@@ -24,7 +28,7 @@ from ..backend.dtypes import DType, bfloat16, float16, float32, float64
 from ..core.modes import MODE
 from ..core.tensor import Tensor
 from ..export import get_symbol_from_name
-from .state import STATE, Setting
+from .state import STATE
 
 LOWER = """
 matmul mm bmm inner tensordot einsum addmm addbmm baddbmm chain_matmul linalg.multi_dot
@@ -60,6 +64,29 @@ WIDEST = "stack cat index_copy".split()
 
 # not listed in PyTorch, but made of listed ops here
 AS_THEY_ARE = "mv dot vdot addmv".split()
+
+# ------------------------------------------------------------ on a GPU
+CUDA_LOWER = [*LOWER, "mv", "addmv", "addr", "gru"]
+CUDA_LOWER.remove("tensordot")
+CUDA_FLOAT32 = """
+acos asin cosh cumprod cumsum dist erfinv exp expm1 log log10 log1p log2 norm pow prod reciprocal
+renorm rsqrt sinh sum tan cdist
+nn.functional.binary_cross_entropy_with_logits nn.functional.cosine_embedding_loss
+nn.functional.cosine_similarity nn.functional.cross_entropy nn.functional.group_norm
+nn.functional.hinge_embedding_loss nn.functional.kl_div nn.functional.l1_loss
+nn.functional.layer_norm nn.functional.log_softmax nn.functional.margin_ranking_loss
+nn.functional.mse_loss nn.functional.multi_margin_loss nn.functional.multilabel_margin_loss
+nn.functional.nll_loss nn.functional.normalize nn.functional.pdist
+nn.functional.poisson_nll_loss nn.functional.smooth_l1_loss nn.functional.soft_margin_loss
+nn.functional.softmax nn.functional.softmin nn.functional.softplus
+nn.functional.triplet_margin_loss
+softmax log_softmax layer_norm group_norm
+""".split()
+CUDA_WIDEST = """
+addcdiv addcmul atan2 cross dot vdot tensordot index_put scatter_add stack cat index_copy
+nn.functional.bilinear nn.functional.grid_sample
+""".split()
+CUDA_UNSAFE = ["nn.functional.binary_cross_entropy"]
 
 PADDING = ["nn.functional.pad"]  # in float32, but only for the modes below
 _PADDED_IN_FLOAT32 = ("reflect", "replicate")
@@ -117,16 +144,24 @@ def _floats(values: Any) -> list[DType]:
 
 
 # ------------------------------------------------------------------------------ intercepting
-def _wrapped(op: Callable[..., Any], prepare: Callable[..., tuple[Any, Any]]) -> Callable[..., Any]:
+Prepare = Callable[..., tuple[Any, Any]]
+
+
+def _wrapped(op: Callable[..., Any], prepares: dict[str, Prepare]) -> Callable[..., Any]:
     """The op behind a look at this thread's state; inside it autocast is off."""
 
     @functools.wraps(op)
     def call(*args: Any, **kwargs: Any) -> Any:
         state = STATE.get()
-        setting = state.cpu
-        if not setting.enabled:
+        device = "cpu"
+        if state.cuda.enabled and _on_gpu([*args, *kwargs.values()]):
+            device = "cuda"
+        elif state.cpu.enabled and _on_gpu([*args, *kwargs.values()]):
             return op(*args, **kwargs)
-        STATE.set(state._replace(cpu=Setting(False, setting.dtype)))
+        setting, prepare = state.of(device), prepares.get(device)
+        if not setting.enabled or prepare is None:
+            return op(*args, **kwargs)
+        STATE.set(state.changed(device, setting._replace(enabled=False)))
         try:
             args, kwargs = prepare(setting.dtype, state.cache, args, kwargs)
             return op(*args, **kwargs)
@@ -134,6 +169,19 @@ def _wrapped(op: Callable[..., Any], prepare: Callable[..., tuple[Any, Any]]) ->
             STATE.set(state)
 
     return call
+
+
+def _on_gpu(values: Any) -> bool:
+    """Whether there is a tensor on a GPU among the arguments of a call."""
+    if "cupy" not in sys.modules:
+        return False
+    for v in values:
+        if isinstance(v, Tensor):
+            if v.is_cuda:
+                return True
+        elif isinstance(v, (list, tuple)) and _on_gpu(v):
+            return True
+    return False
 
 
 def _lower(dtype: DType, cache: bool, args: Any, kwargs: Any) -> tuple[Any, Any]:
@@ -162,13 +210,29 @@ def _as_they_are(dtype: DType, cache: bool, args: Any, kwargs: Any) -> tuple[Any
     return args, kwargs
 
 
-_POLICIES = (
-    (LOWER, _lower),
-    (FLOAT32, _float32),
-    (WIDEST, _widest),
-    (PADDING, _padding),
-    (AS_THEY_ARE, _as_they_are),
-)
+def _unsafe(dtype: DType, cache: bool, args: Any, kwargs: Any) -> tuple[Any, Any]:
+    raise RuntimeError(
+        "nn.functional.binary_cross_entropy and nn.BCELoss are unsafe to autocast: their logarithms"
+        " leave float16's range\n"
+        "  help: use nn.functional.binary_cross_entropy_with_logits or nn.BCEWithLogitsLoss"
+    )
+
+
+_POLICIES: dict[str, tuple[tuple[list[str], Prepare], ...]] = {
+    "cpu": (
+        (LOWER, _lower),
+        (FLOAT32, _float32),
+        (WIDEST, _widest),
+        (PADDING, _padding),
+        (AS_THEY_ARE, _as_they_are),
+    ),
+    "cuda": (
+        (CUDA_LOWER, _lower),
+        (CUDA_FLOAT32, _float32),
+        (CUDA_WIDEST, _widest),
+        (CUDA_UNSAFE, _unsafe),
+    ),
+}
 
 
 class _Names:
@@ -178,7 +242,7 @@ class _Names:
         self.users = 0
         self.lock = threading.Lock()
         self.known = 0  # modules loaded when the places were looked up
-        self.wrappers: dict[int, tuple[Any, Any]] = {}  # by id of the op: op, wrapper
+        self.wrappers: dict[int, tuple[Any, Any, bool]] = {}  # by id: op, wrapper, in ops as well
         self.places: list[tuple[Any, str, Any, Any]] = []  # owner, name, op, wrapper
 
     def hold(self) -> None:
@@ -202,23 +266,36 @@ class _Names:
                         setattr(owner, name, op)
 
     def _find(self) -> None:
-        for names, prepare in _POLICIES:
-            for name in names:
-                op = get_symbol_from_name(name)
-                if op is not None and id(op) not in self.wrappers:
-                    wrapper = _wrapped(op, prepare)
-                    self.wrappers[id(op)] = op, wrapper
-                    operator = getattr(op, "operator", op)  # what stands behind `@`
-                    if operator is not op:
-                        self.wrappers[id(operator)] = operator, _wrapped(operator, prepare)
+        for op, prepares in _listed().values():
+            if id(op) not in self.wrappers:
+                # of what only a GPU's list has, other ops' own use is not meant
+                wrapper = _wrapped(op, prepares), "cpu" in prepares
+                self.wrappers[id(op)] = op, *wrapper
+                operator = getattr(op, "operator", op)  # what stands behind `@`
+                if operator is not op:
+                    wrapped = _wrapped(operator, prepares), "cpu" in prepares
+                    self.wrappers[id(operator)] = operator, *wrapped
         self.places = []
         owners = [m for name, m in list(sys.modules.items()) if _may_use(name, m)]
         for owner in [Tensor, *owners]:
+            inside = owner.__name__.startswith(_OPS)
             for name, value in list(vars(owner).items()):
                 found = self.wrappers.get(id(value))
-                if found is not None:
-                    self.places.append((owner, name, *found))
+                if found is not None and (found[2] or not inside):
+                    self.places.append((owner, name, *found[:2]))
         self.known = len(sys.modules)
+
+
+def _listed() -> dict[int, tuple[Any, dict[str, Prepare]]]:
+    """By id: every op of the lists, and what is done to its arguments on each kind of device."""
+    found: dict[int, tuple[Any, dict[str, Prepare]]] = {}
+    for device, policies in _POLICIES.items():
+        for names, prepare in policies:
+            for name in names:
+                op = get_symbol_from_name(name)
+                if op is not None:
+                    found.setdefault(id(op), (op, {}))[1].setdefault(device, prepare)
+    return found
 
 
 def _may_use(name: str, module: Any) -> bool:
@@ -227,6 +304,7 @@ def _may_use(name: str, module: Any) -> bool:
     return module is not None and top not in _OTHERS and name != __name__
 
 
+_OPS = f"{__name__.partition('.')[0]}.ops."
 _OTHERS = sys.stdlib_module_names - {"__main__"} | {
     "numpy", "scipy", "numba", "llvmlite", "torch", "pytest", "_pytest", "matplotlib", "pandas",
     "sklearn", "cupy", "PIL", "hypothesis", "sympy", "mpmath", "pluggy", "pygments",

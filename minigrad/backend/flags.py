@@ -132,7 +132,7 @@ _STATE: dict[str, Any] = {
 }
 
 
-def _flag(namespace: str, name: str) -> Any:
+def flag(namespace: str, name: str) -> Any:
     """What a program has assigned to a flag, or its first value."""
     return getattr(sys.modules.get(f"{_ROOT}.backends.{namespace}"), name, None)
 
@@ -142,7 +142,7 @@ def allows_tf32(of: str = "cuda.matmul") -> bool:
     ("cuda.matmul"), only where a program allows it, or by convolutions ("cudnn"), unless it forbids
     it, as in PyTorch.
     """
-    return bool(_flag(of, "allow_tf32")) or _flag(of, "fp32_precision") == "tf32"
+    return bool(flag(of, "allow_tf32")) or flag(of, "fp32_precision") == "tf32"
 
 
 @export("set_float32_matmul_precision")
@@ -165,7 +165,7 @@ def set_float32_matmul_precision(precision: str) -> None:
 @export("get_float32_matmul_precision")
 def get_float32_matmul_precision() -> str:
     """What `set_float32_matmul_precision` was told last, or what `allow_tf32` means."""
-    if not _flag("cuda.matmul", "allow_tf32"):
+    if not flag("cuda.matmul", "allow_tf32"):
         return "highest"
     return "high" if _STATE["precision"] == "highest" else _STATE["precision"]
 

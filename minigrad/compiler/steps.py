@@ -50,6 +50,14 @@ def root(x: ndarray) -> ndarray:
     return x
 
 
+def _within(x: ndarray, y: ndarray) -> bool:
+    """Whether y is memory in one piece that x is a part of."""
+    reach = [(n - 1) * s for n, s in zip(x.shape, x.strides, strict=True)]
+    low = address(x) + sum(r for r in reach if r < 0)
+    high = address(x) + sum(r for r in reach if r > 0) + x.itemsize
+    return y.flags.forc and address(y) <= low and high <= address(y) + y.nbytes
+
+
 class Layout(NamedTuple):
     """How an array lies in memory."""
 
@@ -208,10 +216,13 @@ class Builder:
         self.instructions.append(Instruction(make, parts, [slot]))
         return slot
 
-    def _anchor(self, owner: ndarray) -> tuple[int, ndarray]:
-        """The slot with all the memory of a passed value, and what it held in the record."""
+    def _anchor(self, x: ndarray) -> tuple[int, ndarray]:
+        """A slot with memory that x is a part of, and what it held in the record: what the call
+        returned if that will do. Where it starts in memory of its own may differ from call to call.
+        """
+        owner = root(x)
         first, result = self.anchors[id(owner)]
-        if result is owner or id(owner) in self.given:
+        if result is owner or id(owner) in self.given or _within(x, result):
             return first, result
         slot, slots = self._slot(), self.slots
 
@@ -228,7 +239,7 @@ class Builder:
         return slot, owner
 
     def _view(self, x: ndarray) -> int:
-        source, whole = self._anchor(root(x))
+        source, whole = self._anchor(x)
         slot, slots = self._slot(), self.slots
         shape, dtype, strides = layout_of(x)
         offset = address(x) - address(whole)
@@ -289,7 +300,7 @@ class Builder:
         for k, x in enumerate(segment.arrays):
             owner = root(x)
             if id(owner) in self.passed:
-                slot, whole = self._anchor(owner)
+                slot, whole = self._anchor(x)
                 moving.append((k, slot, address(x) - address(whole)))
             else:
                 table[k] = address(self.slots[self._find(x)])

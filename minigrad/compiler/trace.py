@@ -230,7 +230,6 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         noted(norm, "count_up", "effect")
         put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
         put(engine, "walk", walk)
-        put(engine, "walk_single", lambda *where: False)
         refused(walking, "accumulate", "retain_grad()")
         for kind in optimizers():
             put(kind, "step", _stepper(recorder, kind.step))

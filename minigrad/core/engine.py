@@ -19,7 +19,6 @@ from .hooks import Hooks, RemovableHandle
 from .modes import MODE, ModeContext
 from .node import AccumulateGrad, Accumulators, GradientEdge, Node, accumulator_of, edge_of
 from .recording import PrimitiveNode
-from .single import walk_single
 from .tensor import Tensor, wrap
 from .views import fresh
 from .walk import Roots, Run, UserCode, as_plain, as_tensor, reachable, run_node, walk
@@ -43,8 +42,7 @@ def _run_backward(
         roots.append((_place(t), g if create_graph else g._data))
     run = Run(create_graph, keep_graph, accumulate_into)
     if inputs is not None:
-        for t in inputs:
-            run.captures.update(dict.fromkeys(_places(t)))
+        run.captures = {place: None for t in inputs for place in _places(t)}
         targets = {node for node, _ in run.captures}
         run.needed = _needed_nodes([node for (node, _), _ in roots], targets)
     _start(roots, run)
@@ -347,9 +345,7 @@ def _backward(
         (g,) = _make_gradients((self,), given, "grad_output")
     if not fresh(self)._requires_grad:
         raise _no_gradient(0)
-    node = self._node
-    if node is None or create_graph or not walk_single(node, self._index, g._data, keep):
-        _start(((edge_of(self), g if create_graph else g._data),), Run(create_graph, keep, True))
+    _start(((edge_of(self), g if create_graph else g._data),), Run(create_graph, keep, True))
 
 
 def _register_hook(self: Tensor, hook: Callable[[Tensor], Tensor | None]) -> RemovableHandle:

@@ -37,6 +37,9 @@ Roots = Sequence[tuple[tuple[Node, int], Any]]
 """Where a backward starts: (a node, which of its outputs), and the gradient of that."""
 
 
+_NONE: dict[tuple[Node, int], Any] = {}  # what nearly every backward captures
+
+
 class Run:
     """One call of backward() or grad(): the options, and the gradients still under way."""
 
@@ -57,9 +60,9 @@ class Run:
         self.create_graph = create_graph
         self.keep_graph = keep_graph
         self.accumulate = accumulate
-        self.captures: dict[tuple[Node, int], Any] = {}
+        self.captures: dict[tuple[Node, int], Any] = _NONE
         self.needed: set[Node] | None = None
-        self.callbacks: list[Callable[[], None]] = []
+        self.callbacks: list[Callable[[], None]] | None = None
         self.roots: Roots = ()
 
     def reached(self) -> set[Node]:
@@ -411,4 +414,6 @@ def queue_callback(callback: Callable[[], None]) -> None:
     run = _current.get()
     if run is None:
         raise RuntimeError("Final callbacks can only be installed during backward pass.")
+    if run.callbacks is None:
+        run.callbacks = []
     run.callbacks.append(callback)

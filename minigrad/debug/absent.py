@@ -7,6 +7,7 @@ from functools import cache
 
 MODULES: dict[str, str] = {
     "ao": "no quantised tensors",
+    "distributed.rpc": "processes talk by collectives, `send` and `recv`, not by calls",
     "fx": "Python source is not rewritten; see `debug.draw`, `Tensor.grad_fn` and `compile`",
     "library": "an op of a user's own is an `autograd.Function` or a `core.primitive`",
     "masked": "a prototype in PyTorch, too",

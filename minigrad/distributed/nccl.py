@@ -40,9 +40,10 @@ def make_nccl(store: Store, rank: int, size: int, timeout: float) -> NcclBackend
     cupy = library()
     nccl = cupy.cuda.nccl
     if rank == 0:
-        unique = nccl.get_unique_id()  # a tuple of small numbers
-        store.set("nccl", json.dumps([int(i) for i in unique]))
-    unique = tuple(json.loads(store.get("nccl")))
+        unique = nccl.get_unique_id()  # a tuple of small numbers; bytes since CuPy 14
+        store.set("nccl", json.dumps([type(unique) is bytes, [int(i) for i in unique]]))
+    in_bytes, numbers = json.loads(store.get("nccl"))
+    unique = bytes(numbers) if in_bytes else tuple(numbers)
     comm = nccl.NcclCommunicator(size, unique, rank)
     return NcclBackend(NcclLinks(store, rank, size, timeout), comm, cupy)
 

@@ -9,6 +9,8 @@ from .. import nn
 from ..core.tensor import Tensor
 from ..export import export
 from ..ops.filled import empty, ones, zeros
+from ..ops.matmul import affine_turned
+from ..ops.norm import add_layer_norm
 from .attention import F, activation, attend, causal_mask, last_real, positions, split_heads
 from .cache import Cache
 from .config import Config
@@ -59,6 +61,8 @@ class Conv1D(nn.Module):
         self.bias = nn.Parameter(zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
+        if x.is_cuda and x.ndim > 1:
+            return affine_turned(x, self.weight, self.bias)
         return F.linear(x, self.weight.t(), self.bias)
 
     def extra_repr(self) -> str:
@@ -95,6 +99,13 @@ class GPT2MLP(nn.Module):
         return self.dropout(self.c_proj(self.act(self.c_fc(x))))
 
 
+def add_norm(x: Tensor, branch: Tensor | None, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
+    """x + branch, and its norm."""
+    if branch is None:
+        return x, norm(x)
+    return add_layer_norm(x, branch, norm.weight, norm.bias, norm.eps)
+
+
 class GPT2Block(nn.Module):
     """x + attention(norm(x)), then x + MLP(norm(x))."""
 
@@ -105,9 +116,13 @@ class GPT2Block(nn.Module):
         self.ln_2 = nn.LayerNorm(config.n_embd, eps=config.layer_norm_epsilon)
         self.mlp = GPT2MLP(config)
 
-    def forward(self, x: Tensor, mask: Tensor | None, cache: Cache | None) -> Tensor:
-        x = x + self.attn(self.ln_1(x), mask, cache)
-        return x + self.mlp(self.ln_2(x))
+    def forward(
+        self, x: Tensor, branch: Tensor | None, mask: Tensor | None, cache: Cache | None
+    ) -> tuple[Tensor, Tensor]:
+        """The stream and what is to be added to it: the next norm adds in the same pass."""
+        x, h = add_norm(x, branch, self.ln_1)
+        x, h = add_norm(x, self.attn(h, mask, cache), self.ln_2)
+        return x, self.mlp(h)
 
 
 @export("models.GPT2Model")
@@ -150,9 +165,10 @@ class GPT2Model(nn.Module):
             position_ids = positions(attention_mask, past, length, input_ids.device)
         mask = causal_mask(attention_mask, past, length, input_ids.device)
         x = self.drop(self.wte(input_ids) + self.wpe(position_ids))
+        branch = None
         for block in self.h:
-            x = block(x, mask, cache)
-        return self.ln_f(x)
+            x, branch = block(x, branch, mask, cache)
+        return add_norm(x, branch, self.ln_f)[1]
 
 
 @export("models.GPT2LMHeadModel")

@@ -323,9 +323,8 @@ def _on_device(
     """What the kernel of a GPU has computed, reduced there: nothing waits for a number."""
     if reduction == "none":
         return loss.astype(x.dtype, copy=False), norm, None, None, True
-    total = (target != ignore_index).sum() if reduction == "mean" else None
-    y = loss.sum() if total is None else loss.sum() / total
-    return y.astype(x.dtype, copy=False), norm, None, total, True
+    y, total = cuda.launch.mean_loss(x, loss, target, ignore_index, reduction == "mean")
+    return y, norm, None, total, True
 
 
 def _all_used(t: Any, classes: int, ignore_index: int) -> bool:

@@ -114,7 +114,7 @@ def euclidean(x1: Any, x2: Any) -> Any:
         return row_major(np.sqrt(np.sum(d * d, axis=-1)))
     a = np.sum(x1 * x1, axis=-1)[..., :, None]
     b = np.sum(x2 * x2, axis=-1)[..., None, :]
-    square = a + b - 2 * np.matmul(x1, np.swapaxes(x2, -2, -1))
+    square = a + b - 2 * matrix_product(x1, np.swapaxes(x2, -2, -1))
     return row_major(np.sqrt(np.maximum(square, 0)))
 
 

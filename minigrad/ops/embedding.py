@@ -46,7 +46,8 @@ def scatter_rows(g: Any, index: Any, scale: Any, *, rows: int) -> Any:
     xp = array_module(g)
     table = xp.zeros((rows, values.shape[1]), g.dtype)
     if xp is not np:
-        return cuda.launch.embedding_backward(values, flat, table).reshape((rows, *width))
+        found = cuda.launch.embedding_backward(values, flat, table)
+        return found if len(width) == 1 else found.reshape((rows, *width))
     if flat.size:
         order = np.argsort(flat, kind="stable")
         ordered = flat[order]

@@ -397,6 +397,33 @@ affine.together((False, True, False), lambda g, x: _affine_fast(g, x, None, (Fal
 affine.primitive.node_class.__name__ = "AddmmBackward0"
 
 
+@primitive(half="device")
+def affine_turned(x: Any, weight: Any, bias: Any) -> Any:
+    """y = x W + b for x (..., in), W (in, out), b (out);  x̄ = ȳ Wᵀ,  W̄ = xᵀ ȳ,  b̄ = Σ ȳ.
+
+    On a GPU `affine` of Wᵀ would give the gradient of W from the other side, to be copied.
+    """
+    flat = x.reshape(math.prod(x.shape[:-1]), x.shape[-1])
+    return matrices(flat, weight, bias).reshape(*x.shape[:-1], weight.shape[1])
+
+
+def _turned_weight_fast(g: Any, x: Any) -> Any:
+    if type(g) is not np.ndarray:
+        return cuda.gemm.weight_gradient(g, x, turned=True)
+    return matrix_product(transpose_(_rows(x), dim0=0, dim1=1), _rows(g))
+
+
+affine_turned.vjp(
+    x=lambda g, weight, x_shape: view_(
+        matrix_product(_rows(g), transpose_(weight, dim0=0, dim1=1)), size=x_shape
+    ),
+    weight=lambda g, x: matrix_product(transpose_(_rows(x), dim0=0, dim1=1), _rows(g)),
+    bias=lambda g: reduce_sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
+)
+affine_turned.fast(weight=_turned_weight_fast, bias=_affine_bias_fast)
+affine_turned.primitive.node_class.__name__ = "AddmmBackward0"
+
+
 @export("nn.functional.linear")
 def linear(input: Any, weight: Any, bias: Any = None, *, out: Any = None) -> Any:
     """y = x Wᵀ + b;  x̄ = ȳ W,  W̄ = ȳᵀ x,  b̄ = Σ ȳ.

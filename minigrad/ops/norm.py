@@ -20,11 +20,12 @@ import numpy as np
 from ..backend.dtypes import F32, F64, HALF
 from ..core.chores import sum_to_size
 from ..core.primitive import primitive
+from ..core.recording import widen
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
 from ..kernels import cuda
 from ..kernels.cpu import norms
-from .elementwise import clamp_min, pow, rsqrt, square
+from .elementwise import add, clamp_min, pow, rsqrt, square
 from .piecewise import finish, refuse
 from .reduction import mean, vector_norm
 from .shape import reshape
@@ -69,20 +70,21 @@ def _by_axes_vjp(
     return x_bar, weight_bar, g if needs[2] else None
 
 
-@primitive(residuals=("normed", "centre", "rstd"), composition=_standardise)
+@primitive(residuals=("normed", "centre", "rstd"), half="device", composition=_standardise)
 def standardise(x: Any, weight: Any, bias: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     """y = x̂ w + b with mean and variance taken over the last dimensions (negative axes) of every
     sample; weight and bias vary along them.
     """
     found = None
     if type(x) is not np.ndarray:
-        found = cuda.launch.layer_norm(x, weight, bias, axes, eps)
+        found = cuda.launch.norm(x, weight, bias, axes, eps)
     elif x.size >= norms.SHORT:
         found = norms.rows(x, weight, bias, axes, eps, True)
     if found is not None:
         return found[0], None, *found[1:]
+    dtype, (x, weight, bias) = x.dtype, widen((x, weight, bias))
     y, normed, rstd = _by_axes(x, weight, bias, axes, eps)
-    return y, normed, None, rstd
+    return y.astype(dtype, copy=False), normed, None, rstd
 
 
 def _standardise_vjp(
@@ -90,9 +92,9 @@ def _standardise_vjp(
 ) -> tuple[Any, Any, Any]:
     if normed is None:
         if type(x) is not np.ndarray:
-            return cuda.launch.layer_norm_backward(g, x, weight, centre, rstd, needs)
+            return cuda.launch.norm_backward(g, x, weight, centre, rstd, needs)
         return norms.rows_backward(g, x, weight, centre, rstd, True)
-    return _by_axes_vjp(g, normed, rstd, weight, axes, needs)
+    return _by_axes_vjp(*widen((g, normed, rstd, weight)), axes, needs)
 
 
 standardise.joint(_standardise_vjp)
@@ -104,6 +106,42 @@ def _floating(name: str, input: Any) -> Any:
         raise TypeError(f"{name}(): argument 'input' must be Tensor, not {type(input).__name__}")
     refuse(name, input._data, "biu")
     return input._data
+
+
+def _added(x: Any, branch: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    """`add_norm` from differentiable parts."""
+    total = add(x, branch)
+    return total, standardise(total, weight, bias, axes=_LAST, eps=eps)
+
+
+@primitive(residuals=("centre", "rstd"), half="device", composition=_added)
+def add_norm(x: Any, branch: Any, weight: Any, bias: Any, *, eps: float) -> Any:
+    """(s, layer norm of s), s = x + z, in one launch on a GPU; x̄ = z̄ = s̄ + what the norm gives."""
+    y, centre, rstd, total = cuda.launch.norm(x, weight, bias, _LAST, eps, more=branch)
+    return (total, y), centre, rstd
+
+
+def _add_norm_vjp(
+    g: Any, y: Any, centre: Any, rstd: Any, weight: Any, needs: Any
+) -> tuple[Any, Any, Any, Any]:
+    g_total, g_normed = g
+    if g_normed is None:
+        return g_total, g_total, None, None
+    wanted = (needs[0] or needs[1], *needs[2:])
+    found = cuda.launch.norm_backward(g_normed, y[0], weight, centre, rstd, wanted, more=g_total)
+    return found[0], *found
+
+
+add_norm.joint(_add_norm_vjp)
+
+
+def add_layer_norm(x: Any, branch: Any, weight: Any, bias: Any, eps: float) -> tuple[Any, Any]:
+    """x + branch of a residual network, and its layer norm over the last dimension."""
+    given = x._data, branch._data, weight._data, bias._data
+    if all([type(v) is not np.ndarray for v in given]) and cuda.launch.fits(*given):
+        return add_norm(x, branch, weight, bias, eps=eps)
+    total = add(x, branch)
+    return total, standardise(total, weight, bias, axes=_LAST, eps=eps)
 
 
 _LAST = (-1,)
@@ -167,26 +205,34 @@ def _rms(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
     return y if weight is None else y * weight
 
 
-@primitive(residuals=("rstd", "fused"), composition=_rms)
+@primitive(residuals=("rstd", "fused"), half="device", composition=_rms)
 def root_mean_square(x: Any, weight: Any, *, axes: tuple[int, ...], eps: float) -> Any:
-    """y = x·r·w, r = (mean x² + ε)^−½."""
-    if x.size >= norms.SHORT:
+    """y = x·r·w, r = (mean x² + ε)^−½. `fused` is not None if a kernel has computed it."""
+    if type(x) is not np.ndarray:
+        found = cuda.launch.norm(x, weight, None, axes, eps, rms=True)
+        if found is not None:
+            return found[0], found[2], True
+    elif x.size >= norms.SHORT:
         found = norms.rows(x, weight, None, axes, eps, False)
         if found is not None:
             return found[0], found[2], found[1]
+    dtype, (x, weight) = x.dtype, widen((x, weight))
     n = x.dtype.type(math.prod([x.shape[a] for a in axes]))
     rstd = 1 / np.sqrt(reduced(np.add, x * x, axes, True) / n + x.dtype.type(eps))
     y = x * rstd
-    return (y if weight is None else y * weight), rstd, None
+    return (y if weight is None else y * weight).astype(dtype, copy=False), rstd, None
 
 
 def _rms_vjp(
     g: Any, x: Any, rstd: Any, fused: Any, weight: Any, axes: Any, needs: Any
 ) -> tuple[Any, Any]:
     """With x̂ = x·r:  x̄ = r (h − x̂ mean(h x̂)), h = ȳ w;  w̄ = Σ ȳ x̂."""
-    if fused is not None:  # the means: zeros
+    if fused is not None:  # on the CPU the means: zeros
+        if type(x) is not np.ndarray:
+            return cuda.launch.norm_backward(g, x, weight, None, rstd, needs, rms=True)[:2]
         return norms.rows_backward(g, x, weight, fused, rstd, False)[:2]
     x_bar = weight_bar = None
+    g, x, weight = widen((g, x, weight))
     normed = x * rstd
     if needs[0]:
         h = g if weight is None else g * weight
@@ -353,7 +399,10 @@ def standardise_batch(x: Any, weight: Any, bias: Any, *, eps: float) -> Any:
     """(y, stats): y = x̂ w + b with the statistics of each channel, w and b (C). stats (3, C), mean,
     variance and rstd in float64, has no derivative.
     """
-    found = norms.planes(x, weight, bias, 0, eps)
+    if type(x) is np.ndarray:
+        found = norms.planes(x, weight, bias, 0, eps)
+    else:
+        found = cuda.batch_norm.forward(x, weight, bias, eps)
     if found is not None:
         return found, None, found[1]
     axes, shape = _over_batch(x), (x.shape[1], *[1] * (x.ndim - 2))
@@ -374,7 +423,10 @@ def _standardise_batch_vjp(
 ) -> tuple[Any, Any, Any]:
     g = g[0]
     if normed is None:
-        return norms.planes_backward(g, x, weight, kept, 0)
+        if type(x) is np.ndarray:
+            return norms.planes_backward(g, x, weight, kept, 0)
+        found = cuda.batch_norm.backward(g, x, weight, kept)
+        return found[0], found[1] if needs[1] else None, found[2] if needs[2] else None
     axes, count = _over_batch(x), x.size // x.shape[1]
     shape = (x.shape[1], *[1] * (x.ndim - 2))
     products, total = np.add.reduce(g * normed, axes), np.add.reduce(g, axes)
@@ -505,7 +557,7 @@ def move_average(running: Any, batch: Any, momentum: float, factor: float) -> No
     """running ← (1 − momentum)·running + momentum·factor·batch, for arrays."""
     if type(running) is np.ndarray:
         norms.move(running, batch, momentum, factor)
-    else:
+    elif not cuda.batch_norm.move(running, batch, momentum, factor):
         running[...] = (1 - momentum) * running.astype(F64) + momentum * factor * batch
 
 

@@ -111,6 +111,13 @@ def index_error(shape: tuple[int, ...], dims: Dims, indices: Any) -> Exception:
     return IndexError("invalid index")
 
 
+def takes_nothing(x: Any, dims: Dims, indices: Any) -> bool:
+    """Whether x is empty in another dimension than those indexed: PyTorch then asks of the indices
+    nothing but their shapes.
+    """
+    return not x.size and all([x.shape[d] for d in without_masks(dims, indices)[0]])
+
+
 def picked_shape(shape: tuple[int, ...], dims: Dims, indices: Any) -> tuple[int, ...]:
     """The shape of x[index], for x of this shape; IndexError for an index out of range."""
     dims, indices = without_masks(dims, indices)
@@ -141,6 +148,9 @@ def index(x: Any, *indices: Any, dims: Dims) -> Any:
             return row_major(x[indices])
         return row_major(x[full_index(dims, indices)])
     except IndexError:
+        if takes_nothing(x, dims, indices):
+            dims, indices = without_masks(dims, indices)
+            return row_major(x[full_index(dims, [np.zeros_like(i) for i in indices])])
         raise index_error(x.shape, dims, indices) from None
 
 
@@ -223,6 +233,8 @@ def _add_rows(y: Any, values: Any, dim: int, index: Any) -> None:
 def add_at(y: Any, values: Any, dims: Dims, indices: Any) -> None:
     """y[index] += values, where repeated places add up; in place, on checked indices."""
     xp = array_module(y)
+    if not y.size:
+        return
     if type(y) is ndarray and values.size and y.flags.c_contiguous:
         if _added(y, values, dims, indices):
             return
@@ -297,6 +309,8 @@ def write_at(y: Any, values: Any, *indices: Any, dims: Dims, accumulate: bool) -
                 values = np.broadcast_to(_without_ones(values, len(expected)), expected)
             add_at(y, values, dims, indices)
     except IndexError:
+        if takes_nothing(y, dims, indices):
+            return
         raise index_error(y.shape, dims, indices) from None
     except (ValueError, TypeError):  # the latter for several dimensions behind a mask
         raise RuntimeError(

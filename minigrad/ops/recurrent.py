@@ -20,6 +20,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..core.primitive import primitive
+from ..kernels import cuda
 from ..kernels.cpu import products
 from ..kernels.cpu import recurrent as kernels
 from .activation import relu
@@ -38,6 +39,18 @@ from .join import cat
 from .matmul import linear
 from .shape import reshape
 from .slices import narrow
+
+
+def _times(a: Any, b: Any, out: Any = None, add: bool = False, bias: Any = None) -> Any:
+    """a b + bias; or a b in `out`, or added to what is there."""
+    if type(a) is not np.ndarray:
+        return cuda.gemm.matmul(a, b, bias=bias, out=out, beta=float(add))
+    if out is None:
+        return products.matrices(a, b, bias)
+    if add:
+        out += np.matmul(a, b)
+        return out
+    return np.matmul(a, b, out=out)
 
 
 @lru_cache(maxsize=64)
@@ -59,7 +72,7 @@ def _sums(x: Any, weight: Any, *biases: Any) -> Any:
     """x Wᵀ + b for all rows of x."""
     given = [bias for bias in biases if bias is not None]
     bias = given[0] + given[1] if len(given) == 2 else given[0] if given else None
-    return products.matrices(_rows(x), weight.T, bias)
+    return _times(_rows(x), weight.T, bias=bias)
 
 
 def _transposed(weight: Any) -> Any:
@@ -76,9 +89,9 @@ def _weight_bars(
     sums: Any, inner: Any, x: Any, before: Any, w_ih: Any, needs: tuple[bool, ...]
 ) -> tuple[Any, ...]:
     """Gradients of x, w_ih, w_hh, b_ih, b_hh; `sums` belong to the input, `inner` to the state."""
-    x_bar = products.matrices(sums, w_ih).reshape(x.shape) if needs[0] else None
-    ih_bar = products.matrices(sums.T, _rows(x)) if needs[1] else None
-    hh_bar = products.matrices(inner.T, before) if needs[2] else None
+    x_bar = _times(sums, w_ih).reshape(x.shape) if needs[0] else None
+    ih_bar = _times(sums.T, _rows(x)) if needs[1] else None
+    hh_bar = _times(inner.T, before) if needs[2] else None
     b_ih_bar = sums.sum(axis=0) if needs[3] else None
     if inner is sums and b_ih_bar is not None:
         return x_bar, ih_bar, hh_bar, b_ih_bar, b_ih_bar if needs[4] else None
@@ -155,13 +168,13 @@ def lstm_sequence(
     for a, b in _spans(sizes, reverse):
         h_t, c_t = h[: b - a], c[: b - a]
         hiddens[a:b], cells[a:b] = h_t, c_t
-        gates[a:b] += np.matmul(h_t, w)
+        _times(h_t, w, gates[a:b], add=True)
         if w_hr is None:
             lstm_step(gates[a:b], c_t, squashed[a:b], y[a:b])
         else:
             full = xp.empty_like(c_t)
             lstm_step(gates[a:b], c_t, squashed[a:b], full)
-            np.matmul(full, w_hr.T, out=y[a:b])
+            _times(full, w_hr.T, y[a:b])
         h_t[...] = y[a:b]
     return (y.reshape(*x.shape[:-1], width), h, c), gates, hiddens, cells, squashed
 
@@ -189,14 +202,14 @@ def _lstm_vjp(
             out_bar = h_t
             if projected is not None:
                 projected[a:b] = h_t
-                out_bar = np.matmul(h_t, w_hr)
+                out_bar = _times(h_t, w_hr)
             forget = gates[a:b, n : 2 * n]
             lstm_step_back(sums[a:b], slope[a:b], forget, out_bar, c_bar[: b - a])
-            np.matmul(sums[a:b], w_hh, out=h_t)
+            _times(sums[a:b], w_hh, h_t)
     x_bar, *weights = _weight_bars(sums, sums, x, hiddens, w_ih, (needs[0], *needs[3:7]))
     hr_bar = None
     if projected is not None and needs[7]:
-        hr_bar = np.matmul(projected.T, gates[:, 3 * n :] * squashed)
+        hr_bar = _times(projected.T, gates[:, 3 * n :] * squashed)
     return x_bar, h_bar, c_bar, *weights, hr_bar
 
 
@@ -244,7 +257,7 @@ def gru_sequence(
     for a, b in _spans(sizes, reverse):
         h_t = h[: b - a]
         hiddens[a:b] = h_t
-        u = np.matmul(h_t, w)
+        u = _times(h_t, w)
         if b_hh is not None:
             u += b_hh
         inner[a:b] = u[:, 2 * shape[1] :]
@@ -271,7 +284,7 @@ def _gru_vjp(
             if y_bar is not None:
                 h_t += y_bar[a:b]
             gru_step_back(factors[a:b], gates[a:b, n : 2 * n], h_t)
-            h_t += np.matmul(factors[a:b, : 3 * n], w_hh)
+            _times(factors[a:b, : 3 * n], w_hh, h_t, add=True)
     sums = array_module(x).empty_like(gates)
     sums[:, : 2 * n], sums[:, 2 * n :] = factors[:, : 2 * n], factors[:, 3 * n :]
     wanted = (needs[0], *needs[2:])
@@ -310,7 +323,7 @@ def rnn_sequence(
     for a, b in _spans(sizes, reverse):
         h_t, s = h[: b - a], states[a:b]
         hiddens[a:b] = h_t
-        s += np.matmul(h_t, w)
+        _times(h_t, w, s, add=True)
         rnn_step(s, nonlinearity)
         h_t[...] = s
     # a copy: the result may be changed in place before backward needs the states
@@ -330,7 +343,7 @@ def _rnn_vjp(
         if y_bar is not None:
             h_t += y_bar[a:b]
         sums[a:b] *= h_t
-        np.matmul(sums[a:b], w_hh, out=h_t)
+        _times(sums[a:b], w_hh, h_t)
     wanted = (needs[0], *needs[2:])
     x_bar, *weights = _weight_bars(sums, sums, x, hiddens, w_ih, wanted)
     return x_bar, h_bar, *weights

@@ -8,6 +8,7 @@ import numpy as np
 
 from ..core.node import without_derivative
 from ..core.tensor import Tensor, wrap
+from ..core.views import unlinked
 from ..export import export
 from .arguments import finish
 from .beside import beside
@@ -124,7 +125,7 @@ def ormqr(
         )
     need_same_dtype("ormqr", input, other)
     if not left:  # C Q = (Qᴴ Cᴴ)ᴴ
-        return finish(adj(ormqr(input, tau, adj(other), True, not transpose)), out)
+        return finish(unlinked(adj(ormqr(input, tau, adj(other), True, not transpose))), out)
     k = t.shape[-1]
     vectors, factors = _vectors(input, k), conj(tau) if transpose else tau
     y = other

@@ -347,4 +347,4 @@ def put(input: Tensor, index: Tensor, source: Tensor, accumulate: bool = False) 
         dims=(0,),
         accumulate=bool(accumulate),
     )
-    return view_(y, size=x.shape)
+    return unlinked(view_(y, size=x.shape))

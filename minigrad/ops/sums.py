@@ -18,6 +18,7 @@ from ..core.chores import broadcast
 from ..core.primitive import as_array, primitive
 from ..core.tensor import Tensor, normalize_dim
 from ..export import export
+from ..kernels import cuda
 from ..kernels.cpu import reductions, rows
 from .arguments import needed_dim, numpy_names
 from .compare import eq, isnan
@@ -91,6 +92,10 @@ def reduced(ufunc: Any, x: Any, axes: Axes, keepdim: bool, dtype: Any = None) ->
     if type(x) is np.ndarray:
         return row_major(ufunc.reduce(x, axis, dtype, None, keepdim))
     name = {"add": "sum", "multiply": "prod", "maximum": "max", "minimum": "min"}[ufunc.__name__]
+    if dtype is None and x.dtype.kind not in "biuc":
+        found = cuda.launch.reduction(name, x, axes, keepdim)
+        if found is not None:
+            return found
     kind = {} if dtype is None else {"dtype": dtype}
     return getattr(array_module(x), name)(x, axis, keepdims=keepdim, **kind)
 
@@ -132,8 +137,12 @@ def sum(
 @primitive
 def reduce_mean(x: Any, *, axes: Axes, keepdim: bool) -> Any:
     """y = Σ x / n;  x̄ = ȳ/n, broadcast back."""
-    if x.size >= reductions.SMALL:
-        y = reductions.sum(x, axes, keepdim, 1.0 / count_of(x.shape, axes))
+    if x.size >= reductions.SMALL or (type(x) is not np.ndarray and x.size):
+        scale = 1.0 / count_of(x.shape, axes)
+        if type(x) is np.ndarray:
+            y = reductions.sum(x, axes, keepdim, scale)
+        else:
+            y = cuda.launch.reduction("sum", x, axes, keepdim, scale=scale)
         if y is not None:
             return y
     return reduced(np.add, x, axes, keepdim) / x.dtype.type(count_of(x.shape, axes))

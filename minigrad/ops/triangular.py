@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..backend.dtypes import F32
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
@@ -176,8 +177,9 @@ def cholesky_factor(x: Any, *, upper: bool) -> Any:
     "Differentiation of the Cholesky decomposition", 2016, eq. 10).
     """
     y = np.linalg.cholesky(x, upper=upper)
-    if np.isnan(np.diagonal(y, axis1=-2, axis2=-1)).any():
-        raise np.linalg.LinAlgError("the matrix has nan")  # LAPACK notices it, BLAS not
+    roots = np.diagonal(y, axis1=-2, axis2=-1)
+    if np.isnan(roots).any() or (x.dtype == F32 and np.isinf(roots[..., :-1]).any()):
+        raise np.linalg.LinAlgError("the matrix has nan or inf")  # where PyTorch's LAPACK notices
     return y
 
 

@@ -43,7 +43,7 @@ class DeviceRun:
                     _in_one_piece(kept[name], like)
         self.counters = _counters(xp, names, state)
         self.options, self.values = xp.empty(cuda.launch.MOST_WORDS, np.float64), []
-        self.ticket = many.ticket()
+        self.ticket = xp.zeros(1, "uint32")
         columns = [[s[n]._data for s in state] for n in optimizer.arrays if n in first]
         whole = [many.flat(p._data) for p in params]
         flats = [[many.flat(x) for x in column] for column in columns]

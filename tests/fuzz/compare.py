@@ -64,6 +64,7 @@ TWO_REASONS = (
     ("shape mismatch", "out of bounds"),
     ("Dimension out of range", "not implemented for"),
     ("index out of range in self", "is out of bounds for dimension"),
+    ("leaf Variable", "is out of bounds for dimension"),
     ("element is out of DATA bounds", "index out of range in self"),
 )
 

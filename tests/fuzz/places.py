@@ -9,7 +9,7 @@ from typing import Any
 
 from .families import _complex_data, _kind
 from .program import Name, Ref, Statement
-from .recipes import FLOATS, Maker, _index_tensor, _result, create
+from .recipes import FLOATS, Maker, _index_tensor, _result, castable, create
 from .wider import Made, _small
 
 
@@ -50,6 +50,7 @@ def tensor_subscript(m: Maker) -> Made:
     if m.overlaps(t, None) or len(made) > 0 and m.chance(0.5):
         return None
     names = [n for n in m.names(lambda o: o.numel() == 1) if not m.overlaps(t, Ref(n))]
+    names = [n for n in names if t.is_floating_point() or castable(m.env[n])]
     value = Ref(m.rng.choice(names)) if names and m.chance(0.5) else m.scalar()
     return [*made, Statement("assign", "", (ref, where, value))]
 

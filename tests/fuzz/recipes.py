@@ -303,6 +303,8 @@ def assign(m: Maker) -> Statement | None:
         part = Ref(m.rng.choice(fits)) if fits else None
     if m.overlaps(x[1], part):
         return None
+    if part is not None and not x[1].is_floating_point() and not castable(m.env[part.name]):
+        return None
     return Statement("assign", "", (x[0], key, m.scalar() if part is None else part))
 
 
@@ -687,7 +689,7 @@ def loss(m: Maker) -> Statement | list[Statement] | None:
 
 # ---------------------------------------------------------------- dtypes and the graph
 def cast(m: Maker) -> Statement | None:
-    x = m.tensor(_castable)
+    x = m.tensor(castable)
     if x is None:
         return None
     if m.chance(0.5):
@@ -696,7 +698,7 @@ def cast(m: Maker) -> Statement | None:
     return _result(m, "method", "to", (x[0], Name(m.dtype())))
 
 
-def _castable(t: Any) -> bool:
+def castable(t: Any) -> bool:
     """What C leaves undefined (nan or a large number as an integer) is nobody's to compare."""
     t = t.detach().double()
     return bool(((t.abs() < 100) & (t > -0.9)).all())

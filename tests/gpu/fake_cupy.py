@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 
 from minigrad.backend import allocator, devices, pinned
-from minigrad.kernels.cuda import launch_many
+from minigrad.kernels.cuda import launch
 
 from .fake_device import (
     MACHINE,
@@ -708,7 +708,7 @@ def installed() -> Iterator[Any]:
         with fake_cublaslt.installed():
             yield MODULE
     finally:
-        launch_many._TICKETS.clear()  # memory of this machine
+        launch._TICKETS.clear()  # memory of this machine
         devices._prepared.clear()
         allocator._counts.clear()
         allocator._live.clear()

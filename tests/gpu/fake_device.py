@@ -34,6 +34,8 @@ class Block:
         self.bytes = np.full(max(size, 1), POISON, np.uint8)  # as bad as freed memory
         self.ptr = self.bytes.ctypes.data
         MACHINE.memory[self.ptr] = self.bytes
+        if MACHINE.graph is not None:  # addresses in it stay good as long as the graph
+            MACHINE.graph.memory.append(self.bytes)
         weakref.finalize(self, _freed, pool, self.bytes)
 
 
@@ -170,6 +172,7 @@ class Graph:
     def __init__(self, machine: Machine) -> None:
         self.machine = machine
         self.nodes: list[Callable[[], None]] = []
+        self.memory: list[np.ndarray] = []
         self.outputs: list[np.ndarray] = []
 
     def launch(self, stream: Any = None) -> None:

@@ -72,6 +72,7 @@ def row_kernels(dtype: str, n: int) -> list[Source]:
         rows.cross_entropy(dtype, n, index="int32", smooth=True),
         rows.cross_entropy_backward(dtype, n),
         rows.cross_entropy_backward(dtype, n, per_row=True),
+        rows.mean_loss(dtype),
         embedding.embedding_backward(dtype, n),
     ]
     for rms in (False, True):
@@ -122,6 +123,7 @@ def everything() -> list[Source]:
         if i % 4 == 0:
             made.append(f.source(FLOATS[i // 4 % 4], dims=1 + i % 3, wide=i % 8 == 0))
     made += row_kernels("float32", 768) + row_kernels("bfloat16", 4096)
+    made += [rows.norm("bfloat16", 768, add=True), rows.norm_backward("float32", 768, add=True)]
     made += [rows.softmax("float64", 50), rows.norm("float16", 1024)]
     made += [rows.cross_entropy("bfloat16", 50257), rows.cross_entropy_backward("float16", 1000)]
     made += [dropout.dropout(dtype) for dtype in FLOATS]

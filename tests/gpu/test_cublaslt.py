@@ -280,6 +280,22 @@ def test_ops_are_products_of_the_library(device: Any) -> None:
             np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5, err_msg=name)
 
 
+@pytest.mark.parametrize("kind", ["RNN", "LSTM", "GRU"])
+def test_recurrent_layers_are_products_of_the_library(device: Any, kind: str) -> None:
+    mg.manual_seed(0)
+    layer, x = getattr(mg.nn, kind)(5, 4), mg.randn(3, 2, 5)
+    found = []
+    for place in ("cpu", "cuda"):
+        layer.to(place).zero_grad()
+        MACHINE.launches.clear()
+        y, _ = layer(x.to(place))
+        (y * y).sum().backward()
+        found.append([t.detach().cpu().numpy() for t in (y, *[p.grad for p in layer.parameters()])])
+    assert MACHINE.launches["cublasLtMatmul"] >= 9 and "matmul" not in MACHINE.launches
+    for got, want in zip(*found[::-1], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 # ------------------------------------------------------------------------------ precision
 def test_tf32_is_asked_for_only_where_it_is_allowed(device: Any) -> None:
     rng = np.random.default_rng(3)
@@ -348,3 +364,23 @@ def test_a_planned_product_can_be_noted(device: Any) -> None:
 
 def test_structs_are_as_large_as_nvidias() -> None:
     assert ctypes.sizeof(cublaslt.Algorithm) == 64 and ctypes.sizeof(cublaslt.Heuristic) == 96
+
+
+# ------------------------------------------------------------------------------ the real one
+@pytest.mark.skipif(cublaslt.library() is None, reason="needs cuBLASLt (pip install nvidia-cublas)")
+@pytest.mark.parametrize("epilogue", cublaslt.EPILOGUES)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_nvidias_library_knows_every_attribute(monkeypatch: Any, dtype: str, epilogue: str) -> None:
+    """Descriptors need no GPU, and a number or a size that is not the library's is an error."""
+    monkeypatch.setattr(cublaslt.Plan, "_choose", lambda plan: True)  # this would need one
+    aux = 16 if "gelu" in epilogue else 0
+    computes = [cublaslt.COMPUTE_64F if dtype == "float64" else cublaslt.COMPUTE_32F]
+    for compute in computes + [cublaslt.COMPUTE_TF32] * (dtype == "float32"):
+        operands = Operand(16, 8, 16, 128), Operand(8, 24, 8, 0), Operand(16, 24, 16, 384)
+        aligned = (16, 16, 16, 16)
+        problem = Problem(*operands, (True, True), 3, dtype, compute, epilogue, aligned, aux)
+        plan = cublaslt.Plan(ctypes.c_void_p(), problem)
+        for attribute in (cublaslt.BIAS_POINTER, cublaslt.AUX_POINTER):
+            plan._set(attribute, ctypes.c_uint64(16))
+        with pytest.raises(RuntimeError, match="cublasStatus_t 7"):
+            plan._set(cublaslt.EPILOGUE, ctypes.c_uint64(1))

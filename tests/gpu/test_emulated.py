@@ -244,7 +244,8 @@ def test_norms(row_library: Emulated, dtype: str, n: int, rms: bool, order: int)
     y, mean, rstd = np.empty_like(x), np.zeros(11, kind), np.empty(11, kind)
     head = [np.int64(11), np.int32(n)]
     source = rows.norm(dtype, n, rms=rms, bias=not rms)
-    arguments = [*head, x, weight, bias, kind.type(1e-5), y, mean, rstd]
+    nothing = np.intp(0)
+    arguments = [*head, x, weight, bias, kind.type(1e-5), y, mean, rstd, nothing, nothing]
     row_library.run(source.name, (2, 1), 256, arguments, order)
     x64, g64, w64 = (v.astype(np.float64) for v in (x, g, weight))
     centre = 0 if rms else x64.mean(axis=1, keepdims=True)
@@ -255,7 +256,9 @@ def test_norms(row_library: Emulated, dtype: str, n: int, rms: bool, order: int)
 
     x_bar = np.empty_like(x)
     source = rows.norm_backward(dtype, n, rms=rms)
-    row_library.run(source.name, (2, 1), 256, [*head, g, x, weight, mean, rstd, x_bar], order)
+    row_library.run(
+        source.name, (2, 1), 256, [*head, g, x, weight, mean, rstd, x_bar, nothing], order
+    )
     h = g64 * w64
     inner = h - hat * (h * hat).mean(axis=1, keepdims=True)
     want = scale * (inner - (0 if rms else h.mean(axis=1, keepdims=True)))
@@ -265,8 +268,11 @@ def test_norms(row_library: Emulated, dtype: str, n: int, rms: bool, order: int)
     w_parts, b_parts = np.zeros((parts, n), kind), np.zeros((parts, n), kind)
     source = rows.norm_weights(dtype, n, rms=rms, bias=not rms)
     blocks = -(-n // (32 * _vector(source)))
-    arguments = [*head, g, x, mean, rstd, w_parts, b_parts]
+    ticket, w_bar, b_bar = np.zeros(blocks, np.uint32), np.empty(n, x.dtype), np.empty(n, x.dtype)
+    arguments = [*head, g, x, mean, rstd, w_parts, b_parts, ticket, w_bar, b_bar]
     row_library.run(source.name, (blocks, parts), 256, arguments, order)
+    assert not ticket.any()
+    np.testing.assert_array_equal(w_bar, w_parts.sum(0, dtype=w_parts.dtype).astype(x.dtype))
     _close(
         w_parts.sum(axis=0),
         (g64 * hat).sum(axis=0),
@@ -277,6 +283,35 @@ def test_norms(row_library: Emulated, dtype: str, n: int, rms: bool, order: int)
         _close(
             b_parts.sum(axis=0), g64.sum(axis=0), dtype if dtype != "bfloat16" else "float32", 40
         )
+
+
+@pytest.mark.parametrize(("dtype", "n"), [("float32", 96), ("bfloat16", 2048)])
+def test_norms_of_a_sum(dtype: str, n: int) -> None:
+    """Of x + more, which is written down; and a gradient that has another one added to it."""
+    x, more, g, kind = *[_rows(dtype, n, seed) for seed in (0, 3, 1)], _computed(dtype)
+    weight, bias = _rows(dtype, n, 2, 2)
+    forward, backward = rows.norm(dtype, n, add=True), rows.norm_backward(dtype, n, add=True)
+    plain = [rows.norm(dtype, n), rows.norm_backward(dtype, n)]
+    library = Emulated([forward, backward, *plain])
+    head, nothing, eps = [np.int64(11), np.int32(n)], np.intp(0), kind.type(1e-5)
+    found: list[Any] = []
+    total = np.empty_like(x)
+    for source, given, more_or_not in (
+        (forward, x, [more, total]),
+        (plain[0], total, [nothing, nothing]),
+    ):
+        y, mean, rstd = np.empty_like(x), np.empty(11, kind), np.empty(11, kind)
+        rest = [given, weight, bias, eps, y, mean, rstd, *more_or_not]
+        library.run(source.name, (2, 1), 256, [*head, *rest], 5)
+        found.append((y, mean, rstd))
+    _close(total, x.astype(kind) + more.astype(kind), dtype)
+    for a, b in zip(*found, strict=True):
+        np.testing.assert_array_equal(a, b)
+    both = [np.empty_like(x), np.empty_like(x)]
+    for source, out, extra in ((backward, both[0], more), (plain[1], both[1], nothing)):
+        rest = [g, total, weight, found[0][1], found[0][2], out, extra]
+        library.run(source.name, (2, 1), 256, [*head, *rest], 5)
+    _close(both[0], both[1].astype(kind) + more.astype(kind), dtype, 4)
 
 
 def _vector(source: Source) -> int:

@@ -248,13 +248,13 @@ adaptive_max_pool1d as_strided_scatter bucketize cholesky_inverse ctc_loss cumma
     nanquantile nn.functional.adaptive_max_pool1d nn.functional.adaptive_max_pool1d_with_indices
     nn.functional.adaptive_max_pool2d nn.functional.adaptive_max_pool2d_with_indices
     nn.functional.adaptive_max_pool3d nn.functional.adaptive_max_pool3d_with_indices
-    nn.functional.alpha_dropout nn.functional.ctc_loss nn.functional.embedding_bag
-    nn.functional.feature_alpha_dropout nn.functional.fractional_max_pool2d
+    nn.functional.ctc_loss nn.functional.embedding_bag
+    nn.functional.fractional_max_pool2d
     nn.functional.fractional_max_pool2d_with_indices nn.functional.fractional_max_pool3d
     nn.functional.fractional_max_pool3d_with_indices
     nn.functional.multi_margin_loss
     nn.functional.multilabel_margin_loss nn.functional.pdist orgqr ormqr quantile
-    repeat_interleave rrelu segment_reduce svd vander
+    repeat_interleave segment_reduce svd vander
     """.split()
 )
 """Public functions that do not work on device arrays yet; docs/gpu.md lists them."""

@@ -149,9 +149,9 @@ class Emulated:
 
     def __init__(self, sources: Sequence[Source]):
         sources = list({s.name: s for s in sources}.values())
-        program = prelude() + "".join([s.text for s in sources])
+        program = "".join([s.text for s in sources])
         wrappers = "".join([_wrapper(s) for s in sources])
-        text = f'#include "{HERE}/emulator.h"\n{program}\n{wrappers}'
+        text = f'#include "{_header()}"\n{program}\n{wrappers}'
         self.library = ctypes.CDLL(str(built(text)))
 
     def run(
@@ -192,18 +192,38 @@ def _wrapper(source: Source) -> str:
     )
 
 
+FLAGS = "-std=c++17 -O1 -fPIC -w -ffp-contract=off".split()
+"""No contraction to fused multiply-add: formulas are compared digit by digit."""
+
+
+@functools.cache
+def _header() -> Path:
+    """What all kernels include, compiled once: it takes longer than most of them."""
+    text = (HERE / "emulator.h").read_text() + prelude()
+    header = CACHE / f"{_digest(text)}.h"
+    if not header.exists():
+        CACHE.mkdir(exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=CACHE) as folder:
+            source, made = Path(folder, "k.h"), Path(folder, "k.h.gch")
+            source.write_text(text)
+            _run([CXX, *FLAGS, "-x", "c++-header", "-o", made, source])
+            made.replace(f"{header}.gch")
+            source.replace(header)
+    return header
+
+
 def built(text: str) -> Path:
     """The shared library of a program, kept for the next run."""
-    emulator = (HERE / "emulator.h").read_text()
-    digest = hashlib.sha256((emulator + text).encode()).hexdigest()[:32]
-    library = CACHE / f"{digest}.so"
+    library = CACHE / f"{_digest(text)}.so"
     if not library.exists():
         CACHE.mkdir(exist_ok=True)
         with tempfile.TemporaryDirectory(dir=CACHE) as folder:
             source, made = Path(folder, "k.cpp"), Path(folder, "k.so")
             source.write_text(text)
-            # no contraction to fused multiply-add: formulas are compared digit by digit
-            flags = "-std=c++17 -O1 -shared -fPIC -w -ffp-contract=off".split()
-            _run([CXX, *flags, "-o", made, source])
+            _run([CXX, *FLAGS, "-shared", "-o", made, source])
             made.replace(library)  # another process may have been faster
     return library
+
+
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:32]

@@ -10,8 +10,10 @@ embedding.py    gradients of looked-up rows, summed in order of position
 many.py         many arrays in one launch: optimizers' steps, the norm of all gradients
 launch.py       compiling with CuPy, and starting; launch_many.py the same for many.py
 cublaslt.py     NVIDIA's library of matrix products by its C interface
+batch_norm.py   batch norm of images
 convolution.py  convolutions and their gradients without columns
 attention.py    softmax(QKᵀ)V and its gradients in tiles
+dnn.py          cuDNN for both, where it is there
 gemm.py         products of arrays as its problems
 
 Nothing here needs a GPU, CuPy or a compiler until launch.py is asked to start a kernel: a `Source`
@@ -23,7 +25,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-MODULES = ("attention", "convolution", "gemm", "launch", "launch_many")
+MODULES = ("attention", "batch_norm", "convolution", "gemm", "launch", "launch_many")
 """Imported, with all they need, when they are first asked for: a fiftieth of the time to import
 minigrad.
 """

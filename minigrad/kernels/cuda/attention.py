@@ -1,10 +1,11 @@
 """Scaled dot-product attention on a GPU in tiles: no matrix of queries times keys is ever stored.
 
-Four kernels on tensor cores (attention*.cuh): forward, Σ ō·o, the gradient of queries, and those of
-keys and values. float32 is computed as three products of TF32 numbers, or as one where PyTorch's
-flags allow it; halves, which are TF32 numbers, as one. Heads may lie side by side in memory,
-batches and heads may be broadcast, groups of query heads may share keys and values; only the
-numbers of one head's row have to be neighbours.
+For halves without a mask cuDNN is asked first (dnn.py). Else there are four kernels on tensor cores
+(attention*.cuh): forward, Σ ō·o, the gradient of queries, and those of keys and values. float32 is
+computed as three products of TF32 numbers, or as one where PyTorch's flags allow it; halves, which
+are TF32 numbers, as one. Heads may lie side by side in memory, batches and heads may be broadcast,
+groups of query heads may share keys and values; only the numbers of one head's row have to be
+neighbours.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ import numpy as np
 
 from ...backend import flags
 from ...backend.devices import array_module
+from . import dnn
 from .launch import aligned, blocks, start
 from .source import TYPES, Source, from_file, width
 
@@ -191,11 +193,31 @@ def _result(like: Any, shape: tuple[int, ...]) -> Any:
     return xp.empty(shape, like.dtype)
 
 
+def _results(q: Any, k: Any, v: Any) -> tuple[Any, Any, Any] | None:
+    """Arrays like q, k and v, parts of one array if those are: what has cut it up need not join
+    their gradients.
+    """
+    step = k.data.ptr - q.data.ptr
+    batch, heads, rows, n = q.shape
+    item = q.itemsize
+    if (
+        not (q.shape == k.shape == v.shape and q.strides == k.strides == v.strides)
+        or step != v.data.ptr - k.data.ptr
+        or step != heads * n * item
+        or q.strides != (3 * rows * step, n * item, 3 * step, item)
+    ):
+        return None
+    whole = array_module(q).empty((batch, rows, 3, heads, n), q.dtype)
+    return tuple([whole[:, :, i].swapaxes(1, 2) for i in range(3)])  # type: ignore[return-value]
+
+
 # ------------------------------------------------------------------------------ launches
 def attend(
     q: Any, k: Any, v: Any, mask: Any, scale: float, causal: bool, seed: int, p: float
 ) -> Any:
-    """(O, top, part): the result, and of every query its largest score and 1 / Σ P; or None."""
+    """(O, top, part): the result, and of every query its largest score and 1 / Σ P (or, of cuDNN,
+    m + ln Σ P and `dnn.LOG_SUM`); None where there is no kernel.
+    """
     found = _problem(q, k, v, mask, scale, causal, seed, p)
     if found is None:
         return None
@@ -203,6 +225,10 @@ def attend(
     heads, length, f = int(shape["heads"][0]), found.q.shape[2], found.v.shape[3]
     o = _result(found.q, (found.batch, heads, length, f))
     top, part = [xp.empty((*lead, length), np.float32) for _ in range(2)]
+    if dnn.takes_attention(found.q, found.k, found.v, mask, p):
+        stats = top.reshape(found.batch, heads, length, 1)
+        if dnn.attend(found.q, found.k, found.v, o, stats, scale, causal) is not None:
+            return o.reshape(*lead, length, f), top, dnn.LOG_SUM
     shape["o"] = _steps(o)[:3]
     source = forward(q.dtype.name, q.shape[-1], f, **found.options)
     grid = (found.batch * heads * -(-length // ROWS),)
@@ -221,6 +247,13 @@ def attend_backward(
     heads, length, keys = int(shape["heads"][0]), found.q.shape[2], found.k.shape[2]
     dtype, e, f, options = q.dtype.name, q.shape[-1], v.shape[-1], found.options
     g, o = _four(g, lead), _four(o, lead)
+    if part is dnn.LOG_SUM:
+        bars = _by_cudnn(found, g, o, top, scale, causal)
+        if bars is not None:
+            own = (*lead[:-1], found.k.shape[1]) if lead else ()
+            rows = (*lead, length), (*own, keys), (*own, keys)
+            return tuple([x.reshape(*r, x.shape[3]) for x, r in zip(bars, rows, strict=True)])
+        part = array_module(q).ones(top.shape, np.float32)
     shape["g"], shape["o"] = _steps(g)[:3], _steps(o)[:3]
     less = array_module(q).empty(found.rows, np.float32)
     plain = {**options, "mask": NO_MASK, "dropout": False}
@@ -229,19 +262,29 @@ def attend_backward(
     options = {**options, "wide": options["wide"] and _moves_together(g)}
     given = [found.q, found.k, found.v, found.mask, g, top, part, less]
     q_bar = k_bar = v_bar = None
+    three = _results(found.q, found.k, found.v)
     if needs[0]:
-        q_bar = _result(found.q, (batch, heads, length, e))
+        q_bar = three[0] if three else _result(found.q, (batch, heads, length, e))
         shape["q_bar"] = _steps(q_bar)[:3]
         grid = (batch * heads * -(-length // ROWS),)
         start(query_gradient(dtype, e, f, **options), grid, [shape.copy(), *given, q_bar])
         q_bar = q_bar.reshape(*lead, length, e)
     if needs[1] or needs[2]:
         shared = heads // int(shape["group"][0])
-        k_bar = _result(found.k, (batch, shared, keys, e))
-        v_bar = _result(found.v, (batch, shared, keys, f))
+        k_bar = three[1] if three else _result(found.k, (batch, shared, keys, e))
+        v_bar = three[2] if three else _result(found.v, (batch, shared, keys, f))
         shape["k_bar"], shape["v_bar"] = _steps(k_bar)[:3], _steps(v_bar)[:3]
         grid = (batch * shared * -(-keys // ROWS),)
         start(key_gradients(dtype, e, f, **options), grid, [shape.copy(), *given, k_bar, v_bar])
         own = (*lead[:-1], shared) if lead else ()
         k_bar, v_bar = k_bar.reshape(*own, keys, e), v_bar.reshape(*own, keys, f)
     return q_bar, k_bar, v_bar
+
+
+def _by_cudnn(found: Problem, g: Any, o: Any, stats: Any, scale: float, causal: bool) -> Any:
+    """Gradients of the heads of q, k and v, or None if cuDNN refuses."""
+    heads = found.q, found.k, found.v
+    stats = stats.reshape(*o.shape[:3], 1)
+    bars = [_result(x, x.shape) for x in heads]
+    done = dnn.attend_backward(g, *heads, o, stats, bars, scale, causal)
+    return bars if done else None

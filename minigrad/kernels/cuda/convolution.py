@@ -1,7 +1,8 @@
 """Convolution on a GPU without columns: products of matrices that are gathered as they are needed.
 
-Two kernels, each for the result, the gradient of the input and that of the weight: tiles on tensor
-cores (convolution_tiles.cuh), float32 as three products of TF32 numbers unless
+cuDNN is asked first (dnn.py). Where it is missing or refuses, there are two kernels, each for the
+result, the gradient of the input and that of the weight: tiles on tensor cores
+(convolution_tiles.cuh), float32 as three products of TF32 numbers unless
 `backends.cudnn.allow_tf32`, PyTorch's default, says that one will do; and sums as they are
 (convolution_direct.cuh) for groups of few channels and for float64. Arrays may have channels first
 or last; strides, padding, dilation and groups are those of the layer.
@@ -16,7 +17,7 @@ import numpy as np
 
 from ...backend import flags
 from ...backend.devices import array_module
-from . import reductions
+from . import dnn, reductions
 from .launch import blocks, start
 from .source import FLOATS, TYPES, Source, from_file
 
@@ -107,6 +108,12 @@ def _start(mode: int, shape: Any, source: Any, weight: Any, bias: Any, to: Any, 
     start(made, (grid, 1), [shape, source, weight, bias, to])
 
 
+def _with_bias(y: Any, b: Any) -> Any:
+    if b is not None:
+        y += b.reshape(-1, *[1] * (y.ndim - 2))
+    return y
+
+
 def _exact(dtype: str) -> bool:
     return dtype == "float32" and not flags.allows_tf32("cudnn")
 
@@ -120,6 +127,8 @@ def forward(
         return None
     w = array_module(x).ascontiguousarray(w)
     y = _empty(x, (x.shape[0], w.shape[0], *out))
+    if dnn.usable(x, w) and dnn.conv_forward(x, w, y, stride, padding, dilation) is not None:
+        return _with_bias(y, b)
     shape = _shape(x, y, w.shape[2:], stride, padding, dilation, groups)
     _start(FORWARD, shape, x, w, b, y, w.shape[0] // groups)
     return y
@@ -135,6 +144,8 @@ def input_gradient(
         return None
     w = array_module(g).ascontiguousarray(w)
     x = _empty(g, (g.shape[0], channels, *size))
+    if dnn.usable(g, w) and dnn.conv_input(g, w, x, stride, padding, dilation) is not None:
+        return _with_bias(x, b)
     shape = _shape(x, g, w.shape[2:], stride, padding, dilation, groups)
     _start(INPUT, shape, g, w, b, x, w.shape[1])
     return x
@@ -148,6 +159,8 @@ def weight_gradient(
         return None
     xp, dtype, o = array_module(x), g.dtype.name, g.shape[1]
     w = xp.empty((o, x.shape[1] // groups, *kernel_shape), g.dtype)
+    if dnn.usable(x, g) and dnn.conv_weight(x, g, w, stride, padding, dilation) is not None:
+        return w
     shape = _shape(x, g, kernel_shape, stride, padding, dilation, groups)
     inner, places = w.size // o, g.size // o
     if o // groups < FEW or dtype == "float64":

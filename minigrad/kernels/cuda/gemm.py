@@ -76,17 +76,21 @@ def _by_cupy(xp: Any, a: Any, b: Any, bias: Any, out: Any, alpha: float, beta: f
     return out
 
 
-def weight_gradient(g: Any, x: Any) -> Any:
-    """W̄ = Σ ḡᵀ x of y = x Wᵀ + b, for ḡ (..., out) and x (..., in). Where the library can, b̄ = Σ ḡ
-    is found in passing, and `column_sums` of the same g has it.
+def weight_gradient(g: Any, x: Any, turned: bool = False) -> Any:
+    """W̄ = Σ ḡᵀ x of y = x Wᵀ + b, for ḡ (..., out) and x (..., in); `turned`: Σ xᵀ ḡ, of
+    y = x W + b. Where the library can, b̄ = Σ ḡ is found in passing, and `column_sums` of the same g
+    has it.
     """
     xp, rows = array_module(g), g.size // g.shape[-1] if g.shape[-1] else 0
-    left, right = g.reshape(rows, g.shape[-1]).T, x.reshape(rows, x.shape[-1])
-    w, sums = xp.empty((len(left), right.shape[1]), g.dtype), xp.empty(len(left), g.dtype)
+    left, right = g.reshape(rows, g.shape[-1]), x.reshape(rows, x.shape[-1])
+    if turned:
+        left, right = right, left
+    w, sums = xp.empty((left.shape[1], right.shape[1]), g.dtype), xp.empty(g.shape[-1], g.dtype)
     _SUMS.clear()
-    if not _started(left, right, w, "bgradb", sums, 1.0, 0.0):
-        return matmul(left, right)
-    _SUMS.append((weakref.ref(g), sums))
+    if not _started(left.T, right, w, "bgrada" if turned else "bgradb", sums, 1.0, 0.0):
+        w = matmul(left.T, right)
+    else:
+        _SUMS.append((weakref.ref(g), sums))
     return w
 
 

@@ -28,6 +28,10 @@ BLOCKS_PER_PROCESSOR = 8
 """Of 256 threads: as many threads as a multiprocessor holds; kernels walk on by the grid."""
 USUAL_SHARED = 48 << 10
 """Bytes of shared memory that a block gets without asking for more."""
+MOST_ROWS = (1 << 16) - 1
+"""Of a grid's second dimension."""
+PART = 4096
+"""Elements of a long row that are worth a block."""
 MOST_ELEMENTS = 1 << 31
 """Offsets are 32 bits wide in strided kernels."""
 
@@ -57,6 +61,25 @@ def blocks(items: int, per_block: int = 256) -> int:
 def aligned(*arrays: Any) -> bool:
     """Whether all start at multiples of 16 bytes."""
     return all([x.data.ptr % BYTES == 0 for x in arrays])
+
+
+_TICKETS: dict[tuple[int, int], Any] = {}
+MOST_TICKETS = 1 << 12
+
+
+def ticket(count: int = 1) -> Any:
+    """Numbers at 0 that blocks of a launch count up, to know which is the last. Every launch leaves
+    them at 0, and launches of one stream follow each other, so that there are some for each stream.
+    """
+    cuda = cuda_module().cuda
+    stream = cuda.get_current_stream()
+    key = (cuda.Device().id, stream.ptr)
+    found = _TICKETS.get(key) if count <= MOST_TICKETS else None
+    if found is None:
+        found = cuda_module().zeros(max(count, MOST_TICKETS), "uint32")
+        if not stream.is_capturing():  # else it is 0 when the graph runs, and not before
+            _TICKETS[key] = found
+    return found
 
 
 # ------------------------------------------------------------------------------ formulas
@@ -156,7 +179,7 @@ def _rows_of(x: Any) -> tuple[int, int]:
     return (x.size // n if n else 0), n
 
 
-def _fits(*arrays: Any) -> bool:
+def fits(*arrays: Any) -> bool:
     """Whether kernels take these arrays: of one floating dtype, in one piece, not empty."""
     first = arrays[0]
     return all(
@@ -180,7 +203,7 @@ def _start_rows(source: Source, rows: int, n: int, rest: list[Any]) -> None:
 
 def softmax(x: Any, axis: int, logarithm: bool = False) -> Any:
     """Softmax along the last axis in one launch, or None."""
-    if axis % x.ndim != x.ndim - 1 or not _fits(x):
+    if axis % x.ndim != x.ndim - 1 or not fits(x):
         return None
     rows, n = _rows_of(x)
     y = array_module(x).empty(x.shape, x.dtype)
@@ -191,7 +214,7 @@ def softmax(x: Any, axis: int, logarithm: bool = False) -> Any:
 
 def softmax_backward(g: Any, y: Any, axis: int, logarithm: bool = False) -> Any:
     """The gradient of `softmax` from its result, or None."""
-    if axis % y.ndim != y.ndim - 1 or g.shape != y.shape or not _fits(y, g):
+    if axis % y.ndim != y.ndim - 1 or g.shape != y.shape or not fits(y, g):
         return None
     rows, n = _rows_of(y)
     x_bar = array_module(y).empty(y.shape, y.dtype)
@@ -206,7 +229,7 @@ def cross_entropy(x: Any, target: Any, ignore_index: int, smoothing: float) -> A
 
     Targets are not looked at here: one that is no class makes its loss nan.
     """
-    if x.ndim != 2 or not _fits(x) or target.dtype.name not in INDICES:
+    if x.ndim != 2 or not fits(x) or target.dtype.name not in INDICES:
         return None
     rows, n = x.shape
     compute = _compute(x)
@@ -220,6 +243,16 @@ def cross_entropy(x: Any, target: Any, ignore_index: int, smoothing: float) -> A
     return loss, norm
 
 
+def mean_loss(x: Any, loss: Any, target: Any, ignore_index: int, mean: bool) -> tuple[Any, Any]:
+    """(mean or sum of the losses of `cross_entropy` in x's dtype, how many count or None)."""
+    xp = array_module(x)
+    y, total = xp.empty((), x.dtype), xp.empty((), loss.dtype) if mean else None
+    source = row_kernels.mean_loss(x.dtype.name, index=target.dtype.name)
+    tail = [xp.ascontiguousarray(target), np.int64(ignore_index), y, total]
+    start(source, (1,), [np.int64(loss.size), loss, *tail])
+    return y, total
+
+
 def cross_entropy_backward(
     g: Any, x: Any, target: Any, ignore_index: int, smoothing: float, norm: Any
 ) -> Any:
@@ -230,56 +263,101 @@ def cross_entropy_backward(
     source = row_kernels.cross_entropy_backward(
         x.dtype.name, n, index=target.dtype.name, per_row=g.size > 1, wide=aligned(x, x_bar)
     )
-    g, target = xp.ascontiguousarray(g.astype(compute)), xp.ascontiguousarray(target)
+    g = xp.ascontiguousarray(g.astype(compute, copy=False))
+    target = xp.ascontiguousarray(target)
     tail = [np.int64(ignore_index), compute(smoothing), norm, x_bar]
     grid = (blocks(rows * n, source.block * vector(source)),)
     start(source, grid, [np.int64(rows), np.int32(n), g, x, target, *tail])
     return x_bar
 
 
-def layer_norm(x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float) -> Any:
-    """(y, mean, rstd) of rows along the last axis, or None."""
-    if axes != (-1,) or not _fits(x, weight, bias):
+def norm(
+    x: Any, weight: Any, bias: Any, axes: tuple[int, ...], eps: float, *, rms: bool = False,
+    more: Any = None,
+) -> Any:  # fmt: skip
+    """(y, mean, rstd) of rows along the last axis, or None; of RMS norm, the mean is None. With
+    `more`, of x + more, which comes last.
+    """
+    if axes != (-1,) or not fits(x, weight, bias, more):
         return None
     rows, n = _rows_of(x)
     xp, compute = array_module(x), _compute(x)
-    y, mean, rstd = xp.empty(x.shape, x.dtype), xp.empty(rows, compute), xp.empty(rows, compute)
+    y, rstd = xp.empty(x.shape, x.dtype), xp.empty(rows, compute)
+    mean = None if rms else xp.empty(rows, compute)
     source = row_kernels.norm(
-        x.dtype.name,
-        n,
-        weight=weight is not None,
-        bias=bias is not None,
-        wide=_wide(x, weight, bias),
-    )
-    _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd])
-    return y, mean, rstd
+        x.dtype.name, n, rms=rms, weight=weight is not None, bias=bias is not None,
+        add=more is not None, wide=_wide(x, weight, bias, more),
+    )  # fmt: skip
+    total = None if more is None else xp.empty(x.shape, x.dtype)
+    _start_rows(source, rows, n, [x, weight, bias, compute(eps), y, mean, rstd, more, total])
+    return (y, mean, rstd) if more is None else (y, mean, rstd, total)
 
 
-def layer_norm_backward(
-    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...]
-) -> tuple[Any, Any, Any]:
-    """Gradients of x, weight and bias: one launch for x, three for the other two."""
+def norm_backward(
+    g: Any, x: Any, weight: Any, mean: Any, rstd: Any, needs: tuple[bool, ...], *,
+    rms: bool = False, more: Any = None,
+) -> tuple[Any, Any, Any]:  # fmt: skip
+    """Gradients of x, weight and bias: one launch for x (plus `more`), one for the others."""
     rows, n = _rows_of(x)
     xp, compute = array_module(x), _compute(x)
     g, name = xp.ascontiguousarray(g), x.dtype.name
     x_bar = weight_bar = bias_bar = None
     if needs[0]:
         x_bar = xp.empty(x.shape, x.dtype)
-        wide = _wide(x, g, weight)
-        source = row_kernels.norm_backward(name, n, weight=weight is not None, wide=wide)
-        _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar])
-    if needs[1] or needs[2]:
-        source = row_kernels.norm_weights(name, n, bias=True, wide=_wide(x, g))
+        more = None if more is None else xp.ascontiguousarray(more)
+        source = row_kernels.norm_backward(
+            name, n, rms=rms, weight=weight is not None, add=more is not None,
+            wide=_wide(x, g, weight, more),
+        )  # fmt: skip
+        _start_rows(source, rows, n, [g, x, weight, mean, rstd, x_bar, more])
+    if any(needs[1:]):
+        source = row_kernels.norm_weights(name, n, rms=rms, bias=not rms, wide=_wide(x, g))
         columns, parts = -(-n // (32 * vector(source))), max(1, min(64, rows // 64))
         sums = xp.empty((2, parts, n), compute)
-        arguments = [np.int64(rows), np.int32(n), g, x, mean, rstd, sums[0], sums[1]]
-        start(source, (columns, parts), arguments)
-        adder = reductions.columns(np.dtype(compute).name, n, "sum", result=name, wide=False)
-        both = xp.empty((2, n), x.dtype)
-        tail = [np.int32(1), compute(1), sums, both]
-        start(adder, (-(-n // 32), 2), [np.int64(2), np.int64(parts), np.int64(n), *tail])
-        weight_bar, bias_bar = both[0], both[1]
-    return x_bar, weight_bar if needs[1] else None, bias_bar if needs[2] else None
+        weight_bar, bias_bar = xp.empty(n, x.dtype), None if rms else xp.empty(n, x.dtype)
+        tail = [sums[0], sums[1], ticket(columns), weight_bar, bias_bar]
+        head = [np.int64(rows), np.int32(n)]
+        start(source, (columns, parts), [*head, g, x, mean, rstd, *tail])
+    return x_bar, weight_bar if needs[1] else None, bias_bar if needs[-1] else None
+
+
+# ------------------------------------------------------------------------------ reductions
+def reduction(
+    op: str, x: Any, axes: tuple[int, ...], keepdim: bool, *, scale: float = 1.0,
+    result: str | None = None, dtype: Any = None,
+) -> Any:  # fmt: skip
+    """A sum, product or extremum over neighbouring axes, times `scale`; or None. A dtype other than
+    that of x is given by its name, `result`, and itself.
+    """
+    axes = tuple(sorted([a % x.ndim for a in axes]))
+    if not axes or axes != tuple(range(axes[0], axes[-1] + 1)) or not fits(x):
+        return None
+    outer, n, inner = [
+        prod(part) for part in (x.shape[: axes[0]], x.shape[axes[0] : axes[-1] + 1],
+                                x.shape[axes[-1] + 1 :])
+    ]  # fmt: skip
+    name, result = x.dtype.name, result or x.dtype.name
+    kept = [1 if d in axes else size for d, size in enumerate(x.shape)]
+    shape = kept if keepdim else [size for d, size in enumerate(x.shape) if d not in axes]
+    y = array_module(x).empty(shape, dtype or x.dtype)
+    compute = _compute(x)
+    if inner > 1:
+        source = reductions.columns(name, inner, op, result=result, wide=aligned(x))
+        head = [np.int64(outer), np.int64(n), np.int64(inner)]
+        grid = (-(-inner // (32 * vector(source))), min(outer, MOST_ROWS))
+        start(source, grid, [*head, np.int32(1), compute(scale), x, y])
+        return y
+    parts = max(1, min(blocks(1 << 30) // outer, n // PART))
+    if parts > 1:  # few and long rows: several blocks to each, and then their results
+        sums = array_module(x).empty((outer, parts), compute)
+        source = reductions.rows(name, n, op, result=np.dtype(compute).name, wide=aligned(x))
+        head = [np.int64(outer), np.int64(n), np.int32(parts)]
+        start(source, (blocks(outer * parts, 1),), [*head, compute(1), x, sums])
+        name, n, x = np.dtype(compute).name, parts, sums
+    source = reductions.rows(name, n, op, result=result, wide=aligned(x))
+    grid = (blocks(outer, source.block // row_group(n)),)
+    start(source, grid, [np.int64(outer), np.int64(n), np.int32(1), compute(scale), x, y])
+    return y
 
 
 def _wide(*arrays: Any) -> bool:

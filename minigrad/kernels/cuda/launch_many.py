@@ -12,7 +12,7 @@ import numpy as np
 from ...backend.devices import array_module, cuda_module
 from . import many
 from .expressions import NoScalarForm
-from .launch import blocks, start
+from .launch import blocks, start, ticket
 from .source import FLOATS, Source
 
 _SOURCES: dict[Any, Source] = {}
@@ -63,24 +63,6 @@ def flat(x: Any) -> Any:
     """An array as one row of real numbers: the same memory if it is in one piece."""
     x = array_module(x).ascontiguousarray(x).reshape(-1)
     return x.view(x.real.dtype) if x.dtype.kind == "c" else x
-
-
-_TICKETS: dict[tuple[int, int], Any] = {}
-
-
-def ticket() -> Any:
-    """What the blocks of a launch draw numbers from, to know which is the last. Every launch
-    leaves it at 0, and launches of one stream follow each other, so that there is one for each.
-    """
-    cuda = cuda_module().cuda
-    stream = cuda.get_current_stream()
-    key = (cuda.Device().id, stream.ptr)
-    found = _TICKETS.get(key)
-    if found is None:
-        found = cuda_module().zeros(1, "uint32")
-        if not stream.is_capturing():  # else it is 0 when the graph runs, and not before
-            _TICKETS[key] = found
-    return found
 
 
 # ------------------------------------------------------------------------------ gradients

@@ -56,6 +56,14 @@ def cross_entropy_backward(
     return _row_kernel("cross_entropy_backward", dtype, n, wide, types, PER_ROW=per_row)
 
 
+def mean_loss(dtype: str, *, index: str = "int64") -> Source:
+    """(rows, loss, target, ignored, out, total): the mean of losses, or (no total) their sum."""
+    kind = TYPES[dtype]
+    types = {"T": kind.stored, "A": kind.computed, "I": INDICES[index]}
+    name = f"mean_loss_{dtype}_{types['I']}"
+    return Source(name, from_file("mean_loss.cuh", name, types, {}))
+
+
 def norm(
     dtype: str,
     n: int,
@@ -63,23 +71,32 @@ def norm(
     rms: bool = False,
     weight: bool = True,
     bias: bool = True,
+    add: bool = False,
     wide: bool = True,
 ) -> Source:
-    """(rows, n, x, weight, bias, eps, y, mean, rstd): layer norm, or RMS norm."""
-    return _row_kernel("norm", dtype, n, wide, RMS=rms, WEIGHT=weight, BIAS=bias)
+    """(rows, n, x, weight, bias, eps, y, mean, rstd, more, sum): layer norm, or RMS norm; `add`: of
+    x + more, which is written to `sum`.
+    """
+    return _row_kernel("norm", dtype, n, wide, RMS=rms, WEIGHT=weight, BIAS=bias, ADD=add)
 
 
 def norm_backward(
-    dtype: str, n: int, *, rms: bool = False, weight: bool = True, wide: bool = True
+    dtype: str,
+    n: int,
+    *,
+    rms: bool = False,
+    weight: bool = True,
+    add: bool = False,
+    wide: bool = True,
 ) -> Source:
-    """(rows, n, g, x, weight, mean, rstd, x_bar)."""
-    return _row_kernel("norm_backward", dtype, n, wide, RMS=rms, WEIGHT=weight)
+    """(rows, n, g, x, weight, mean, rstd, x_bar, more); `add`: x_bar + more."""
+    return _row_kernel("norm_backward", dtype, n, wide, RMS=rms, WEIGHT=weight, ADD=add)
 
 
 def norm_weights(
     dtype: str, n: int, *, rms: bool = False, bias: bool = True, wide: bool = True
 ) -> Source:
-    """(rows, n, g, x, mean, rstd, weight_parts, bias_parts), on a grid of (columns / 32V, parts):
-    partial sums, which `reductions.columns` adds up.
+    """(rows, n, g, x, mean, rstd, weight_parts, bias_parts, ticket, weight_bar, bias_bar), on a
+    grid of (columns / 32V, parts).
     """
     return _row_kernel("norm_weights", dtype, n, wide, RMS=rms, BIAS=bias)
