@@ -329,7 +329,8 @@ class Primitive:
             for arg in arguments:
                 rule, i = self.rules[arg], self.args.index(arg)
                 rules.append((i, rule, placed(rule)))
-                fast.append((i, self.fast_rules.get(arg, rule), placed(rule)))
+                quick = self.fast_rules.get(arg, rule)
+                fast.append((i, quick, placed(quick)))
         else:
             joint, fast_joint = (
                 _selected(joint, placed(joint)),

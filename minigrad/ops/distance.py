@@ -12,12 +12,13 @@ from ..core.primitive import primitive
 from ..core.tensor import normalize_dim, wrap
 from ..export import export
 from ..kernels.cpu import angles as kernels
+from .clamping import clamp_max
 from .compare import eq
 from .elementwise import mul, sub, where
 from .embedding import lookup
 from .join import cat
 from .matrix_product import matrix_product
-from .piecewise import dtype_title, finish
+from .piecewise import abs, ceil, dtype_title, finish
 from .products import to_dtype
 from .reduction import reduce_sum, sum, vector_norm
 from .regression import at_least
@@ -171,7 +172,10 @@ def cdist(
     common_shape([a.shape[:-2], b.shape[:-2]])
     if p == 2:
         return euclidean(x1, x2)
-    return vector_norm(sub(unsqueeze(x1, -2), unsqueeze(x2, -3)), p, -1)
+    difference = sub(unsqueeze(x1, -2), unsqueeze(x2, -3))
+    if p == 0:  # how many differ: nan where a difference is, and a gradient of zeros
+        return sum(clamp_max(ceil(abs(difference)), 1), -1)
+    return vector_norm(difference, p, -1)
 
 
 @export("nn.functional.pdist", "pdist")
