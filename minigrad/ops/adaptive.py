@@ -14,6 +14,7 @@ import numpy as np
 
 from ..backend.devices import array_module
 from ..backend.random import default_generator
+from ..core.chores import alias
 from ..core.primitive import primitive
 from ..core.tensor import Tensor, wrap
 from ..export import export
@@ -189,7 +190,10 @@ def _adaptive_max(n: int, input: Any, output_size: Any, return_indices: bool) ->
     batch = unsqueeze(input, 0) if single else input
     index = _windows_argmax(batch._data, bounds)
     y = take_flat(batch, index=index)
-    y = unbatched(y, n) if single else y
+    if single:
+        y = unbatched(y, n)
+    elif n == 1:
+        y = alias(y)  # PyTorch's is a view, of its two-dimensional result
     if not return_indices:
         return y
     return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed
@@ -272,7 +276,10 @@ def _fractional(
         bounds = [[(s, s + k) for s in dim] for dim, k in zip(starts, kernel, strict=True)]
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)
-    y = unbatched(y, n) if single else y
+    if single:
+        y = unbatched(y, n)
+    elif n == 1:
+        y = alias(y)  # PyTorch's is a view, of its two-dimensional result
     if not return_indices:
         return y
     return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed

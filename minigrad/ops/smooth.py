@@ -40,7 +40,7 @@ def softplus(input: Any, beta: float = 1.0, threshold: float = 20.0, *, out: Any
     x̄ = ȳ σ(βx)
     """
     need_floating("softplus_cpu", input)
-    return finish(softplus_(input, beta=beta, threshold=threshold), out)
+    return finish(softplus_(input, beta=beta, threshold=threshold), out, True)
 
 
 @primitive
