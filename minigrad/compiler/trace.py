@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from ..backend import sampling
-from ..core import engine, inplace, primitive, recording
+from ..core import engine, inplace, promotion, recording
 from ..core import walk as walking
 from ..core.primitive import REGISTRY
 from ..core.tensor import Tensor
@@ -214,7 +214,7 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
         for p in REGISTRY.values():
             noted(p, "forward", title=p.name)
         for name in ("_cast", "widen", "_round"):
-            noted(primitive, name)
+            noted(promotion, name)
         noted(recording, "widen")
         noted(scatter, "check_range", "check")
         noted(extrema, "_place")
