@@ -20,6 +20,7 @@ few = settings(max_examples=40, deadline=None, derandomize=True)
 @pytest.fixture(autouse=True)
 def everything_by_kernels(monkeypatch: Any) -> Any:
     monkeypatch.setattr(gemm, "SMALL", 1)
+    monkeypatch.setattr(gemm, "SHARED", 1)
     monkeypatch.setattr(products, "OUTER", 1)
     monkeypatch.setattr(recurrent, "PARALLEL", 1)
     yield

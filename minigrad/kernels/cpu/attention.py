@@ -270,7 +270,7 @@ def _layout(x: Any, shape: tuple[int, ...], group: int) -> tuple[Layout, Any]:
 
 
 _NO_FLOATS, _NO_BOOLS = np.zeros(1, F32), np.zeros(1, bool)
-PARALLEL = 1 << 16
+PARALLEL = 1 << 18
 """Multiplications of all scores from which the other threads are worth waking."""
 
 

@@ -28,6 +28,8 @@ ONE, ZERO = np.float32(1), np.float32(0)
 
 SMALL, LARGE = 1 << 18, 1 << 29
 """Multiplications from which, and below which, this is faster than NumPy's OpenBLAS."""
+SHARED = 1 << 20
+"""Multiplications from which the other threads are worth waking, which sleep as a rule."""
 TERMS, BLOCK = 256, 96
 """k and rows of a block of A (96 KB, in the second-level cache); 16 KB of B are in use with it."""
 HIGH = 6
@@ -362,7 +364,7 @@ def product(a: Any, b: Any, bias: Any = None) -> Any:
         return None
     c = np.empty((m, n), F32)
     start = 0 if bias is None else address(bias)
-    parts = threads.count()
+    parts = threads.count() if m * n * k >= SHARED else 1
     (_spread.parallel if parts > 1 else _spread.serial)(
         left[0], right[0], m, n, k, ONE, address(a), left[1],
         address(b), right[1], start, 0, address(c), n,
