@@ -98,23 +98,7 @@ def gpt2(lib: Any, tiny: bool) -> Any:
 
 def resnet18(lib: Any, tiny: bool) -> Any:
     """ResNet-18 (He et al. 2016): (B, 3, 224, 224) -> (B, 1000)."""
-    nn, F, first = lib.nn, lib.nn.functional, 8 if tiny else 64
-
-    class Block(nn.Module):
-        def __init__(self, i: int, o: int, stride: int) -> None:
-            super().__init__()
-            self.conv1 = nn.Conv2d(i, o, 3, stride=stride, padding=1, bias=False)
-            self.conv2 = nn.Conv2d(o, o, 3, padding=1, bias=False)
-            self.norm1, self.norm2 = nn.BatchNorm2d(o), nn.BatchNorm2d(o)
-            self.short: Any = nn.Identity()
-            if stride != 1 or i != o:
-                conv = nn.Conv2d(i, o, 1, stride=stride, bias=False)
-                self.short = nn.Sequential(conv, nn.BatchNorm2d(o))
-
-        def forward(self, x: Any) -> Any:
-            y = F.relu(self.norm1(self.conv1(x)))
-            return F.relu(self.norm2(self.conv2(y)) + self.short(x))
-
+    nn, Block, first = lib.nn, models.residual_block(lib), 8 if tiny else 64
     layers: list[Any] = [nn.Conv2d(3, first, 7, stride=2, padding=3, bias=False)]
     layers += [nn.BatchNorm2d(first), nn.ReLU(), nn.MaxPool2d(3, stride=2, padding=1)]
     width = first

@@ -40,8 +40,8 @@ def lenet(lib: Any) -> Any:
     )
 
 
-def resnet(lib: Any) -> Any:
-    """ResNet-8 for CIFAR (He et al. 2016, section 4.2, n = 1): (B, 3, 32, 32) -> (B, 10)."""
+def residual_block(lib: Any) -> Any:
+    """The class of ResNet's block of two 3x3 convolutions (He et al. 2016, figure 2)."""
     nn, F = lib.nn, lib.nn.functional
 
     class Block(nn.Module):
@@ -60,6 +60,12 @@ def resnet(lib: Any) -> Any:
             y = F.relu(self.norm1(self.conv1(x)))
             return F.relu(self.norm2(self.conv2(y)) + self.short(x))
 
+    return Block
+
+
+def resnet(lib: Any) -> Any:
+    """ResNet-8 for CIFAR (He et al. 2016, section 4.2, n = 1): (B, 3, 32, 32) -> (B, 10)."""
+    nn, Block = lib.nn, residual_block(lib)
     return nn.Sequential(
         nn.Conv2d(3, 16, 3, padding=1, bias=False),
         nn.BatchNorm2d(16),

@@ -92,7 +92,7 @@ class Module(Hookable, Stateful, Convertible):
                 return found[name]
         raise AttributeError(f"'{type(self).__name__}' object has no attribute '{name}'")
 
-    def _affine(self) -> tuple[Any, Any]:
+    def _weight_and_bias(self) -> tuple[Any, Any]:
         """`self.weight, self.bias`, without looking for them everywhere else first."""
         own = self._parameters
         try:

@@ -28,7 +28,10 @@ def is_number(x: Any) -> bool:
 
 
 def numpy_names(op: Callable[..., R]) -> Callable[..., R]:
-    """The function with NumPy's names of two arguments, too: axis (dim), keepdims (keepdim)."""
+    """The function with NumPy's names of two arguments, too: axis (dim), keepdims (keepdim).
+
+    Reductions that programs call all the time have them as parameters: this costs a call.
+    """
 
     @wraps(op)
     def named(*args: Any, **kwargs: Any) -> R:

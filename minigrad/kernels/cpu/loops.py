@@ -62,23 +62,7 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     else:
         small = 1 if steps >= MANY_STEPS else SMALL
     call: Any
-    if small == 1 and code.co_argcount == 1 and not code.co_kwonlyargcount:
-
-        def call_alone(x: Any) -> Any:
-            y = loop.run_one(x)
-            return loop((x,), {}) if y is None else y
-
-        call = call_alone
-
-    elif small == 1 and code.co_argcount == 2 and not code.co_kwonlyargcount:
-
-        def call_pair(x: Any, y: Any) -> Any:
-            z = loop.run_two(x, y)
-            return loop((x, y), {}) if z is None else z
-
-        call = call_pair
-
-    elif small == 1:
+    if small == 1 and (code.co_kwonlyargcount or code.co_argcount > 2):
 
         def call_always(*args: Any, **options: Any) -> Any:
             if "cupy" not in modules and config.SETTINGS.get().kernels != "off":

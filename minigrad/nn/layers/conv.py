@@ -153,7 +153,7 @@ class _ConvForward(_Conv):
         if self.padding_mode != "zeros":
             input, padding = pad(input, self._both_sides(), self.padding_mode), 0
         return type(self).function(
-            input, *self._affine(), self.stride, padding, self.dilation, self.groups
+            input, *self._weight_and_bias(), self.stride, padding, self.dilation, self.groups
         )
 
 
@@ -219,7 +219,7 @@ class _ConvTranspose(_Conv):
         extra = self.output_padding if output_size is None else self._extra(input, output_size)
         return type(self).function(
             input,
-            *self._affine(),
+            *self._weight_and_bias(),
             self.stride,
             self.padding,
             extra,

@@ -45,7 +45,7 @@ class Linear(Module):
             init.uniform_(self.bias, -bound, bound)
 
     def forward(self, input: Any) -> Any:
-        return matmul.linear(input, *self._affine())
+        return matmul.linear(input, *self._weight_and_bias())
 
     def extra_repr(self) -> str:
         return (

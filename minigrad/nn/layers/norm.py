@@ -52,7 +52,7 @@ class LayerNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
-        return F.layer_norm(input, self.normalized_shape, *self._affine(), self.eps)
+        return F.layer_norm(input, self.normalized_shape, *self._weight_and_bias(), self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -132,7 +132,7 @@ class GroupNorm(Module):
             init.zeros_(self.bias)
 
     def forward(self, input: Any) -> Any:
-        return F.group_norm(input, self.num_groups, *self._affine(), self.eps)
+        return F.group_norm(input, self.num_groups, *self._weight_and_bias(), self.eps)
 
     def extra_repr(self) -> str:
         return (
@@ -231,7 +231,7 @@ class _BatchNorm(_Running):
         use_batch = training or (mean is None and var is None)
         if training and not tracked:
             mean = var = None
-        return F.batch_norm(input, mean, var, *self._affine(), use_batch, factor, self.eps)
+        return F.batch_norm(input, mean, var, *self._weight_and_bias(), use_batch, factor, self.eps)
 
 
 @export("nn.BatchNorm1d")
@@ -284,7 +284,7 @@ class _InstanceNorm(_Running):
             input.unsqueeze(0) if single else input,
             self.running_mean,
             self.running_var,
-            *self._affine(),
+            *self._weight_and_bias(),
             self.training or not self.track_running_stats,
             0.0 if self.momentum is None else self.momentum,
             self.eps,
