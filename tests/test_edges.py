@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -199,3 +200,40 @@ PROGRAMS: dict[str, Callable[[Any], Any]] = {
 def test_a_corner(program: Callable[[Any], Any]) -> None:
     with np.errstate(all="ignore"):
         assert _outcome(program, minigrad) == _outcome(program, torch)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float16", "int32", "uint8", "bool", "complex64"])
+@pytest.mark.parametrize("value", [1 + 0j, 1 + 1j, 300, -1, 1e6, 1e300, 1e300 + 0j])
+@pytest.mark.parametrize("op", ["full", "fill_", "masked_fill", "scatter"])
+def test_numbers_that_a_dtype_takes(op: str, value: Any, dtype: str) -> None:
+    """A complex number counts as real where its imaginary part is 0; what is too large is
+    refused.
+    """
+
+    def outcome(T: Any) -> Any:
+        x = T.ones(2, dtype=getattr(T, dtype))
+        try:
+            if op == "full":
+                y = T.full((2,), value, dtype=getattr(T, dtype))
+            elif op == "fill_":
+                y = x.fill_(value)
+            elif op == "masked_fill":
+                y = x.masked_fill(T.tensor([True, False]), value)
+            else:
+                y = x.scatter(0, T.tensor([0]), value)
+        except Exception as error:
+            return type(error).__name__
+        return [complex(v) for v in y.tolist()]
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", np.exceptions.ComplexWarning)
+        assert outcome(minigrad) == outcome(torch)
+
+
+def test_losses_one_by_one_have_memory_of_their_own() -> None:
+    x = minigrad.randn(6, 4, requires_grad=True)
+    losses = minigrad.nn.functional.cross_entropy(
+        x, minigrad.tensor([0, 1, 2, 3, 0, 1]), reduction="none"
+    )
+    assert losses.storage_offset() == 0
+    assert losses.untyped_storage().nbytes() == 6 * losses.element_size()

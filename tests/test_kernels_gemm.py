@@ -74,7 +74,7 @@ def test_one_row_times_a_layer(data: Any) -> None:
 @given(st.data())
 def test_gradients_of_a_layer(data: Any) -> None:
     """Each of the gradients alone and together, on one thread and two."""
-    sizes = st.sampled_from([*range(1, 20), 31, 64, 97])
+    sizes = st.sampled_from([*range(1, 20), 31, 64, 79])  # within products.LAYER
     m, n, k = [data.draw(sizes) for _ in range(3)]
     g, x, w = [
         np.ascontiguousarray(numbers(data.draw, *shape)) for shape in ((m, n), (m, k), (n, k))

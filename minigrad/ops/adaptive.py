@@ -276,10 +276,7 @@ def _fractional(
         bounds = [[(s, s + k) for s in dim] for dim, k in zip(starts, kernel, strict=True)]
         index[i, j] = _windows_argmax(batch._data[i : i + 1, j : j + 1], bounds)[0, 0]
     y = take_flat(batch, index=index)
-    if single:
-        y = unbatched(y, n)
-    elif n == 1:
-        y = alias(y)  # PyTorch's is a view, of its two-dimensional result
+    y = unbatched(y, n) if single else y
     if not return_indices:
         return y
     return y, wrap((index[0] if single else index).copy())  # the node's own may not be changed

@@ -107,21 +107,27 @@ def misfit(*operands: Any) -> Exception:
     return ValueError("the operands can be broadcast")
 
 
-def check_fits(value: Any, dtype: np.dtype) -> None:
-    """RuntimeError for a number that the dtype cannot hold; negative ints wrap around in uint8."""
+def check_fits(value: Any, dtype: np.dtype) -> Any:
+    """The number, without an imaginary part of 0 where the dtype has none; RuntimeError for one
+    that the dtype cannot hold. Negative ints wrap around in uint8.
+    """
     kind = dtype.kind
-    if kind == "b" or kind == "c" and isinstance(value, (complex, np.complexfloating)):
-        return
+    if kind == "b":
+        return value
+    imaginary = value.imag if isinstance(value, (complex, np.complexfloating)) else 0
+    if kind != "c" and not imaginary:
+        value = value.real
     if kind in "iu":
         info = np.iinfo(dtype)
         wraps = kind == "u" and not isinstance(value, (float, np.floating))
         low = -info.max if wraps else info.min
-        fits = not isinstance(value, complex) and low <= value <= info.max
-    elif isinstance(value, (complex, np.complexfloating)) and value.imag:
+        fits = not imaginary and low <= value <= info.max
+    elif kind != "c" and imaginary:
         fits = False
     else:
-        size = abs(value)
+        size = max(abs(value.real), abs(imaginary))
         fits = not 65504 < size < math.inf or size <= finfo(from_numpy_dtype(dtype)).max
     if not fits:
         name = f"{dtype.name}_t" if kind in "iu" else dtype.name
         raise RuntimeError(f"value cannot be converted to type {name} without overflow")
+    return value

@@ -38,10 +38,7 @@ def conj(input: Any) -> Any:
 
     y = conj(x),  x̄ = conj(ȳ)
     """
-    kind = type(input)
-    if kind is np.ndarray:
-        return input if input.dtype.kind != "c" else conjugate(input)
-    data = input._data if kind is Tensor else input
+    data = input._data if type(input) is Tensor else input
     kind = type(data)
     if kind is np.ndarray:
         return input if data.dtype.kind != "c" else conjugate(input)

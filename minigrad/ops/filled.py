@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from operator import index
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from ..backend.devices import CPU, canonical_device, cuda_module
-from ..backend.dtypes import finfo, from_numpy_dtype, get_default_dtype, numpy_dtype
+from ..backend.dtypes import from_numpy_dtype, get_default_dtype, numpy_dtype
 from ..core.tensor import Tensor, wrap
 from ..export import export
 from .arguments import check_fits
@@ -241,23 +240,9 @@ def checked_value(value: Any, dtype: np.dtype) -> Any:
     kind = dtype.kind
     if kind == "b":
         return bool(value)
+    value = check_fits(value, dtype)
     if kind not in "iu":
-        if kind != "c" and isinstance(value, (complex, np.complexfloating)):
-            if value.imag:
-                raise RuntimeError(
-                    f"value cannot be converted to type {dtype.name} without overflow"
-                )
-            return value.real
-        if (
-            kind != "c"
-            and 65504 < abs(value) < math.inf
-            and abs(value) > finfo(from_numpy_dtype(dtype)).max
-        ):
-            raise RuntimeError(f"value cannot be converted to type {dtype.name} without overflow")
         return value
-    if isinstance(value, (complex, np.complexfloating)) and not value.imag:
-        value = value.real
-    check_fits(value, dtype)
     value = int(value)
     return value + np.iinfo(dtype).max + 1 if value < 0 and kind == "u" else value
 

@@ -376,8 +376,7 @@ def fill_with(x: Any, value: Any) -> Any:
     """y = value everywhere, in x's shape and dtype;  x̄ = 0, value gets Σȳ (by the engine)."""
     y = np.empty_like(x)
     if is_number(value):
-        check_fits(value, x.dtype)
-        value = np.asarray(value).astype(x.dtype)[()]
+        value = np.asarray(check_fits(value, x.dtype)).astype(x.dtype)[()]
     y[...] = value
     return y
 

@@ -75,7 +75,7 @@ def _fill_args(x: Any, mask: Any, value: Any) -> Any:
             "masked_fill_ only supports a 0-dimensional value tensor, but got tensor with "
             f"{np.ndim(v)} dimension(s)."
         )
-    check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
+    v = check_fits(v.item() if isinstance(v, (np.ndarray, np.generic)) else v, x.dtype)
     return value if isinstance(value, Tensor) else np.asarray(v).astype(x.dtype)
 
 

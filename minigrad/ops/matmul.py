@@ -24,7 +24,7 @@ from ..kernels.cpu import products
 from .beside import beside
 from .complexes import conj
 from .elementwise import add, mul
-from .matrix_product import _rows, matrices, matrix_product, matvec
+from .matrix_product import as_rows, matrices, matrix_product, matvec
 from .piecewise import dtype_title, finish, need_tensors
 from .reduction import reduce_sum, sum
 from .shape import squeeze, transpose, transpose_, unsqueeze, view_
@@ -69,7 +69,7 @@ def matmul(input: Any, other: Any, *, out: Any = None) -> Any:
         raise inner_error(a.shape, b.shape)
     _batch_shape(a.shape, b.shape)
     if a.ndim == 2 and b.ndim == 1:
-        return finish(matvec(input, other), out)
+        return finish(matvec(input, other), out, True)
     left = unsqueeze(input, 0) if a.ndim == 1 else input
     right = unsqueeze(other, -1) if b.ndim == 1 else other
     result = matrix_product(left, right)
@@ -324,14 +324,14 @@ def affine(x: Any, weight: Any, bias: Any) -> Any:
 
 def _affine_x_vjp(g: Any, weight: Any, x_shape: Any) -> Any:
     x_bar = matrix_product(
-        _rows(view_(g, size=(1, *g.shape)) if len(x_shape) == 1 else g), conj(weight)
+        as_rows(view_(g, size=(1, *g.shape)) if len(x_shape) == 1 else g), conj(weight)
     )
     return x_bar if len(x_shape) == 2 else view_(x_bar, size=x_shape)
 
 
 def _affine_weight_vjp(g: Any, x: Any) -> Any:
-    flat_g = view_(g, size=(1, *g.shape)) if len(g.shape) == 1 else _rows(g)
-    flat_x = view_(x, size=(1, *x.shape)) if len(x.shape) == 1 else _rows(x)
+    flat_g = view_(g, size=(1, *g.shape)) if len(g.shape) == 1 else as_rows(g)
+    flat_x = view_(x, size=(1, *x.shape)) if len(x.shape) == 1 else as_rows(x)
     return matrix_product(transpose_(flat_g, dim0=0, dim1=1), conj(flat_x))
 
 
@@ -407,17 +407,21 @@ def affine_turned(x: Any, weight: Any, bias: Any) -> Any:
     return matrices(flat, weight, bias).reshape(*x.shape[:-1], weight.shape[1])
 
 
+def _turned_weight_vjp(g: Any, x: Any) -> Any:
+    return matrix_product(transpose_(as_rows(x), dim0=0, dim1=1), as_rows(g))
+
+
 def _turned_weight_fast(g: Any, x: Any) -> Any:
     if type(g) is not np.ndarray:
         return cuda.gemm.weight_gradient(g, x, turned=True)
-    return matrix_product(transpose_(_rows(x), dim0=0, dim1=1), _rows(g))
+    return _turned_weight_vjp(g, x)
 
 
 affine_turned.vjp(
     x=lambda g, weight, x_shape: view_(
-        matrix_product(_rows(g), transpose_(weight, dim0=0, dim1=1)), size=x_shape
+        matrix_product(as_rows(g), transpose_(weight, dim0=0, dim1=1)), size=x_shape
     ),
-    weight=lambda g, x: matrix_product(transpose_(_rows(x), dim0=0, dim1=1), _rows(g)),
+    weight=_turned_weight_vjp,
     bias=lambda g: reduce_sum(g, axes=tuple(range(len(g.shape) - 1)), keepdim=False),
 )
 affine_turned.fast(weight=_turned_weight_fast, bias=_affine_bias_fast)

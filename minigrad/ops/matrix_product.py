@@ -49,7 +49,7 @@ def _adjoint(x: Any) -> Any:
     return conj(transpose_(x, dim0=-2, dim1=-1))
 
 
-def _rows(x: Any) -> Any:
+def as_rows(x: Any) -> Any:
     """x (..., n) as a matrix (m, n)."""
     shape = x.shape
     return x if len(shape) == 2 else view_(x, size=(math.prod(shape[:-1]), shape[-1]))
@@ -58,7 +58,7 @@ def _rows(x: Any) -> Any:
 def _right_vjp(g: Any, a: Any, b_shape: Any) -> Any:
     if len(b_shape) == 2 and len(a.shape) > 2:
         # b was broadcast over the batch: the batch joins the summed dimension
-        return matrix_product(_adjoint(_rows(a)), _rows(g))
+        return matrix_product(_adjoint(as_rows(a)), as_rows(g))
     return matrix_product(_adjoint(a), g)
 
 

@@ -21,7 +21,6 @@ import numpy as np
 from ..backend.devices import array_module
 from ..core.primitive import primitive
 from ..kernels import cuda
-from ..kernels.cpu import products
 from ..kernels.cpu import recurrent as kernels
 from .activation import relu
 from .cells import (
@@ -37,16 +36,17 @@ from .cells import (
 from .elementwise import sigmoid, tanh
 from .join import cat
 from .matmul import linear
+from .matrix_product import matrices
 from .shape import reshape
 from .slices import narrow
 
 
 def _times(a: Any, b: Any, out: Any = None, add: bool = False, bias: Any = None) -> Any:
     """a b + bias; or a b in `out`, or added to what is there."""
-    if type(a) is not np.ndarray:
-        return cuda.gemm.matmul(a, b, bias=bias, out=out, beta=float(add))
     if out is None:
-        return products.matrices(a, b, bias)
+        return matrices(a, b, bias)
+    if type(a) is not np.ndarray:
+        return cuda.gemm.matmul(a, b, out=out, beta=float(add))
     if add:
         out += np.matmul(a, b)
         return out

@@ -276,8 +276,7 @@ def _source(x: Any, src: Any, value: Any) -> Any:
         raise TypeError(
             f"scatter(): argument 'src' (position 3) must be Tensor, not {type(src).__name__}"
         )
-    check_fits(src, x.dtype)
-    return np.asarray(src).astype(x.dtype)
+    return np.asarray(check_fits(src, x.dtype)).astype(x.dtype)
 
 
 @export("scatter")

@@ -65,10 +65,6 @@ def accelerate(formula: Callable, name: str | None = None, rule_of: str | None =
     if small == 1 and (code.co_kwonlyargcount or code.co_argcount > 2):
 
         def call_always(*args: Any, **options: Any) -> Any:
-            if "cupy" not in modules and config.SETTINGS.get().kernels != "off":
-                y = loop.run_alike(args, options)
-                if y is not None:
-                    return y
             return loop(args, options)
 
         call = call_always

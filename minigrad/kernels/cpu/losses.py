@@ -197,7 +197,7 @@ def cross_entropy(x: Any, t: Any, w: Any, ignore: int, smoothing: float) -> Any:
     if shape is None or t.dtype != np.int64 or not (w is None or w.dtype is F32):
         return None
     x, t = np.ascontiguousarray(x), np.ascontiguousarray(t)
-    lse, scale, loss = np.empty((3, *t.shape), F32)
+    lse, scale, loss = [np.empty(t.shape, F32) for _ in range(3)]  # the loss is a result
     if shape[2] == 1:
         args = _numbers(w), ignore, float(smoothing), lse.ravel(), scale.ravel(), loss.ravel()
         _rows.run(x.size * 4, x.reshape(shape[:2]), t.ravel(), *args)
