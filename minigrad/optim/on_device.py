@@ -16,7 +16,6 @@ from ..backend.devices import array_module
 from ..backend.graphs import before_replay
 from ..core.tensor import Tensor
 from ..kernels import cuda
-from ..kernels.cuda.hosted import write_words
 
 
 class DeviceRun:
@@ -60,7 +59,7 @@ class DeviceRun:
         if not before_replay(lambda: self._tell(group)):
             self._tell(group)
         self.tables.point(1, [many.flat(p._grad._data) for p in self.params])  # type: ignore[union-attr]
-        scattered = [p for p in self.params if not p._data.flags.c_contiguous]
+        scattered = not all([p._data.flags.c_contiguous for p in self.params])
         if scattered:
             self.tables.point(0, [many.flat(p._data) for p in self.params])
         kept = np.int32(self.counters.shape[1] if self.counters.size else 0)
@@ -71,9 +70,8 @@ class DeviceRun:
             lambda last: [self.options, counts, kept, np.int32(last and counts is not None),
                           self.ticket, skip],
         )  # fmt: skip
-        for p in scattered:
-            x = p._data
-            x[...] = self.tables.columns[0][self.params.index(p)].view(x.dtype).reshape(x.shape)
+        if scattered:
+            many.write_back([p._data for p in self.params], self.tables.columns[0])
         for p in self.params:
             p._bump()
         self.fresh = False
@@ -82,7 +80,7 @@ class DeviceRun:
         """Let the GPU know of options that have changed."""
         values, _ = cuda.launch_many.many.options_of(group)
         if values != self.values:
-            write_words(self.options, values)
+            cuda.launch.write_words(self.options, values)
             self.values = values
 
     def _source(self, optimizer: Any, group: dict[str, Any]) -> Any:

@@ -5,7 +5,6 @@ against the formulas in float64; and the operator against itself on the CPU.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import ml_dtypes
@@ -17,19 +16,12 @@ from minigrad.backend import sampling
 from minigrad.kernels.cuda import attention
 from minigrad.kernels.cuda.source import Source, from_file
 
-from .fake_cupy import installed
 from .fake_device import MACHINE
 from .toolchain import WHY_NO_DEVICE_COMPILER, WHY_NO_EMULATOR, Emulated, device_code
 
 needs_emulator = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 BF16 = np.dtype(ml_dtypes.bfloat16)
 F = mg.nn.functional
-
-
-@pytest.fixture
-def device() -> Iterator[Any]:
-    with installed() as cupy:
-        yield cupy
 
 
 # ------------------------------------------------------------------------------ kernels

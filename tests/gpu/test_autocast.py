@@ -2,26 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.models.gpt2 import Conv1D, GPT2Config, GPT2LMHeadModel
 
-from .fake_cupy import installed
 from .fake_device import MACHINE
 from .toolchain import WHY_NO_EMULATOR
 
 pytestmark = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 F = mg.nn.functional
-
-
-@pytest.fixture
-def device() -> Iterator[Any]:
-    with installed() as cupy:
-        yield cupy
 
 
 CALLS: dict[str, tuple[Any, str]] = {
@@ -74,6 +67,30 @@ def test_what_is_unsafe_is_refused(device: Any) -> None:
     x = mg.rand(3).cuda()
     with mg.autocast("cuda"), pytest.raises(RuntimeError, match="unsafe to autocast"):
         F.binary_cross_entropy(x, x)
+
+
+def test_projections_of_gpt2_multiply_halves(device: Any) -> None:
+    layer, x = Conv1D(6, 4).cuda(), mg.randn(2, 3, 4).cuda()
+    with mg.autocast("cuda", dtype=mg.bfloat16):
+        assert layer(x).dtype == mg.bfloat16
+    assert layer(x).dtype == mg.float32
+
+
+@pytest.mark.slow
+def test_gpt2_gives_what_it_gives_on_the_cpu(device: Any) -> None:
+    mg.manual_seed(0)
+    sizes = {"vocab_size": 32, "n_positions": 8, "n_embd": 16, "n_head": 2, "n_layer": 2}
+    model, ids = GPT2LMHeadModel(GPT2Config(**sizes)).eval(), mg.arange(16).view(2, 8)
+    found = []
+    for place in ("cpu", "cuda"):
+        model.to(place).zero_grad()
+        with mg.autocast(place, dtype=mg.bfloat16):
+            y = model(ids.to(place))
+        assert y.dtype == mg.bfloat16
+        y.float().square().sum().backward()
+        assert all([p.grad.dtype == mg.float32 for p in model.parameters()])
+        found.append(y.float().detach().cpu().numpy())
+    np.testing.assert_allclose(found[1], found[0], rtol=0.1, atol=0.01)
 
 
 @pytest.mark.slow

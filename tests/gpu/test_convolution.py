@@ -4,7 +4,6 @@ the gradients, which are the other two kernels; transposed ones, too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -13,18 +12,11 @@ import pytest
 import minigrad as mg
 from minigrad.kernels.cuda import convolution
 
-from .fake_cupy import installed
 from .fake_device import MACHINE
 from .toolchain import WHY_NO_DEVICE_COMPILER, WHY_NO_EMULATOR, device_code
 
 needs_emulator = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 F = mg.nn.functional
-
-
-@pytest.fixture
-def device() -> Iterator[Any]:
-    with installed() as cupy:
-        yield cupy
 
 
 class Sample(NamedTuple):
@@ -118,6 +110,22 @@ def test_channels_last_stay_last(device: Any) -> None:
     x = mg.randn(2, 5, 5, 16).cuda().permute(0, 3, 1, 2)
     y = F.conv2d(x, mg.randn(16, 16, 3, 3).cuda())
     assert x._data.strides[1] == 4 and y._data.strides[1] == 4
+
+
+def test_arrays_whose_offsets_need_more_than_32_bits_are_left() -> None:
+    x = np.zeros((2, 1, 1, 1), np.float32)
+    for step, usable in (((1 << 31) - 1, True), (1 << 31, False), (-(1 << 31), False)):
+        wide = np.lib.stride_tricks.as_strided(x, x.shape, (4 * step, 4, 4, 4))
+        found = convolution._usable(x, wide, None)  # not in the assertion, which would print `wide`
+        assert found is usable
+
+
+@needs_emulator
+@pytest.mark.slow
+def test_a_bias_with_gaps(device: Any) -> None:
+    x, w, b = mg.randn(1, 2, 4, 4), mg.randn(3, 2, 3, 3), mg.randn(6)
+    got = F.conv2d(x.cuda(), w.cuda(), b.cuda()[::2]).cpu().numpy()
+    np.testing.assert_allclose(got, F.conv2d(x, w, b[::2]).numpy(), rtol=1e-4, atol=1e-4)
 
 
 @needs_emulator

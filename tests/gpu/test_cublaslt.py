@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import copy
 import ctypes
-from collections.abc import Iterator
 from typing import Any
 
 import ml_dtypes
@@ -34,12 +33,6 @@ DTYPES = {
 }
 TOLERANCE = {"float32": 1e-5, "float64": 1e-12, "float16": 2e-3, "bfloat16": 1.6e-2}
 """Of one rounding of the result, beside sums of a few terms of size 1."""
-
-
-@pytest.fixture
-def device() -> Iterator[Any]:
-    with installed() as cupy:
-        yield cupy
 
 
 # ------------------------------------------------------------------------------ layouts

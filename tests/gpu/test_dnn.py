@@ -4,6 +4,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -17,7 +18,7 @@ from . import fake_cudnn, fake_cupy
 from .fake_device import MACHINE
 from .toolchain import WHY_NO_EMULATOR
 
-needs_emulator = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
+pytestmark = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 F = mg.nn.functional
 
 
@@ -114,7 +115,18 @@ def test_attention(cudnn: Any, dtype: Any, causal: bool) -> None:
     assert cudnn.built[0].tensors[0].stride == [7 * 4 * 8, 8, 4 * 8, 1]  # no head was copied
 
 
-@needs_emulator
+def test_gradients_are_parts_of_one_array_where_the_heads_are(cudnn: Any) -> None:
+    """So that they need not be joined."""
+
+    def call(whole: Any) -> Any:
+        heads = [x.reshape(2, 5, 2, 8).transpose(1, 2) for x in whole.split(16, 2)]
+        return F.scaled_dot_product_attention(*heads)
+
+    _close(_both(call, mg.randn(2, 5, 48).bfloat16()), 2e-2)
+    assert MACHINE.launches["cudnn_sdpa_backward"] == 1
+    assert [list(x.stride) for x in cudnn.built[1].outputs] == [[5 * 48, 8, 48, 1]] * 3
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("refused", ["sdpa", "sdpa_backward"])
 def test_what_is_refused_is_done_by_our_own_kernels(refused: str) -> None:
@@ -127,7 +139,6 @@ def test_what_is_refused_is_done_by_our_own_kernels(refused: str) -> None:
         assert ("cudnn_sdpa" in MACHINE.launches) == (refused == "sdpa_backward")
 
 
-@needs_emulator
 @pytest.mark.slow
 def test_refused_and_disabled_convolutions_are_our_own() -> None:
     x, w = mg.randn(1, 2, 5, 5), mg.randn(3, 2, 3, 3)
@@ -157,5 +168,10 @@ def test_a_planned_graph_can_be_noted(cudnn: Any) -> None:
     np.testing.assert_allclose(y.cpu().numpy(), want, rtol=1e-4, atol=1e-4)
 
 
-def test_without_the_module_there_is_no_cudnn() -> None:
-    assert dnn.module() is None or dnn.module().backend_version() > 0
+def test_without_the_module_there_is_no_cudnn(monkeypatch: Any) -> None:
+    monkeypatch.setitem(sys.modules, "cudnn", None)
+    dnn.module.cache_clear()
+    try:
+        assert dnn.module() is None
+    finally:
+        dnn.module.cache_clear()

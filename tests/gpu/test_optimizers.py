@@ -11,6 +11,7 @@ import pytest
 import minigrad as mg
 from minigrad import nn, optim
 from minigrad.kernels.cuda import many
+from minigrad.kernels.cuda.expressions import NoScalarForm
 
 from .fake_device import MACHINE
 from .toolchain import WHY_NO_EMULATOR
@@ -27,6 +28,7 @@ OPTIMIZERS: dict[str, Callable[[Any], Any]] = {
     "sgd": lambda p: optim.SGD(p, lr=0.1),
     "momentum": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, dampening=0.1),
     "nesterov": lambda p: optim.SGD(p, lr=0.1, momentum=0.9, nesterov=True, weight_decay=0.1),
+    "sgdw": lambda p: optim.SGDW(p, lr=0.1, momentum=0.9, weight_decay=0.1),
     "nadam": lambda p: optim.NAdam(p),
     "radam": lambda p: optim.RAdam(p),
     "rprop": lambda p: optim.Rprop(p),
@@ -122,6 +124,44 @@ def test_parameters_that_are_not_in_one_piece(device: Any) -> None:
         x.grad = mg.ones(4, 6).to(x.device).t()
         optimizer.step()
     np.testing.assert_allclose(q.detach().cpu().numpy(), p.detach().numpy(), rtol=1e-6)
+
+
+def test_one_of_several_parameters_is_not_in_one_piece(device: Any) -> None:
+    rng = np.random.default_rng(4)
+    shapes = ((6, 4), (4, 6))
+    here, there = _parameters("cpu", shapes), _parameters("cuda", shapes)
+    for params in (here, there):
+        params[1] = nn.Parameter(params[1].detach().t())
+    a, b = optim.AdamW(here, lr=0.1), optim.AdamW(there, lr=0.1)
+    for _ in range(2):
+        _give_gradients(here, there, rng=rng)
+        a.step()
+        b.step()
+    assert not there[1]._data.flags.c_contiguous
+    for p, q in zip(here, there, strict=True):
+        np.testing.assert_allclose(q.detach().cpu().numpy(), p.detach().numpy(), rtol=1e-5)
+
+
+def test_counters_of_two_dtypes_have_two_kernels() -> None:
+    optimizer = optim.Adam([nn.Parameter(mg.zeros(1))])
+    steps = [
+        many.step(
+            optimizer.formula, "110", "float32", 16, optimizer._numbers,
+            optimizer.param_groups[0], counters=[dtype],
+        )
+        for dtype in ("float32", "float64")
+    ]  # fmt: skip
+    assert steps[0].name != steps[1].name
+
+
+def test_a_formula_without_a_kernel_says_so(device: Any) -> None:
+    class Sorted(optim.SGD):
+        formula = staticmethod(lambda w, g, *rest: (np.sort(w), rest[0]))
+
+    p = nn.Parameter(mg.ones(3, device="cuda"))
+    p.grad = mg.ones_like(p)
+    with pytest.raises(NoScalarForm):
+        Sorted([p]).step()
 
 
 def test_a_step_is_skipped_where_found_inf_says_so(device: Any) -> None:

@@ -12,6 +12,9 @@ import minigrad as mg
 from minigrad.utils import data
 
 from .fake_device import MACHINE
+from .toolchain import WHY_NO_EMULATOR
+
+pytestmark = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 
 
 def test_pinned_tensors(device: Any) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -11,19 +10,12 @@ import pytest
 import minigrad as mg
 from minigrad.kernels.cuda import batch_norm
 
-from .fake_cupy import installed
 from .fake_device import MACHINE
 from .toolchain import WHY_NO_DEVICE_COMPILER, WHY_NO_EMULATOR, device_code
 
 needs_emulator = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 pytestmark = [needs_emulator, pytest.mark.slow]
 F = mg.nn.functional
-
-
-@pytest.fixture
-def device() -> Iterator[Any]:
-    with installed() as cupy:
-        yield cupy
 
 
 def _both(call: Any, *tensors: Any) -> None:

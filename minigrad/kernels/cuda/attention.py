@@ -10,6 +10,7 @@ neighbours.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -44,6 +45,7 @@ _SHAPE = np.dtype(
 
 
 # ------------------------------------------------------------------------------ kernels
+@functools.cache
 def _kernel(
     part: str, dtype: str, e: int, f: int, *, mask: int, wide: bool, exact: bool, dropout: bool
 ) -> Source:
@@ -285,6 +287,6 @@ def _by_cudnn(found: Problem, g: Any, o: Any, stats: Any, scale: float, causal: 
     """Gradients of the heads of q, k and v, or None if cuDNN refuses."""
     heads = found.q, found.k, found.v
     stats = stats.reshape(*o.shape[:3], 1)
-    bars = [_result(x, x.shape) for x in heads]
+    bars = list(_results(*heads) or [_result(x, x.shape) for x in heads])
     done = dnn.attend_backward(g, *heads, o, stats, bars, scale, causal)
     return bars if done else None

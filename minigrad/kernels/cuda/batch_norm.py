@@ -6,6 +6,7 @@ together in a fixed order by every block that needs it.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -24,6 +25,7 @@ _SHAPE = np.dtype([("rows", np.int32), ("channels", np.int32), ("run", np.int32)
 """The struct Shape of batch_norm.cuh."""
 
 
+@functools.cache
 def kernel(
     part: str, dtype: str, *, wide: bool = True, weight: bool = True, bias: bool = True
 ) -> Source:

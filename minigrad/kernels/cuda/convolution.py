@@ -10,6 +10,7 @@ or last; strides, padding, dilation and groups are those of the layer.
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any
 
@@ -42,6 +43,7 @@ _SHAPE = np.dtype(
 """The struct Shape of convolution.cuh."""
 
 
+@functools.cache
 def kernel(mode: int, dtype: str, *, tiles: bool, bias: bool = False, exact: bool = True) -> Source:
     """(shape, from, weight, bias, to): x, w, b, y forward; ȳ, w, b, x̄; or x, ȳ, nothing, w̄, for
     which tiles give the parts of its sum, in float32.
@@ -58,10 +60,20 @@ def kernel(mode: int, dtype: str, *, tiles: bool, bias: bool = False, exact: boo
 
 
 def _usable(*arrays: Any) -> bool:
+    """Whether they are of one floating dtype, not empty, and their offsets fit into 32 bits."""
     first = arrays[0]
     return first.dtype.name in FLOATS and all(
-        [a is None or (a.dtype == first.dtype and 0 < a.size < MOST_NUMBERS) for a in arrays]
+        [
+            a is None or (a.dtype == first.dtype and a.size > 0 and _extent(a) < MOST_NUMBERS)
+            for a in arrays
+        ]
     )
+
+
+def _extent(x: Any) -> int:
+    """The larger of how many numbers there are, and how far from the first the last one lies."""
+    last = sum([(n - 1) * abs(s) // x.itemsize for n, s in zip(x.shape, x.strides, strict=True)])
+    return max(x.size, last)
 
 
 def _three(values: Any, fill: int) -> tuple[int, ...]:
@@ -105,6 +117,7 @@ def _start(mode: int, shape: Any, source: Any, weight: Any, bias: Any, to: Any, 
     grid = blocks(to.size)
     if tiles:
         grid = -(-rows // TILE) * -(-places // TILE) * groups
+    bias = None if bias is None else array_module(to).ascontiguousarray(bias)
     start(made, (grid, 1), [shape, source, weight, bias, to])
 
 

@@ -42,7 +42,8 @@ BATCH_COUNT, BATCH_OFFSET = 5, 6
 MAX_WORKSPACE, MIN_ALIGNMENT = 1, 5
 # cublasOperation_t
 TRANSPOSED = 1
-# cublasLtEpilogue_t. GELU is the tanh approximation; AUX keeps what it is applied to.
+# cublasLtEpilogue_t. GELU is the tanh approximation; AUX keeps what it is applied to. No op asks
+# for RELU, GELU and DGELU yet: when a product is computed, what follows it is not known.
 EPILOGUES = {
     "": 1, "relu": 2, "bias": 4, "relu_bias": 6, "gelu_aux": 32 | 128, "gelu_aux_bias": 36 | 128,
     "dgelu": 64 | 128, "dgelu_bgrad": 64 | 128 | 16, "bgrada": 256, "bgradb": 512,

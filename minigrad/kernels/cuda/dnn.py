@@ -118,12 +118,12 @@ def _steps(x: Any) -> list[int]:
     return [s // x.itemsize for s in x.strides]
 
 
-def _tensors(graph: Any, arrays: list[Any], first: int = 0) -> list[Any]:
+def _tensors(graph: Any, arrays: list[Any]) -> list[Any]:
     return [
         graph.tensor(
             name=f"t{uid}", dim=list(x.shape), stride=_steps(x), data_type=_kind(x)
         ).set_uid(uid)
-        for uid, x in enumerate(arrays, first)
+        for uid, x in enumerate(arrays)
     ]  # fmt: skip
 
 

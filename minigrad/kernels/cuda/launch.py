@@ -7,6 +7,7 @@ launch can be captured in a graph.
 
 from __future__ import annotations
 
+import functools
 from math import prod
 from typing import Any
 
@@ -416,5 +417,11 @@ def write_words(to: Any, values: Any) -> None:
     words = np.zeros(MOST_WORDS, np.uint64)
     words[: given.size] = given.view(np.uint64)
     packed = words.view(np.dtype([("at", np.uint64, (MOST_WORDS,))]))
+    start(_word_writer(), (1,), [np.int32(given.size), to, packed])
+
+
+@functools.cache
+def _word_writer() -> Source:
+    """(count, to, words)."""
     text = from_file("write_words.cuh", "write_words", {}, {"MOST": MOST_WORDS})
-    start(Source("write_words", text, block=32), (1,), [np.int32(given.size), to, packed])
+    return Source("write_words", text, block=32)

@@ -11,9 +11,8 @@ import numpy as np
 
 from ...backend.devices import array_module, cuda_module
 from . import many
-from .expressions import NoScalarForm
 from .launch import blocks, start, ticket
-from .source import FLOATS, Source
+from .source import Source
 
 _SOURCES: dict[Any, Source] = {}
 
@@ -52,11 +51,6 @@ class Tables:
             head = [np.int32(count), np.int32(chunks)]
             last = i == len(self.pieces) - 1
             start(source, (blocks(max(chunks, 1), 1),), [*head, *arguments(last), table])
-
-
-def takes(x: Any) -> bool:
-    """Whether kernels take an array on the GPU: of a floating dtype."""
-    return x.dtype.name in FLOATS
 
 
 def flat(x: Any) -> Any:
@@ -99,7 +93,7 @@ def shrink(arrays: list[Any], total: Any, bound: float) -> None:
         name = tables.columns[0][0].dtype.name
         source = many.shrink(name, tables.k, result=total.dtype.name)
         tables.start(source, lambda last: [np.float64(bound), total])
-    _write_back(arrays, given)
+    write_back(arrays, given)
 
 
 def unscale(arrays: list[Any], scale: Any, found: Any) -> None:
@@ -108,7 +102,7 @@ def unscale(arrays: list[Any], scale: Any, found: Any) -> None:
     for tables in _tables_by_dtype(given):
         source = many.unscale(tables.columns[0][0].dtype.name, tables.k)
         tables.start(source, lambda last: [scale, found])
-    _write_back(arrays, given)
+    write_back(arrays, given)
 
 
 def update_scale(
@@ -119,7 +113,7 @@ def update_scale(
     start(many.update_scale(), (1,), [scale, tracker, found, *numbers])
 
 
-def _write_back(arrays: list[Any], flats: list[Any]) -> None:
+def write_back(arrays: list[Any], flats: list[Any]) -> None:
     """What was computed in a copy, because the array was not in one piece."""
     for x, y in zip(arrays, flats, strict=True):
         if not x.flags.c_contiguous:
@@ -127,14 +121,11 @@ def _write_back(arrays: list[Any], flats: list[Any]) -> None:
 
 
 # ------------------------------------------------------------------------------ optimizers
-def step_source(formula: Callable, owner: type, key: tuple[Any, ...], **how: Any) -> Source | None:
-    """`many.step`, made once for each key; None if the formula has no form for the GPU."""
+def step_source(formula: Callable, owner: type, key: tuple[Any, ...], **how: Any) -> Source:
+    """`many.step`, made once for each key; NoScalarForm if the formula has no form for the GPU."""
     known = (formula, owner, *key)
     if known not in _SOURCES:
-        try:
-            _SOURCES[known] = many.step(formula, **how)
-        except NoScalarForm:
-            return None
+        _SOURCES[known] = many.step(formula, **how)
     return _SOURCES[known]
 
 

@@ -49,15 +49,15 @@ def table_type(arrays: int, k: int) -> np.dtype:
 def _over_many(
     file: str, name: str, dtype: str, arrays: int, k: int, more: Mapping[str, Any], **flags: Any
 ) -> Source:
-    """A kernel of a .cuh file, with the table before it."""
+    """A kernel of a .cuh file, which many.cuh stands before."""
     kind = TYPES[dtype]
     numbers = {"V": width(kind.size), "ARRAYS": arrays, "K": k, "CHUNK": CHUNK, **flags}
-    text = from_file("many.cuh", name, {"T": kind.stored, "A": kind.computed, **more}, numbers)
-    rest = from_file(file, name, {}, {})  # in the same namespace, which is opened again
-    return Source(name, text + rest)
+    types = {"T": kind.stored, "A": kind.computed, **more}
+    return Source(name, from_file(("many.cuh", file), name, types, numbers))
 
 
 # ------------------------------------------------------------------------------ gradients
+@functools.cache
 def norm(dtype: str, k: int, *, result: str = "float32", largest: bool = False) -> Source:
     """(count, chunks, before, parts, ticket, total, out, at): the 2-norm of all, or their largest
     magnitude.
@@ -71,17 +71,20 @@ def norm(dtype: str, k: int, *, result: str = "float32", largest: bool = False) 
     return _over_many("many_norm.cuh", name, dtype, 1, k, types, LARGEST=largest)
 
 
+@functools.cache
 def shrink(dtype: str, k: int, *, result: str = "float32") -> Source:
     """(count, chunks, bound, norm, at): all times bound / (norm + 1e-6), if that is below 1."""
     name = f"many_shrink_{dtype}_{result}_{k}"
     return _over_many("many_shrink.cuh", name, dtype, 1, k, {"R": TYPES[result].stored})
 
 
+@functools.cache
 def unscale(dtype: str, k: int) -> Source:
     """(count, chunks, scale, found, at): all divided by `scale`; found = 1 if one is inf or nan."""
     return _over_many("many_unscale.cuh", f"many_unscale_{dtype}_{k}", dtype, 1, k, {})
 
 
+@functools.cache
 def update_scale() -> Source:
     """(scale, tracker, found, growth, backoff, interval), for one thread."""
     name = "update_scale"
@@ -153,7 +156,7 @@ def step(
     )  # fmt: skip
     import hashlib  # 5 ms that `import minigrad` need not wait for
 
-    digest = hashlib.sha256(f"{text} {dtype} {k} {given}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{text} {dtype} {counter} {k} {given}".encode()).hexdigest()[:16]
     name = f"step_{formula.__name__}_{digest}"
     values = {"V": width(kind.size), "ARRAYS": given, "K": k, "CHUNK": CHUNK,
               "NUMBERS": max(1, len(found)), "COUNTERS": len(counters)}  # fmt: skip

@@ -7,7 +7,7 @@ from the cache, and writes it once. Half-precision rows are computed in float32.
 
 from __future__ import annotations
 
-from typing import Any
+import functools
 
 from .source import INDICES, TYPES, Source, from_file, row_group, width
 
@@ -19,15 +19,20 @@ def _vector(dtype: str, n: int, wide: bool) -> int:
 
 
 def _row_kernel(
-    file: str, dtype: str, n: int, wide: bool, types: dict[str, str] | None = None, **flags: Any
+    file: str, dtype: str, n: int, wide: bool, index: str | None = None, **flags: bool
 ) -> Source:
+    return _made(file, dtype, _vector(dtype, n, wide), row_group(n), index, **flags)
+
+
+@functools.cache
+def _made(file: str, dtype: str, v: int, group: int, index: str | None, **flags: bool) -> Source:
     kind = TYPES[dtype]
-    numbers = {"V": _vector(dtype, n, wide), "GROUP": row_group(n), **flags}
-    marks = "".join(["_" + key.lower() for key, on in flags.items() if on is True])
-    extra = "".join(["_" + t for t in (types or {}).values()])
-    name = f"{file}_{dtype}{extra}_v{numbers['V']}_g{numbers['GROUP']}{marks}"
-    types = {"T": kind.stored, "A": kind.computed, **(types or {})}
-    return Source(name, from_file(f"{file}.cuh", name, types, numbers))
+    more = {"I": INDICES[index]} if index else {}
+    marks = "".join(["_" + mark for mark in (*more.values(), f"v{v}", f"g{group}")])
+    marks += "".join(["_" + key.lower() for key, on in flags.items() if on])
+    name = f"{file}_{dtype}{marks}"
+    types = {"T": kind.stored, "A": kind.computed, **more}
+    return Source(name, from_file(f"{file}.cuh", name, types, {"V": v, "GROUP": group, **flags}))
 
 
 def softmax(dtype: str, n: int, *, logarithm: bool = False, wide: bool = True) -> Source:
@@ -44,18 +49,17 @@ def cross_entropy(
     dtype: str, n: int, *, index: str = "int64", smooth: bool = False, wide: bool = True
 ) -> Source:
     """(rows, n, x, target, ignored, smoothing, loss, norm): −log softmax(x)[target]."""
-    types = {"I": INDICES[index]}
-    return _row_kernel("cross_entropy", dtype, n, wide, types, SMOOTH=smooth)
+    return _row_kernel("cross_entropy", dtype, n, wide, index, SMOOTH=smooth)
 
 
 def cross_entropy_backward(
     dtype: str, n: int, *, index: str = "int64", per_row: bool = False, wide: bool = True
 ) -> Source:
     """(rows, n, g, x, target, ignored, smoothing, norm, x_bar), x_bar possibly in place of x."""
-    types = {"I": INDICES[index]}
-    return _row_kernel("cross_entropy_backward", dtype, n, wide, types, PER_ROW=per_row)
+    return _row_kernel("cross_entropy_backward", dtype, n, wide, index, PER_ROW=per_row)
 
 
+@functools.cache
 def mean_loss(dtype: str, *, index: str = "int64") -> Source:
     """(rows, loss, target, ignored, out, total): the mean of losses, or (no total) their sum."""
     kind = TYPES[dtype]
