@@ -73,6 +73,40 @@ def test_training_step_is_the_eager_one(name, kernels):
 
 
 @pytest.mark.parametrize("name", OPTIMIZERS)
+def test_gradients_that_lie_across_are_stepped_with_by_a_call(name):
+    """Beside updates that are loops: the gradient of w in x @ w.t() is a transposed array."""
+    rng = np.random.default_rng(0)
+    x = mg.tensor(rng.standard_normal((8, 4)), dtype=mg.float32)
+    start = [rng.standard_normal(size).astype(np.float32) for size in ((3,), (5, 4), (3, 5))]
+
+    def make() -> Any:
+        bias, *weights = params = [mg.nn.Parameter(mg.tensor(a)) for a in start]
+        optimizer = OPTIMIZERS[name](params)
+
+        def step() -> Any:
+            optimizer.zero_grad()
+            y = x
+            for w in weights:
+                y = y @ w.t()
+            loss = ((y + bias) ** 2).mean()
+            loss.backward()
+            optimizer.step()
+            return loss
+
+        return params, step
+
+    (ours, step), (theirs, eager) = make(), make()
+    step = mg.compile(step)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(6):
+            np.testing.assert_allclose(step().item(), eager().item(), rtol=1e-4)
+    assert stage(step) == ["_replay"]
+    for p, q in zip(ours, theirs, strict=True):
+        np.testing.assert_allclose(p.detach().numpy(), q.detach().numpy(), rtol=1e-3, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", OPTIMIZERS)
 def test_clipping_and_a_schedule_between_calls_are_part_of_the_step(name):
     """Clipping is replayed; a learning rate that a scheduler changes between calls is honoured."""
     rng = np.random.default_rng(0)
@@ -240,13 +274,27 @@ def with_hook(x: Any) -> Any:
     return w.grad
 
 
+def chosen(x: Any) -> Any:
+    return x * (2, 3, 4)[x.argmax()]
+
+
+def counted(x: Any) -> Any:
+    return sum([x + i for i in range(x.argmax())])
+
+
 def outside(x: Any) -> Any:
     return x + mg.from_numpy(np.asarray(x.numpy()) * 2)
 
 
 @pytest.mark.parametrize(
     ("function", "what"),
-    [(noisy, "Tensor.item"), (with_hook, "hook"), (outside, "Tensor.numpy")],
+    [
+        (noisy, "Tensor.item"),
+        (with_hook, "hook"),
+        (outside, "Tensor.numpy"),
+        (chosen, "Tensor.__index__"),
+        (counted, "Tensor.__index__"),
+    ],
 )
 def test_what_cannot_be_captured_runs_eagerly_with_one_warning(function, what):
     f = mg.compile(function)

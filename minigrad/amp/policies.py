@@ -153,11 +153,9 @@ def _wrapped(op: Callable[..., Any], prepares: dict[str, Prepare]) -> Callable[.
     @functools.wraps(op)
     def call(*args: Any, **kwargs: Any) -> Any:
         state = STATE.get()
-        device = "cpu"
-        if state.cuda.enabled and _on_gpu([*args, *kwargs.values()]):
-            device = "cuda"
-        elif state.cpu.enabled and _on_gpu([*args, *kwargs.values()]):
+        if not (state.cpu.enabled or state.cuda.enabled):
             return op(*args, **kwargs)
+        device = "cuda" if _on_gpu([*args, *kwargs.values()]) else "cpu"
         setting, prepare = state.of(device), prepares.get(device)
         if not setting.enabled or prepare is None:
             return op(*args, **kwargs)

@@ -44,7 +44,9 @@ class Counts:
 _lock = threading.RLock()
 _counts: dict[int, Counts] = {}
 _live: dict[int, tuple[int, int, str]] = {}
-"""By address: device, bytes, and where the block was asked for."""
+"""By address: device, bytes, and where the block was asked for. Read from a copy: what is collected
+meanwhile takes its blocks out.
+"""
 _recording = False
 describe: Callable[[], list[tuple[int, int, str]]] = list
 """(address, bytes, what it is) of all arrays on GPUs that are known of: core/live.py gives it."""
@@ -155,7 +157,11 @@ def _largest(index: int, most: int) -> list[str]:
     for address, _, what in describe():
         known[address] = f"{known[address]}; {what}" if address in known else what
     blocks = sorted(
-        [(size, address, where) for address, (i, size, where) in _live.items() if i == index],
+        [
+            (size, address, where)
+            for address, (i, size, where) in _live.copy().items()
+            if i == index
+        ],
         reverse=True,
     )
     lines = [f"  the {min(most, len(blocks))} largest of {len(blocks)} blocks:"] if blocks else []
@@ -192,6 +198,6 @@ def blocks(index: int | None = None) -> list[dict[str, Any]]:
     """All blocks in use: device, address, size, and where they were made."""
     return [
         {"device": i, "address": address, "size": size, "frames": [where] if where else []}
-        for address, (i, size, where) in sorted(_live.items())
+        for address, (i, size, where) in sorted(_live.copy().items())
         if index is None or i == index
     ]

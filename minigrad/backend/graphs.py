@@ -43,16 +43,16 @@ class CUDAGraph:
         memory this one may use if the two never run at once.
         """
         cuda = cuda_module().cuda
-        self._pool = cuda.MemoryPool() if pool is None else pool
-        malloc = allocator.counted(self._pool.malloc, cuda_module())
-        inside = cuda.using_allocator(malloc)
+        pool = cuda.MemoryPool() if pool is None else pool
+        inside = cuda.using_allocator(allocator.counted(pool.malloc, cuda_module()))
+        cuda.get_current_stream().begin_capture()  # first: if it raises, all is as it was
         inside.__enter__()
         self._entered.append(inside)
+        self._pool = pool
         self._noted = philox.Noted()
         self.before = [self._noted.advance]
         _noting.append(self)
         philox.begin(self._noted)
-        cuda.get_current_stream().begin_capture()
 
     def capture_end(self) -> None:
         """Stop noting."""
@@ -123,7 +123,11 @@ class graph:
     def __enter__(self) -> None:
         cuda_module().cuda.Device().synchronize()  # nothing that came before is noted
         self.stream.__enter__()
-        self.cuda_graph.capture_begin(self.mempool, self.mode)
+        try:
+            self.cuda_graph.capture_begin(self.mempool, self.mode)
+        except Exception:
+            self.stream.__exit__(None, None, None)
+            raise
 
     def __exit__(self, *exc: object) -> None:
         try:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from typing import Any
 
 from .devices import cuda_module
-from .random import Generator, cuda_generator, cuda_generators
+from .random import Generator, cuda_generator, cuda_generators, default_generator
 
 
 class Bits:
@@ -80,17 +80,25 @@ def take(generator: Generator | None, device: int, count: int) -> Bits:
     return bits
 
 
-def position() -> list[tuple[Generator, Any]]:
-    """Where the generators of all GPUs are, for `move_to`."""
+def state() -> tuple[Any, dict[Generator, Any]]:
+    """Where the default generators of the CPU and of all GPUs are, for `set_state`."""
     if _noting:
-        return list(_noting[-1].drawn.items())
-    return [(g, (g.initial_seed(), g.offset)) for g in cuda_generators()]
+        places: dict[Generator, Any] = dict(_noting[-1].drawn)
+    else:
+        places = {g: (g.initial_seed(), g.offset) for g in cuda_generators()}
+    return default_generator.get_state(), places
 
 
-def move_to(position: list[tuple[Generator, Any]]) -> None:
-    """Go (back) to where the generators were, so that the same numbers are drawn again."""
-    for generator, place in position:
-        if _noting:
-            _noting[-1].drawn[generator] = place
-        else:
-            generator.manual_seed(place[0]).offset = place[1]
+def set_state(state: tuple[Any, dict[Generator, Any]]) -> None:
+    """Go (back) to where the generators were, so that the same numbers are drawn again; those that
+    a first draw has made since go to their start.
+    """
+    before, places = state
+    default_generator.set_state(before)
+    if _noting:
+        drawn = _noting[-1].drawn
+        drawn.update({g: places.get(g, (base, 0)) for g, (base, _) in drawn.items()})
+        return
+    for generator in cuda_generators():
+        seed, offset = places.get(generator, (default_generator.initial_seed(), 0))
+        generator.manual_seed(seed).offset = offset

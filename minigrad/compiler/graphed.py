@@ -14,6 +14,7 @@ function that needs numbers from the GPU to go on cannot be noted, and runs eage
 from __future__ import annotations
 
 import gc
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,7 +22,7 @@ from typing import Any
 import numpy as np
 
 from ..amp.grad_scaler import GradScaler
-from ..backend import philox, random, sampling
+from ..backend import philox, sampling
 from ..backend.cuda import Stream, current_stream, stream
 from ..backend.devices import array_module
 from ..backend.graphs import CUDAGraph, graph
@@ -32,7 +33,7 @@ from ..core.trees import flatten, unflatten
 from ..optim.elementwise import Elementwise
 from ..optim.lr_scheduler.base import LRScheduler
 from .replay import Replay, owners_of, state_of
-from .trace import DRAWS, optimizers
+from .trace import DRAWS, READS, optimizers, patching
 from .variant import Variant
 
 WARM_UP = 2
@@ -138,7 +139,7 @@ class GraphReplay(Replay):
             return "a tensor argument that is in main memory"
         had = [(t, t._grad) for t in self.state]
         stages = [dict(scaler._per_optimizer_states) for scaler in self.scalers]
-        place = random.default_generator.get_state(), philox.position()
+        place = philox.state()
         collecting = gc.isenabled()
         gc.disable()  # what is freed by chance must not be freed now
         try:
@@ -158,8 +159,7 @@ class GraphReplay(Replay):
             for scaler, stage in zip(self.scalers, stages, strict=True):
                 scaler._per_optimizer_states.clear()
                 scaler._per_optimizer_states.update(stage)
-        random.default_generator.set_state(place[0])
-        philox.move_to(place[1])  # the replay draws the numbers
+        philox.set_state(place)  # the replay draws the numbers
         return why
 
     def _note(self, spec: Any) -> None:
@@ -216,19 +216,32 @@ def _copy(x: Tensor) -> Tensor:
 # ------------------------------------------------------------------------------ what is refused
 @contextmanager
 def _watched(replay: GraphReplay) -> Iterator[None]:
-    """Inside, what no graph can hold raises `CannotCapture`; `replay` hears of gradients."""
-    undo: list[Callable[[], None]] = []
+    """Inside, what no graph can hold raises `CannotCapture` in this thread; `replay` hears of
+    gradients.
+    """
+    with patching() as put:
+        _watch(put, replay)
+        yield
 
-    def put(owner: Any, name: str, value: Any) -> None:
-        before = owner.__dict__.get(name, getattr(owner, name))
-        undo.append(lambda: setattr(owner, name, before))
-        setattr(owner, name, value)
 
-    def refused(owner: Any, name: str, what: str) -> None:
+def _watch(put: Callable[[Any, str, Any], None], replay: GraphReplay) -> None:
+    thread = threading.get_ident()
+
+    def put_here(owner: Any, name: str, value: Callable) -> None:
+        """For this thread; others go on with what was there."""
+        original = getattr(owner, name)
+
         def call(*args: Any, **options: Any) -> Any:
-            raise CannotCapture(what)
+            here = threading.get_ident() == thread
+            return (value if here else original)(*args, **options)
 
         put(owner, name, call)
+
+    def refused(owner: Any, name: str, what: str) -> None:
+        def refuse(*args: Any, **options: Any) -> Any:
+            raise CannotCapture(what)
+
+        put_here(owner, name, refuse)
 
     walks, accumulates = engine.walk, walk.accumulate
 
@@ -251,17 +264,12 @@ def _watched(replay: GraphReplay) -> Iterator[None]:
 
         return step
 
-    try:
-        put(engine, "walk", walking)
-        put(walk, "accumulate", accumulate)
-        for kind in optimizers():
-            put(kind, "step", stepping(kind.step))
-        refused(LRScheduler, "step", "a learning-rate scheduler's step")
-        for name in (*DRAWS, "draw_seed"):
-            refused(sampling, name, f"random numbers drawn in main memory ({name})")
-        for name in ("item", "tolist", "numpy", "cpu", "__bool__", "__array__"):
-            refused(Tensor, name, f"Tensor.{name} (a number leaves the tensors)")
-        yield
-    finally:
-        for step in reversed(undo):
-            step()
+    put_here(engine, "walk", walking)
+    put_here(walk, "accumulate", accumulate)
+    for kind in optimizers():
+        put_here(kind, "step", stepping(kind.step))
+    refused(LRScheduler, "step", "a learning-rate scheduler's step")
+    for name in (*DRAWS, "draw_seed"):
+        refused(sampling, name, f"random numbers drawn in main memory ({name})")
+    for name in (*READS, "cpu"):
+        refused(Tensor, name, f"Tensor.{name} (a number leaves the tensors)")

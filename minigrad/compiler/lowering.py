@@ -10,8 +10,8 @@ import numpy as np
 
 from ..kernels.cpu import blas, formulas, threads
 from ..optim.elementwise import Elementwise
-from .native import F32, I64, Map, Numbers, Pick, Product, Put, Sum, Update, owner_of
-from .trace import Op
+from .native import F32, I64, Map, Numbers, Pick, Product, Put, Sum, Update
+from .trace import Op, root
 
 ndarray = np.ndarray
 
@@ -62,7 +62,8 @@ def _optimizer_step(optimizer: Any, table: Numbers) -> list[Any] | None:
     if sum(sizes) > 2 * LARGEST:
         return None  # its own threaded loops are faster
     steps: list[Any] = []
-    first = len(table.values)
+    values: list[float] = []
+    prepare: list[Callable[[ndarray], None]] = []
     try:
         function, identity = _scalar(type(optimizer).formula, None)
     except formulas.NoScalarForm:
@@ -78,15 +79,17 @@ def _optimizer_step(optimizer: Any, table: Numbers) -> list[Any] | None:
             numbers = optimizer._numbers(group, list(run.values), False)
             if not all(isinstance(n, (int, float)) for n in numbers):
                 return None
-            place = (len(table.values), len(table.values) + len(numbers))
-            table.values += map(float, numbers)
-            table.prepare.append(_preparation(optimizer, group, run, place))
+            start = len(table.values) + len(values)
+            place = (start, start + len(numbers))
+            values += map(float, numbers)
+            prepare.append(_preparation(optimizer, group, run, place))
             for part in run.parts:
                 updates = _part_updates(part, function, identity, place, group["maximize"])
                 if updates is None:
-                    del table.values[first:]
                     return None
                 steps += updates
+    table.values += values
+    table.prepare += prepare
     return steps
 
 
@@ -166,15 +169,10 @@ def _affine(op: Op) -> list[Any] | None:
     return steps and [*steps, Map(*_scalar(_plus, None), (op.results, bias), op.results)]
 
 
-def _sum_over(x: ndarray, y: ndarray, factor: float = 1.0) -> list[Any]:
-    """y, seen with x's rank: its dimensions are those of x that are kept."""
-    return [Sum(x, y, factor)]
-
-
 def _sum_to_size(op: Op) -> list[Any] | None:
     x, y = op.args[0], op.results
     size = op.options["size"]
-    return _sum_over(x, y.reshape((1,) * (x.ndim - len(size)) + tuple(size)))
+    return [Sum(x, y.reshape((1,) * (x.ndim - len(size)) + tuple(size)))]
 
 
 def _reduced(mean: bool) -> Callable[[Op], list[Any] | None]:
@@ -182,7 +180,7 @@ def _reduced(mean: bool) -> Callable[[Op], list[Any] | None]:
         x, y, axes = op.args[0], op.results, op.options["axes"]
         full = tuple([1 if d in axes else n for d, n in enumerate(x.shape)])
         count = prod([x.shape[d] for d in axes])
-        return _sum_over(x, y.reshape(full), 1.0 / count if mean else 1.0)
+        return [Sum(x, y.reshape(full), 1.0 / count if mean else 1.0)]
 
     return lower
 
@@ -190,7 +188,7 @@ def _reduced(mean: bool) -> Callable[[Op], list[Any] | None]:
 def _spread(op: Op, mean: bool) -> list[Any] | None:
     """The gradient of a sum or mean: one number for many, held once and seen as many."""
     g, axes, _, shape = op.args
-    once = owner_of(op.results)
+    once = root(op.results)
     if once.size != g.size:
         return None
     factor = 1.0 / max(prod([shape[d] for d in axes]), 1) if mean else 1.0
@@ -246,9 +244,9 @@ _SPECIAL: dict[str, Callable[[Op], list[Any] | None]] = {
     "affine.weight": lambda op: (
         _product(op.args[0].T, op.args[1], op.results) if op.args[0].ndim == 2 else None
     ),
-    "affine.bias": lambda op: _sum_over(
-        op.args[0], op.results.reshape((1,) * (op.args[0].ndim - 1) + op.results.shape)
-    ),
+    "affine.bias": lambda op: [
+        Sum(op.args[0], op.results.reshape((1,) * (op.args[0].ndim - 1) + op.results.shape))
+    ],
     "matrix_product": lambda op: _product(op.args[0], op.args[1], op.results),
     "matrix_product.a": lambda op: _product(op.args[0], op.args[1].T, op.results),
     "matrix_product.b": lambda op: _product(op.args[1].T, op.args[0], op.results),

@@ -22,7 +22,7 @@ import numpy as np
 from ..backend.memory import address as address_of
 from ..kernels.cpu import blas
 from ..kernels.cpu.compiler import REASSOCIATE, Kernel, Lazy
-from .trace import Op
+from .trace import Op, root
 
 ndarray = np.ndarray
 F32, I64 = np.dtype(np.float32), np.dtype(np.int64)
@@ -44,7 +44,7 @@ class Sum(NamedTuple):
 
     x: ndarray
     y: ndarray  # of x's rank
-    factor: float
+    factor: float = 1.0
     other: ndarray | None = None
 
 
@@ -181,7 +181,7 @@ def _together(maps: list[Map], step: Map) -> bool:
     for m in maps:
         pairs = [(m.y, x) for x in (*step.operands, step.y)] + [(step.y, x) for x in m.operands]
         for y, x in pairs:
-            if isinstance(x, ndarray) and owner_of(x) is owner_of(y) and not _same_place(x, y):
+            if isinstance(x, ndarray) and root(x) is root(y) and not _same_place(x, y):
                 return False
     return True
 
@@ -302,8 +302,8 @@ def _write_maps(source: Source, maps: list[Map]) -> None:
         key = (address_of(m.y), places[id(m.y)])
         source.lines.append(f"{pad}y{k} = {source.function(m)}({', '.join(terms)})")
         values[key] = f"y{k}"
-        owner = id(owner_of(m.y))
-        last = all(owner_of(n.y) is not owner_of(m.y) for n in maps[k + 1 :])
+        owner = id(root(m.y))
+        last = all(root(n.y) is not root(m.y) for n in maps[k + 1 :])
         if last and source.uses.get(owner, 0) > inside.get(owner, 0) or not _whole(m.y):
             source.lines.append(f"{pad}{source.pointer(m.y)}[{key[1]}] = y{k}")
 
@@ -314,20 +314,14 @@ def _reads(maps: list[Map]) -> dict[int, int]:
     written: set[int] = set()
     for m in maps:
         for x in m.operands:
-            if isinstance(x, ndarray) and id(owner_of(x)) in written:
-                reads[id(owner_of(x))] = reads.get(id(owner_of(x)), 0) + 1
-        written.add(id(owner_of(m.y)))
+            if isinstance(x, ndarray) and id(root(x)) in written:
+                reads[id(root(x))] = reads.get(id(root(x)), 0) + 1
+        written.add(id(root(m.y)))
     return reads
 
 
-def owner_of(x: ndarray) -> ndarray:
-    while isinstance(x.base, ndarray):
-        x = x.base
-    return x
-
-
 def _whole(y: ndarray) -> bool:
-    return owner_of(y).size == y.size
+    return root(y).size == y.size
 
 
 def _write_sum(source: Source, step: Sum) -> None:

@@ -13,8 +13,8 @@ import numpy as np
 
 from ..kernels.cpu import compiler
 from . import lowering, native
-from .steps import Builder, Group, Layout, root
-from .trace import Op, Recorder, arrays_in
+from .steps import Builder, Group, Layout
+from .trace import Op, Recorder, arrays_in, root
 
 ndarray = np.ndarray
 

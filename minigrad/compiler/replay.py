@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ..backend import philox, random
+from ..backend import philox
 from ..backend.devices import array_module
 from ..core import engine
 from ..core.node import FREED, Node, edge_of, next_seq
@@ -19,8 +19,7 @@ from ..ops.views import clone
 from ..optim.optimizer import Optimizer
 from .backward import walker
 from .program import Program, computing
-from .steps import root
-from .trace import Recorder, arrays_in, recording_into
+from .trace import Recorder, recording_into, root
 
 ndarray = np.ndarray
 
@@ -94,7 +93,7 @@ class Recording:
             self.split = len(recorder.ops)
             if self.open and not recorder.failed:
                 self._record_backward()
-        if not recorder.failed and (why := self._obstacle(self.tensors)):
+        if not recorder.failed and (why := self._obstacle()):
             recorder.fail(why)
         results = [clone(x) if isinstance(x, Tensor) else x for x in self.results]
         return unflatten(results, self.result_spec)
@@ -108,23 +107,24 @@ class Recording:
         roots = [(edge_of(t), g) for t, g in zip(self.open, self.cotangents, strict=True)]
         engine.walk(roots, engine.Run(False, True, True))
 
-    def _obstacle(self, tensors: list[Tensor]) -> str | None:
+    def _obstacle(self) -> str | None:
         recorder = self.recorder
         before = self.first.outside
+        given = {id(root(x)) for x in self.inputs}
         for op in recorder.ops:
-            for x in arrays_in((*op.args, *op.options.values())):
+            for x in op.reads():
                 if (
                     id(x) in recorder.outside
                     and before.get(id(x)) is not x
                     and not self._is_state(x)
                 ):
                     return f"an array that {op.name} got from outside of minigrad's functions"
-            if op.kind == "write" and id(root(op.args[0])) in {id(root(x)) for x in self.inputs}:
+            if op.kind == "write" and id(root(op.args[0])) in given:
                 return "a change of an argument in place"
         for leaf, _ in recorder.grads:
             if not self.open and any(leaf is x for x in recorder.boundary.values()):
                 return "a gradient that an argument accumulates"
-        for t in tensors:
+        for t in self.tensors:
             if not recorder.knows(t._data) and not recorder.knows(root(t._data)):
                 return "a result that was not computed by minigrad's functions"
         return None
@@ -234,7 +234,7 @@ class Replay:
             [x.copy() for x in self.outside],
             [(leaf, None if g is None else g._data.copy()) for leaf, g in grads],
             [x._data.copy() for x in results if isinstance(x, Tensor)],
-            (random.default_generator.get_state(), philox.position()),
+            philox.state(),
         )
 
     def checked(self, result: Any, leaves: list[Any]) -> bool:
@@ -262,8 +262,7 @@ class Replay:
             x[...] = value
         for leaf, g in before.grads:
             leaf._grad = None if g is None else wrap(g)
-        random.default_generator.set_state(before.random[0])
-        philox.move_to(before.random[1])
+        philox.set_state(before.random)
 
 
 class ProgramReplay(Replay):

@@ -24,7 +24,7 @@ import numpy as np
 from ..backend.memory import address
 from .layout import ALIGNMENT, Span, place
 from .native import Segment
-from .trace import Op, arrays_in, as_arrays
+from .trace import Op, arrays_in, as_arrays, root
 
 ndarray = np.ndarray
 Step = Callable[[], None]
@@ -41,13 +41,6 @@ class Group(NamedTuple):
         if self.segment is not None:
             return self.segment.arrays
         return [x for op in self.ops for x in op.reads()]
-
-
-def root(x: ndarray) -> ndarray:
-    """The array that owns x's memory."""
-    while isinstance(x.base, ndarray):
-        x = x.base
-    return x
 
 
 def _within(x: ndarray, y: ndarray) -> bool:

@@ -170,26 +170,46 @@ def arrays_in(values: Any) -> Iterator[ndarray]:
             yield from arrays_in(v)
 
 
+def root(x: ndarray) -> ndarray:
+    """The array that owns x's memory."""
+    while isinstance(x.base, ndarray):
+        x = x.base
+    return x
+
+
 # ------------------------------------------------------------------------------ recording
 _LOCK = threading.RLock()
+READS = ("item", "tolist", "numpy", "__bool__", "__index__", "__array__")
+"""Methods of Tensor through which a number leaves the tensors."""
+
+
+@contextmanager
+def patching() -> Iterator[Callable[[Any, str, Any], None]]:
+    """`put(owner, name, value)` sets an attribute until the block is over. One thread at a time."""
+    undo: list[Callable[[], None]] = []
+
+    def put(owner: Any, name: str, value: Any) -> None:
+        before = owner.__dict__.get(name, getattr(owner, name))
+        undo.append(lambda: setattr(owner, name, before))
+        setattr(owner, name, value)
+
+    with _LOCK:
+        try:
+            yield put
+        finally:
+            for step in reversed(undo):
+                step()
 
 
 @contextmanager
 def recording_into(recorder: Recorder, walk: Callable) -> Iterator[None]:
     """Note what this thread computes inside the block; `walk` is the backward to use meanwhile."""
-    with _LOCK, _patches(recorder, walk):
+    with patching() as put:
+        _patch(put, recorder, walk)
         yield
 
 
-@contextmanager
-def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
-    undo: list[Callable[[], None]] = []
-
-    def put(owner: Any, name: str, value: Any) -> None:
-        before = owner.__dict__[name] if not isinstance(owner, type) else owner.__dict__.get(name)
-        undo.append(lambda: setattr(owner, name, before))
-        setattr(owner, name, value)
-
+def _patch(put: Callable[[Any, str, Any], None], recorder: Recorder, walk: Callable) -> None:
     def noted(owner: Any, name: str, kind: str = "pure", title: str | None = None) -> None:
         original = getattr(owner, name)
 
@@ -210,36 +230,31 @@ def _patches(recorder: Recorder, walk: Callable) -> Iterator[None]:
 
         put(owner, name, call)
 
-    try:
-        for p in REGISTRY.values():
-            noted(p, "forward", title=p.name)
-        for name in ("_cast", "widen", "_round"):
-            noted(promotion, name)
-        noted(recording, "widen")
-        noted(scatter, "check_range", "check")
-        noted(extrema, "_place")
-        noted(order, "_top_places")
-        noted(order, "sorted_places")
-        for name in DRAWS:
-            noted(sampling, name, "effect")
-        for module in (filled, steps, data):
-            put(module, "wrap", _constant_maker(recorder, module.wrap))
-        noted(clip_grad, "total_of")
-        noted(clip_grad, "shrink", "effect")
-        noted(norm, "move_average", "effect")
-        noted(norm, "count_up", "effect")
-        put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
-        put(engine, "walk", walk)
-        refused(walking, "accumulate", "retain_grad()")
-        for kind in optimizers():
-            put(kind, "step", _stepper(recorder, kind.step))
-        refused(LRScheduler, "step", "a learning-rate scheduler's step")
-        for name in ("item", "tolist", "numpy", "__bool__", "__array__"):
-            refused(Tensor, name, f"Tensor.{name} (a number leaves the tensors)")
-        yield
-    finally:
-        for step in reversed(undo):
-            step()
+    for p in REGISTRY.values():
+        noted(p, "forward", title=p.name)
+    for name in ("_cast", "widen", "_round"):
+        noted(promotion, name)
+    noted(recording, "widen")
+    noted(scatter, "check_range", "check")
+    noted(extrema, "_place")
+    noted(order, "_top_places")
+    noted(order, "sorted_places")
+    for name in DRAWS:
+        noted(sampling, name, "effect")
+    for module in (filled, steps, data):
+        put(module, "wrap", _constant_maker(recorder, module.wrap))
+    noted(clip_grad, "total_of")
+    noted(clip_grad, "shrink", "effect")
+    noted(norm, "move_average", "effect")
+    noted(norm, "count_up", "effect")
+    put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
+    put(engine, "walk", walk)
+    refused(walking, "accumulate", "retain_grad()")
+    for kind in optimizers():
+        put(kind, "step", _stepper(recorder, kind.step))
+    refused(LRScheduler, "step", "a learning-rate scheduler's step")
+    for name in READS:
+        refused(Tensor, name, f"Tensor.{name} (a number leaves the tensors)")
 
 
 DRAWS = (

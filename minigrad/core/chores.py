@@ -176,11 +176,11 @@ def broadcastable(shape: tuple[int, ...], target: tuple[int, ...]) -> bool:
 def fit(grad: Any, shape: tuple[int, ...], dtype: np.dtype, where: str) -> Any:
     """A gradient (array or Tensor) in the shape and dtype of what it is the gradient of."""
     got = grad.shape
-    if got != shape and type(grad) is np.ndarray and broadcastable(shape, got):
-        grad = sum_to_size.primitive.forward(grad, size=shape)
-    elif got != shape:
+    if got != shape:
         if broadcastable(shape, got):
-            grad = sum_to_size(grad, size=shape)
+            is_array = type(grad) is np.ndarray
+            total = sum_to_size.primitive.forward if is_array else sum_to_size
+            grad = total(grad, size=shape)
         elif broadcastable(got, shape):
             grad = broadcast(grad, size=shape)
         else:

@@ -437,10 +437,9 @@ def fork_rng(devices: Any = None, enabled: bool = True) -> Any:
     """With the block over, the default generators are back in the states in which they were before
     it.
     """
-    before, on_gpus = generators.default_generator.get_state(), philox.position()
+    before = philox.state()
     try:
         yield
     finally:
         if enabled:
-            generators.default_generator.set_state(before)
-            philox.move_to(on_gpus)
+            philox.set_state(before)

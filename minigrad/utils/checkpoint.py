@@ -11,23 +11,12 @@ from collections.abc import Callable
 from typing import Any
 
 from ..backend import philox
-from ..backend.random import default_generator
 from ..core.engine import backward
 from ..core.function import Function
 from ..core.modes import enable_grad, is_grad_enabled, no_grad
 from ..core.tensor import Tensor
 from ..core.trees import flatten, unflatten
 from ..export import export
-
-
-def _random_state() -> tuple[Any, Any]:
-    """Where the generators of the CPU and of the GPUs are."""
-    return default_generator.get_state(), philox.position()
-
-
-def _set_random_state(state: tuple[Any, Any]) -> None:
-    default_generator.set_state(state[0])
-    philox.move_to(state[1])
 
 
 class _Recompute(Function):
@@ -45,15 +34,15 @@ class _Recompute(Function):
         for fresh, old in zip(args, ctx.args, strict=True):
             if isinstance(old, Tensor):
                 fresh.requires_grad = old.requires_grad
-        outer = _random_state()
+        outer = philox.state()
         if ctx.random_state is not None:
-            _set_random_state(ctx.random_state)  # the same dropout masks as in the forward
+            philox.set_state(ctx.random_state)  # the same dropout masks as in the forward
         try:
             with enable_grad():
                 outputs = ctx.run_again(*args)
         finally:
             if ctx.random_state is not None:
-                _set_random_state(outer)
+                philox.set_state(outer)
         outputs = outputs if isinstance(outputs, tuple) else (outputs,)
         pairs = [
             (o, g)
@@ -87,7 +76,7 @@ def checkpoint(
     if not is_grad_enabled():
         return function(*args, **kwargs)
     leaves, spec = flatten(args)
-    state = _random_state() if preserve_rng_state else None
+    state = philox.state() if preserve_rng_state else None
 
     def run(*flat: Any) -> Any:
         return function(*unflatten(list(flat), spec), **kwargs)

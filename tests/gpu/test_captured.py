@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -216,6 +217,10 @@ def _decides(x: Any) -> Any:
     return x * 2 if (x > 0).all() else x
 
 
+def _chooses(x: Any) -> Any:
+    return x * (2, 3)[x.argmax()]
+
+
 def _draws(x: Any) -> Any:
     return x + mg.randn(2, device="cuda")
 
@@ -236,6 +241,7 @@ WEIGHT: Any = None
     [
         (_reads, r"Tensor\.item"),
         (_decides, r"Tensor\.__bool__"),
+        (_chooses, r"Tensor\.__index__"),
         (_draws, "random numbers drawn in main memory"),
         (_copies, "synchronous copy"),
         (_accumulates, "added to those of an earlier call"),
@@ -263,6 +269,23 @@ def test_what_cannot_be_captured_runs_eagerly(device: Any, function: Any, words:
         strict = mg.compile(function, fullgraph=True)
         for _ in range(3):
             strict(x)
+
+
+def test_other_threads_go_on_as_usual(device: Any) -> None:
+    seen = []
+
+    def function(x: Any) -> Any:
+        other = threading.Thread(target=lambda: seen.append(SCALE.sum().item()))
+        other.start()
+        other.join()
+        return x * 2
+
+    call = mg.compile(function, fullgraph=True)
+    x = mg.ones(2, device="cuda")
+    for _ in range(5):
+        assert call(x).tolist() == [2.0, 2.0]
+    assert MACHINE.replays == 3
+    assert seen == [2.0] * 4  # two calls to warm up, one to capture, one to check
 
 
 def test_an_optimizer_that_counts_in_main_memory_is_refused(device: Any) -> None:

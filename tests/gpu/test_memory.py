@@ -2,13 +2,19 @@
 
 from __future__ import annotations
 
+import gc
 from typing import Any
 
 import pytest
 
 import minigrad as mg
+from minigrad.backend import graphs, philox
 
+from .fake_cupy import Stream
 from .fake_device import MACHINE
+from .toolchain import WHY_NO_EMULATOR
+
+pytestmark = pytest.mark.skipif(WHY_NO_EMULATOR is not None, reason=str(WHY_NO_EMULATOR))
 
 KIB = 1024
 
@@ -43,6 +49,18 @@ def test_the_memory_of_graphs_counts(device: Any) -> None:
     assert mg.cuda.memory_allocated() == before + 4096
     del y
     assert mg.cuda.memory_allocated() == before
+
+
+def test_a_graph_that_cannot_begin_leaves_all_as_it_was(device: Any) -> None:
+    default = mg.cuda.default_stream()
+    for begin in (
+        mg.cuda.CUDAGraph().capture_begin,
+        mg.cuda.graph(mg.cuda.CUDAGraph(), stream=default).__enter__,
+    ):
+        with pytest.raises(RuntimeError, match="cannot capture on the default"):
+            begin()
+        assert not graphs._noting and not philox._noting
+        assert not MACHINE.allocators and not Stream.current
 
 
 def test_out_of_memory_says_what_held_it(device: Any) -> None:
@@ -82,6 +100,20 @@ def test_summary_and_snapshot(device: Any) -> None:
     assert "float32 (10, 64), tensor" in text
     assert [b["size"] for b in mg.cuda.memory_snapshot()] == [2560]
     assert x.shape == (10, 64)
+
+
+def test_blocks_may_be_freed_while_they_are_listed(device: Any) -> None:
+    gc.disable()
+    try:
+        held = [mg.zeros(1, device="cuda") for _ in range(1500)]
+        gc.collect()
+        cycle: list[Any] = [mg.zeros(1, device="cuda")]
+        cycle.append(cycle)
+        del cycle
+    finally:
+        gc.enable()
+    # the tuples of a list this long make it due to collect garbage: the cycle, with its block
+    assert len(mg.cuda.memory_snapshot()) in (len(held), len(held) + 1)
 
 
 def test_without_a_gpu_there_is_nothing() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import minigrad as mg
+from minigrad.backend import random as generators
 from minigrad.nn import functional as F
 
 from .fake_device import MACHINE
@@ -75,12 +76,50 @@ def test_states_of_a_gpu_s_generator(device: Any) -> None:
         mg.cuda.set_rng_state(mg.zeros(3))
 
 
-def test_a_checkpointed_segment_draws_the_same_again(device: Any) -> None:
+@pytest.fixture
+def unused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No kernel has drawn a number yet."""
+    monkeypatch.setattr(generators, "_cuda_generators", {})
+
+
+def test_a_checkpointed_segment_draws_the_same_again(device: Any, unused: None) -> None:
     x = mg.ones(2000, device="cuda", requires_grad=True)
-    y = mg.utils.checkpoint.checkpoint(lambda v: F.dropout(v), x)
-    F.dropout(x)
-    y.sum().backward()
-    assert x.grad is not None and _same(x.grad, y.detach())
+    for _ in range(2):  # the first makes the generator
+        x.grad = None
+        y = mg.utils.checkpoint.checkpoint(lambda v: F.dropout(v), x)
+        F.dropout(x)
+        y.sum().backward()
+        assert x.grad is not None and _same(x.grad, y.detach())
+
+
+def test_a_checkpointed_segment_of_a_graph_draws_the_same_again(device: Any) -> None:
+    x, ones = mg.ones(2000, device="cuda", requires_grad=True), mg.ones(2000, device="cuda")
+
+    def work() -> tuple[mg.Tensor, mg.Tensor]:
+        x.grad = None
+        y = mg.utils.checkpoint.checkpoint(lambda v: F.dropout(v), x)
+        y.backward(ones)
+        assert x.grad is not None
+        return y.detach(), x.grad
+
+    work()
+    graph = mg.cuda.CUDAGraph()
+    with mg.cuda.graph(graph):
+        y, grad = work()
+    for _ in range(2):
+        graph.replay()
+        assert _same(grad, y)
+
+
+def test_a_generator_made_in_fork_rng_is_at_its_start_afterwards(device: Any, unused: None) -> None:
+    x = mg.ones(2000, device="cuda")
+    mg.manual_seed(1)
+    with mg.random.fork_rng():
+        mg.manual_seed(2)
+        F.dropout(x)
+    got = F.dropout(x)
+    mg.manual_seed(1)
+    assert _same(got, F.dropout(x))
 
 
 def test_every_replay_of_a_graph_draws_what_eager_calls_would(device: Any) -> None:
