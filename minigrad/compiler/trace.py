@@ -25,7 +25,7 @@ from ..core import walk as walking
 from ..core.primitive import REGISTRY
 from ..core.tensor import Tensor
 from ..nn.utils import clip_grad
-from ..ops import data, extrema, filled, norm, order, scatter, steps
+from ..ops import batch_norm, data, extrema, filled, order, scatter, steps
 from ..optim.lr_scheduler.base import LRScheduler
 from ..optim.optimizer import Optimizer
 
@@ -245,8 +245,8 @@ def _patch(put: Callable[[Any, str, Any], None], recorder: Recorder, walk: Calla
         put(module, "wrap", _constant_maker(recorder, module.wrap))
     noted(clip_grad, "total_of")
     noted(clip_grad, "shrink", "effect")
-    noted(norm, "move_average", "effect")
-    noted(norm, "count_up", "effect")
+    noted(batch_norm, "move_average", "effect")
+    noted(batch_norm, "count_up", "effect")
     put(inplace, "overwrite", _writer(recorder, inplace.overwrite))
     put(engine, "walk", walk)
     refused(walking, "accumulate", "retain_grad()")

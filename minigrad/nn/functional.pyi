@@ -18,7 +18,7 @@ from minigrad.ops.dropout import alpha_dropout as alpha_dropout
 from minigrad.ops.mean_pool import avg_pool1d as avg_pool1d
 from minigrad.ops.mean_pool import avg_pool2d as avg_pool2d
 from minigrad.ops.mean_pool import avg_pool3d as avg_pool3d
-from minigrad.ops.norm import batch_norm as batch_norm
+from minigrad.ops.batch_norm import batch_norm as batch_norm
 from minigrad.ops.einsum import bilinear as bilinear
 from minigrad.ops.classification import binary_cross_entropy as binary_cross_entropy
 from minigrad.ops.classification import binary_cross_entropy_with_logits as binary_cross_entropy_with_logits
@@ -69,7 +69,7 @@ from minigrad.ops.threshold import hardtanh as hardtanh
 from minigrad.ops.threshold import hardtanh_in_place as hardtanh_
 from minigrad.ops.margin import hinge_embedding_loss as hinge_embedding_loss
 from minigrad.ops.regression import huber_loss as huber_loss
-from minigrad.ops.norm import instance_norm as instance_norm
+from minigrad.ops.batch_norm import instance_norm as instance_norm
 from minigrad.ops.resize import interpolate as interpolate
 from minigrad.ops.classification import kl_div as kl_div
 from minigrad.ops.regression import l1_loss as l1_loss

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ...export import export
+from ...ops import batch_norm as batch
 from ...ops import norm as F
 from ...ops.creation import ones, tensor, zeros
 from .. import init
@@ -225,13 +226,15 @@ class _BatchNorm(_Running):
         if training and tracked:
             batches = self.num_batches_tracked
             if batches is not None:
-                F.count_batch(batches)
+                batch.count_batch(batches)
                 if momentum is None:  # cumulative average
                     factor = 1.0 / float(batches)
         use_batch = training or (mean is None and var is None)
         if training and not tracked:
             mean = var = None
-        return F.batch_norm(input, mean, var, *self._weight_and_bias(), use_batch, factor, self.eps)
+        return batch.batch_norm(
+            input, mean, var, *self._weight_and_bias(), use_batch, factor, self.eps
+        )
 
 
 @export("nn.BatchNorm1d")
@@ -280,7 +283,7 @@ class _InstanceNorm(_Running):
                 f"expected input's size at dim={channel_dim} to match num_features"
                 f" ({self.num_features}), but got: {input.size(channel_dim)}."
             )
-        y = F.instance_norm(
+        y = batch.instance_norm(
             input.unsqueeze(0) if single else input,
             self.running_mean,
             self.running_var,
