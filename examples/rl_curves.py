@@ -85,11 +85,13 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("runs"), help="folder of the runs")
     parser.add_argument("--images", type=Path, help="folder of the curves; by default that of runs")
     args = parser.parse_args()
+    stop = f"-stop{args.stop_at:g}" if args.stop_at < np.inf else ""
     print("| agent | environment | steps | seeds | best policy solves | last one | its returns |")
     for name in args.names:
         study, found = STUDIES[name], []
         for seed in range(1, args.seeds + 1):
-            found.append(one(study, seed, args.out / f"{name}-{seed}", args.stop_at))
+            folder = args.out / f"{name}{stop}-{seed}"
+            found.append(one(study, seed, folder, args.stop_at))
         logs = [f["log"] for f in found]
         steps = [int(log[-1]["steps"]) for log in logs]
         print(row(study, steps, found), flush=True)

@@ -62,6 +62,11 @@ def test_every_recipe_is_drawn(recipe: Any) -> None:
     pytest.fail("never")
 
 
+def test_what_a_statement_changes() -> None:
+    changed = {name: Statement("method", name).changes() for name in ("add_", "add", "__float__")}
+    assert changed == {"add_": True, "add": False, "__float__": False}
+
+
 def _tensor(name: str, data: Any, **options: Any) -> Statement:
     return Statement("function", "tensor", (data,), tuple(options.items()), (name,))
 

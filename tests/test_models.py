@@ -102,6 +102,21 @@ def test_end_of_sequence_pads_and_min_new_tokens_waits() -> None:
     assert end not in late[:, 3:9].flatten().tolist()
 
 
+@pytest.mark.parametrize("name", ["h.0.ln_2", "h.1.ln_1", "ln_f"])
+def test_norms_of_gpt2_are_modules(name) -> None:
+    """They are called: hooks see it, and another module may take their place."""
+    model, ids, calls = gpt2().transformer, mg.randint(0, 41, (2, 5)), []
+    hook = model.get_submodule(name).register_forward_hook(lambda *call: calls.append(call))
+    y = model(ids)
+    hook.remove()
+    assert len(calls) == 1
+    np.testing.assert_array_equal(model(ids).detach().numpy(), y.detach().numpy())
+    model.set_submodule(name, mg.nn.Identity())
+    assert model(ids).shape == y.shape
+    model.set_submodule(name, mg.nn.LayerNorm(24, bias=False))
+    assert model(ids).shape == y.shape
+
+
 def test_warping_of_logits() -> None:
     p = np.array([[0.5, 0.25, 0.15, 0.07, 0.03]])
     logits = mg.from_numpy(np.log(p))

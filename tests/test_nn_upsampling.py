@@ -312,9 +312,15 @@ def test_learned_upsampling_has_the_right_gradients(make: Callable[[Any], Any]) 
     assert all(p.grad is not None and p.grad.isfinite().all() for p in layer.parameters())
 
 
+def test_an_even_encoder_may_be_dilated() -> None:
+    layer = mg.nn.CARAFE(4, 2, encoder_kernel=4, encoder_dilation=2, compressed_channels=3)
+    assert layer(mg.randn(1, 4, 3, 5)).shape == (1, 4, 6, 10)
+
+
 def test_learned_upsampling_refuses_what_does_not_fit() -> None:
     for make in (
         lambda: mg.nn.CARAFE(4, 2, up_kernel=4), lambda: mg.nn.CARAFE(4, 2, up_group=3),
+        lambda: mg.nn.CARAFE(4, 2, encoder_kernel=4), lambda: mg.nn.CARAFE(4, 2, encoder_kernel=2),
         lambda: mg.nn.DySample(4, style="ll"), lambda: mg.nn.DySample(6, groups=4),
         lambda: mg.nn.DySample(6, style="pl", groups=2),
     ):  # fmt: skip

@@ -318,6 +318,11 @@ def test_normaliser() -> None:
     ends[0] = True
     n.reward(np.ones(200), ends)
     assert n.running[0] == 0 and n.running[1] == 1
+    silent = Normaliser(3, 200, 0.9, obs=True, reward=True)
+    silent.learn(x, np.ones(200), ends)
+    np.testing.assert_array_equal(silent.obs(x), n.obs(x))
+    np.testing.assert_array_equal(silent.running, n.running)
+    assert silent.returned.variance == n.returned.variance
     off = Normaliser(3, 2, 0.9)
     assert off.obs(x) is x and off.reward(x, ends) is x
 
@@ -326,7 +331,9 @@ def test_normaliser() -> None:
 def test_replay_keeps_what_the_environment_gave(name) -> None:
     """A batch is normalised by the moments of when it is drawn, not of when it was stored."""
     env = "CartPole-v1" if name == "dqn" else "Pendulum-v1"
-    knobs = {"env": env, "learning_starts": 1000, **({"n_step": 1} if name == "dqn" else {})}
+    knobs = {"env": env, "learning_starts": 1000}
+    if name == "dqn":  # of n steps, the last ones wait outside the memory: not the moments' data
+        knobs["n_step"] = 1
     with config.using(kernels="off"):
         agent = make(name, normalise_obs=True, normalise_reward=True, **knobs)
         plain = make(name, **knobs)
@@ -344,6 +351,21 @@ def test_replay_keeps_what_the_environment_gave(name) -> None:
     scale = agent.normaliser.returned.variance**0.5
     np.testing.assert_allclose(drawn.reward, (raw.reward / scale).clip(-10, 10), rtol=1e-4)
     assert plain.normaliser.batch(raw) is raw
+
+
+def test_sums_of_rewards_may_be_larger_than_one_reward() -> None:
+    """Of n steps: not cut off at the bound of one."""
+    with config.using(kernels="off"):
+        agent = make("dqn", normalise_reward=True, learning_starts=1000)
+        rl.train(agent, progress=False, until=50)
+    scale, seen = agent.normaliser.returned.variance**0.5, []
+    agent.replay.reward[:] = 15 * scale
+    agent.learn = lambda *batch: (seen.append(batch[2]), np.zeros(len(batch[2])))
+    agent._updates()
+    np.testing.assert_allclose(seen[0], 15, rtol=1e-4)
+    agent.replay.reward[:] = 25 * scale
+    agent._updates()
+    np.testing.assert_allclose(seen[-1], 20, rtol=1e-4)
 
 
 def test_loss_of_dqn() -> None:
@@ -515,6 +537,24 @@ def test_a_run_ends_at_a_return(tmp_path) -> None:
             assert again.steps == steps
 
 
+def test_a_run_that_ends_at_a_return_logs_all_its_episodes() -> None:
+    with config.using(kernels="off"):
+        agent = make("a2c", total_steps=600)
+        log = rl.train(agent, progress=False, stop_at=5.0, eval_every=200, eval_episodes=3)
+    assert agent.steps == 200 and not agent.envs.finished
+    logged = sum(row["episodes"] * row["length"] for row in log if "episodes" in row)
+    assert logged > 0 and logged + agent.envs.lengths.sum() == pytest.approx(200)
+
+
+def test_a_mean_that_is_nan_ends_no_run(monkeypatch) -> None:
+    nothing = confidence(np.full(3, np.nan))
+    monkeypatch.setattr("minigrad.rl.training.evaluate", lambda *args, **options: nothing)
+    with config.using(kernels="off"):
+        agent = make("a2c", total_steps=120)
+        rl.train(agent, progress=False, eval_every=40)
+    assert agent.steps == 120
+
+
 # ------------------------------------------------------------------------------ films
 FRAMES = [np.full((5, 7, 3), 10 * i, np.uint8) for i in range(4)]
 
@@ -605,6 +645,12 @@ def test_example_of_the_seeds(tmp_path, monkeypatch, capsys) -> None:
         example.main()  # finished folders are read, not trained
     assert capsys.readouterr().out.splitlines()[-1] == first
     assert (tmp_path / "rl_cartpole_ppo.png").read_bytes().startswith(b"\x89PNG")
+    with config.using(kernels="off"):
+        sys.argv += ["--stop-at", "5"]
+        example.main()  # another study: results of the first are not returned
+    assert " 1-2 | 2 of 2 |" in capsys.readouterr().out
+    folders = {path.name for path in tmp_path.iterdir() if path.is_dir()}
+    assert folders == {"ppo-1", "ppo-2", "ppo-stop5-1", "ppo-stop5-2"}
 
 
 # ------------------------------------------------------------------------------ learning

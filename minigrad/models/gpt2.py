@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any, ClassVar
 
 from .. import nn
+from ..amp.state import is_autocast_enabled
 from ..core.tensor import Tensor
 from ..export import export
+from ..nn.hooks import ANY_GLOBAL
 from ..ops.filled import empty, ones, zeros
 from ..ops.matmul import affine_turned
 from ..ops.norm import add_layer_norm
@@ -52,6 +54,11 @@ class GPT2Config(Config):
             )
 
 
+def _fused_on(x: Tensor) -> bool:
+    """Whether to call primitives that only a GPU is faster with; autocast does not know them."""
+    return x.is_cuda and not is_autocast_enabled("cuda")
+
+
 class Conv1D(nn.Module):
     """y = x W + b with W (inputs, outputs): GPT-2 keeps the transpose of a Linear's weight."""
 
@@ -61,7 +68,7 @@ class Conv1D(nn.Module):
         self.bias = nn.Parameter(zeros(outputs))
 
     def forward(self, x: Tensor) -> Tensor:
-        if x.is_cuda and x.ndim > 1:
+        if x.ndim > 1 and _fused_on(x):
             return affine_turned(x, self.weight, self.bias)
         return F.linear(x, self.weight.t(), self.bias)
 
@@ -99,15 +106,33 @@ class GPT2MLP(nn.Module):
         return self.dropout(self.c_proj(self.act(self.c_fc(x))))
 
 
-def add_norm(x: Tensor, branch: Tensor | None, norm: nn.LayerNorm) -> tuple[Tensor, Tensor]:
-    """x + branch, and its norm."""
+def _is_plain(norm: nn.Module, x: Tensor) -> bool:
+    """Whether the call of `norm` is layer norm over the last dimension of x, and nothing else."""
+    return (
+        type(norm) is nn.LayerNorm
+        and norm.normalized_shape == tuple(x.shape[-1:])
+        and norm.weight is not None
+        and norm.bias is not None
+        and norm._hooks is None
+        and not ANY_GLOBAL
+    )
+
+
+def add_norm(x: Tensor, branch: Tensor | None, norm: nn.Module) -> tuple[Tensor, Tensor]:
+    """x + branch, and its norm; on a GPU in one kernel."""
     if branch is None:
         return x, norm(x)
-    return add_layer_norm(x, branch, norm.weight, norm.bias, norm.eps)
+    if _fused_on(x) and _is_plain(norm, x):
+        return add_layer_norm(x, branch, norm.weight, norm.bias, norm.eps)
+    x = x + branch
+    return x, norm(x)
 
 
 class GPT2Block(nn.Module):
-    """x + attention(norm(x)), then x + MLP(norm(x))."""
+    """x + attention(norm(x)), then x + MLP(norm(x)): (stream, branch), whose sum this is.
+
+    The next norm, or the model's last one, adds the branch in its own pass over the stream.
+    """
 
     def __init__(self, config: GPT2Config, layer: int):
         super().__init__()
@@ -119,7 +144,7 @@ class GPT2Block(nn.Module):
     def forward(
         self, x: Tensor, branch: Tensor | None, mask: Tensor | None, cache: Cache | None
     ) -> tuple[Tensor, Tensor]:
-        """The stream and what is to be added to it: the next norm adds in the same pass."""
+        """(stream, branch), for x + branch; branch is None before the first block."""
         x, h = add_norm(x, branch, self.ln_1)
         x, h = add_norm(x, self.attn(h, mask, cache), self.ln_2)
         return x, self.mlp(h)

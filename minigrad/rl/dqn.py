@@ -126,8 +126,7 @@ class DQN(Agent):
             else:
                 action = self.act(obs, greedy=False)
             step = env.step(action)
-            self.normaliser.obs(obs, learn=True)
-            self.normaliser.reward(step.reward, step.ends)
+            self.normaliser.learn(obs, step.reward, step.ends)
             self.replay.add(
                 obs, action, step.reward, step.next_obs, step.terminated, step.truncated
             )
@@ -142,7 +141,8 @@ class DQN(Agent):
         o = self.options
         beta = o.beta + (1 - o.beta) * min(self.steps / o.total_steps, 1)
         for _ in range(o.updates):
-            batch = self.normaliser.batch(self.replay.sample(self.rng, o.batch, beta))
+            drawn = self.replay.sample(self.rng, o.batch, beta)
+            batch = self.normaliser.batch(drawn, o.n_step)
             loss, error = self.learn(*batch[:6])
             self.replay.update(batch.index, error)
             self.updates += 1

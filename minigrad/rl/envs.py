@@ -227,24 +227,36 @@ class Normaliser:
         return np.clip((x - self.moments.mean) / scale, -10, 10).astype(np.float32)
 
     def reward(self, r: ndarray, ends: ndarray) -> ndarray:
+        """r normalised; its moments take it in first."""
         if not self.on_reward:
             return r
+        self._learn_reward(r, ends)
+        return self._scaled(r)
+
+    def learn(self, obs: ndarray, r: ndarray, ends: ndarray) -> None:
+        """The moments take in a step, which itself stays as it is."""
+        if self.on_obs:
+            self.moments.update(obs)
+        if self.on_reward:
+            self._learn_reward(r, ends)
+
+    def _learn_reward(self, r: ndarray, ends: ndarray) -> None:
         self.running = self.running * self.gamma + r
         self.returned.update(self.running)
         self.running[ends] = 0
-        return self._scaled(r)
 
-    def _scaled(self, r: ndarray) -> ndarray:
+    def _scaled(self, r: ndarray, n: int = 1) -> ndarray:
         scale = np.sqrt(self.returned.variance + 1e-8)
-        return np.clip(r / scale, -10, 10).astype(np.float32)
+        return np.clip(r / scale, -10 * n, 10 * n).astype(np.float32)
 
-    def batch(self, b: Batch) -> Batch:
+    def batch(self, b: Batch, n: int = 1) -> Batch:
         """Transitions by the moments as they are now: a replay memory keeps what the environment
-        gave, which the moments of the first steps would spoil.
+        gave, which the moments of the first steps would spoil. A sum of n rewards is cut off at
+        ±10 n.
         """
         if self.on_obs:
             b = b._replace(obs=self.obs(b.obs), next_obs=self.obs(b.next_obs))
-        return b._replace(reward=self._scaled(b.reward)) if self.on_reward else b
+        return b._replace(reward=self._scaled(b.reward, n)) if self.on_reward else b
 
     def state_dict(self) -> dict[str, Any]:
         parts = (self.moments, self.returned)

@@ -65,22 +65,22 @@ def policy_values(mdp: Model, policy: Any, gamma: float) -> ndarray:
     not end.
     """
     _check(gamma)
-    P, r = mdp.under(policy)
-    if isinstance(mdp, DenseMDP):
-        try:
-            return np.linalg.solve(np.eye(mdp.states) - gamma * P, r)
-        except np.linalg.LinAlgError:
-            raise ValueError(_ENDLESS) from None
-    from scipy.sparse import identity
-    from scipy.sparse.linalg import splu
+    return discounted_sum(*mdp.under(policy), gamma)
 
+
+def discounted_sum(P: Any, x: ndarray, gamma: float) -> ndarray:
+    """Σ_k γᵏ Pᵏ x = (I − γP)⁻¹ x, (S,), for P as `under` gives it, or its transpose."""
     try:
-        return splu((identity(mdp.states) - gamma * P).tocsc()).solve(r)
-    except RuntimeError:
-        raise ValueError(_ENDLESS) from None
+        if isinstance(P, ndarray):
+            return np.linalg.solve(np.eye(len(x)) - gamma * P, x)
+        from scipy.sparse import identity
+        from scipy.sparse.linalg import splu
 
-
-_ENDLESS = "policy_values: I - γP is singular: with γ = 1 the policy must end from every state"
+        return splu((identity(len(x)) - gamma * P).tocsc()).solve(x)
+    except (np.linalg.LinAlgError, RuntimeError):  # dense, sparse
+        raise ValueError(
+            "policy_values: I - γP is singular: with γ = 1 the policy must end from every state"
+        ) from None
 
 
 @export("rl.policy_evaluation")

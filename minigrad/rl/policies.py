@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from ..export import export
-from .exact import Model, action_values, policy_values
+from .exact import Model, action_values, discounted_sum, policy_values
 from .linear import stationary_distribution
 from .mdp import probabilities
 
@@ -61,19 +61,8 @@ def policy_gradient(mdp: Model, theta: Any, gamma: float, d: Any) -> ndarray:
     """
     pi = softmax_policy(theta)
     q = action_values(mdp, pi, gamma)
-    rho = _visits(mdp, pi, gamma, _weights(mdp, pi, d))
+    rho = discounted_sum(mdp.under(pi)[0].T, _weights(mdp, pi, d), gamma)  # Σ_k γᵏ Pr(S_k = s)
     return rho[:, None] * pi * (q - (pi * q).sum(1, keepdims=True))
-
-
-def _visits(mdp: Model, pi: ndarray, gamma: float, d: ndarray) -> ndarray:
-    """Σ_k γᵏ Pr(S_k = s), (S,)."""
-    P, _ = mdp.under(pi)
-    if isinstance(P, ndarray):
-        return np.linalg.solve(np.eye(mdp.states) - gamma * P.T, d)
-    from scipy.sparse import identity
-    from scipy.sparse.linalg import splu
-
-    return splu((identity(mdp.states) - gamma * P.T).tocsc()).solve(d)
 
 
 @export("rl.optimal_baseline")

@@ -130,8 +130,7 @@ class TD3(Agent):
         else:
             action = self.act(obs, greedy=False)
         step = env.step(action)
-        self.normaliser.obs(obs, learn=True)
-        self.normaliser.reward(step.reward, step.ends)
+        self.normaliser.learn(obs, step.reward, step.ends)
         self.replay.add(obs, action, step.reward, step.next_obs, step.terminated, step.truncated)
         self.steps += env.n
         if self.steps >= max(o.learning_starts, o.batch):

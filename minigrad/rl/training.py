@@ -290,7 +290,7 @@ def train(
     )  # fmt: skip
     marks = {"log": log_every, "eval": eval_every, "save": save_every}
     with bar:
-        while agent.steps < total and run.latest < stop_at:
+        while agent.steps < total and not run.latest >= stop_at:  # nan goes on
             before = agent.steps
             agent.anneal()
             agent.iterate()
@@ -302,6 +302,8 @@ def train(
                     bar.set_postfix_str(f"return {row['return']:.1f}", refresh=False)
             if "eval" in due or (eval_every and agent.steps >= total):
                 run.evaluate(eval_episodes)
+                if run.latest >= stop_at:
+                    run.log()  # the episodes since the last mark
             if "save" in due:
                 run.save()
     run.finish()

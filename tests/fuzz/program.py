@@ -99,7 +99,8 @@ class Statement:
         """Whether it is an in-place change."""
         marked = self.kind == "operator" and self.name.startswith("i")
         written = any(name == "out" for name, _ in self.kwargs)
-        return self.kind == "assign" or marked or written or self.name.endswith("_")
+        underscored = self.name.endswith("_") and not self.name.endswith("__")
+        return self.kind == "assign" or marked or written or underscored
 
     def missing(self, env: dict[str, Any]) -> bool:
         """Whether it uses a variable that does not exist (any more)."""

@@ -69,7 +69,7 @@ def read(m: Maker) -> Made:
 
 def graph(m: Maker) -> Made:
     """Gradients taken off, put back or away; a tensor cut out of the graph in place."""
-    name = m.rng.choice(("detach_", "zero_grad", "no_grad", "detached add", "requires_grad"))
+    name = m.rng.choice(("detach_", "zero_grad", "flag", "detached add", "requires_grad"))
     x = m.tensor(lambda t: t.is_floating_point() and t.numel() > 0)
     if x is None:
         return None
@@ -80,7 +80,7 @@ def graph(m: Maker) -> Made:
         return None if t.grad is None else Statement("set", "grad", (ref, None))
     if name == "requires_grad":
         return Statement("set", name, (ref, m.chance(0.6)))
-    if name == "no_grad":
+    if name == "flag":
         return Statement(
             "attribute", m.rng.choice(("is_leaf", "requires_grad")), (ref,), (), (m.fresh("n"),)
         )
@@ -233,7 +233,7 @@ def _bucketize(m: Maker, name: str, ref: Ref, t: Any, d: int) -> Made:
         "function", "tensor", (sorted(bounds.args[0]),), (("dtype", Name("float64")),),
         (bounds.targets[0],),
     )  # fmt: skip
-    if not _small(t) or bounds.args[0] != bounds.args[0]:
+    if not _small(t) or any(b != b for b in bounds.args[0]):  # nan has no place
         return None
     args = (ref, Ref(bounds.targets[0]))
     return [bounds, _result(m, "function", name, args, right=m.chance(0.5))]
@@ -376,7 +376,7 @@ SHAPES: dict[str, Callable[..., Made]] = {
     "atleast_1d": _plain, "atleast_2d": _plain, "atleast_3d": _plain, "ravel": _plain,
     "fliplr": _plain, "flipud": _plain, "adjoint": _plain, "real": _plain, "diag": _diagonals,
     "diag_embed": _diagonals, "diagflat": _diagonals, "dstack": _alike, "column_stack": _alike,
-"reshape_as": _like_other, "expand_as": _like_other,
+    "reshape_as": _like_other, "expand_as": _like_other,
     "type_as": _like_other, "new_zeros": _new, "new_ones": _new, "new_full": _new,
     "full_like": _full_like, "rot90": _rot90, "select_scatter": _scattered,
     "slice_scatter": _scattered, "diagonal_scatter": _scattered, "tensor_split": _splits,

@@ -119,6 +119,45 @@ def test_capturing_forbids_reads_and_trusts_nothing(device: Any) -> None:
     assert y.get().tolist() == [2.0, 2.0, 2.0]
 
 
+# ------------------------------------------------------------------------------ models and layers
+@needs_emulator
+def test_norms_of_gpt2_are_modules(device: Any) -> None:
+    """Hooks see the call, and other modules may take their place, as on the CPU."""
+    sizes = {"vocab_size": 9, "n_positions": 4, "n_embd": 8, "n_head": 2, "n_layer": 2}
+    model = mg.models.GPT2Model(mg.models.GPT2Config(**sizes)).eval()
+    ids, calls = mg.arange(8).view(2, 4), []
+
+    def agree() -> None:
+        with mg.no_grad():
+            want, got = model.cpu()(ids), model.cuda()(ids.cuda())
+        np.testing.assert_allclose(got.cpu().numpy(), want.numpy(), rtol=1e-4, atol=1e-5)
+
+    agree()
+    hook = model.h[0].ln_2.register_forward_hook(lambda *call: calls.append(call))
+    model(ids.cuda())
+    hook.remove()
+    assert len(calls) == 1
+    others = (nn.Identity(), nn.RMSNorm(8), nn.LayerNorm(8, bias=False), nn.LayerNorm((4, 8)))
+    for other in others:
+        model.h[0].ln_2 = other
+        agree()
+
+
+@needs_emulator
+@pytest.mark.parametrize("name", ["CARAFE", "DySample"])
+def test_upsampling_that_is_learned(device: Any, name: str) -> None:
+    layer: Any = nn.DySample(4, dyscope=True) if name == "DySample" else nn.CARAFE(4, 2, 3)
+    x, found = mg.randn(1, 4, 3, 5), []
+    for place in ("cpu", "cuda"):
+        layer.to(place).zero_grad()
+        here = x.to(place).detach().requires_grad_()
+        y = layer(here)
+        y.square().sum().backward()
+        found.append([t.detach().cpu().numpy() for t in (y, here.grad)])
+    for got, want in zip(*found[::-1], strict=True):
+        np.testing.assert_allclose(got, want, rtol=1e-4, atol=1e-5)
+
+
 # ------------------------------------------------------------------------------ graphs
 def _captured(x: mg.Tensor, target: mg.Tensor) -> tuple[mg.cuda.CUDAGraph, list[mg.Tensor]]:
     """A graph of log_softmax(gelu(x)) and of x's gradient, and what it writes. The caller keeps x

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from ...backend.devices import array_module
 from ...core.tensor import Tensor, wrap
 from ...export import export
 from ...ops.dims import permute
@@ -45,6 +46,11 @@ class CARAFE(Module):
         super().__init__()
         if up_kernel < 1 or up_kernel % 2 == 0:
             raise ValueError(f"CARAFE: expected an odd up_kernel, but got {up_kernel}")
+        if (encoder_kernel - 1) * encoder_dilation % 2:
+            raise ValueError(
+                f"CARAFE: an encoder_kernel of {encoder_kernel} with encoder_dilation "
+                f"{encoder_dilation} cannot keep the size: (kernel - 1)·dilation must be even"
+            )
         if channels % up_group:
             raise ValueError(f"CARAFE: {channels} channels cannot be {up_group} equal groups")
         self.channels, self.scale_factor = channels, scale_factor
@@ -140,7 +146,8 @@ class DySample(Module):
         rows, columns = np.meshgrid(np.arange(height) + 0.5, np.arange(width) + 0.5, indexing="ij")
         own = np.stack([columns, rows])[None, :, None].astype(input._data.dtype)
         size = np.array([width, height], input._data.dtype).reshape(1, 2, 1, 1, 1)
-        places = (offset + wrap(own)) * wrap(2 / size) - 1
+        xp = array_module(input._data)
+        places = (offset + wrap(xp.asarray(own))) * wrap(xp.asarray(2 / size)) - 1
         places = pixel_shuffle(reshape(places, (n, -1, height, width)), s)
         places = reshape(places, (n, 2, groups, s * height, s * width))
         places = reshape(permute(places, 0, 2, 3, 4, 1), (n * groups, s * height, s * width, 2))
