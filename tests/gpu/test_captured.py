@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -117,13 +116,7 @@ def _run(make: Any, compiled: bool) -> tuple[list[list[float]], list[Any]]:
     return found, [p.detach().cpu().numpy() for p in params]
 
 
-needs_attention = pytest.mark.skipif(
-    importlib.util.find_spec("minigrad.kernels.cuda.attention") is None,
-    reason="needs attention by kernels: CuPy's batched products cannot be captured",
-)
-
-
-@pytest.mark.parametrize("make", [_mlp, _q_learning, pytest.param(_gpt, marks=needs_attention)])
+@pytest.mark.parametrize("make", [_mlp, _q_learning, _gpt])
 def test_steps_are_those_of_eager_calls(device: Any, make: Any) -> None:
     """To the bit: the same kernels on the same numbers, random ones included."""
     want, weights = _run(make, compiled=False)
